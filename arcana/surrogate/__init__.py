@@ -1,0 +1,19 @@
+"""The definitions: one class a surrogate, written once over an array namespace, and its default instance in lower case.
+
+>>> from arcana.surrogate import FastSigmoid, fast_sigmoid
+>>> fast_sigmoid == FastSigmoid(scale=10)
+True
+"""
+
+from arcana.surrogate import piecewise, rational, straight_through
+from arcana.surrogate._base import Facts, Surrogate, formula
+from arcana.surrogate._parameters import parameter
+from arcana.surrogate._registry import from_dict, get, names
+from arcana.surrogate.piecewise import *  # noqa: F403
+from arcana.surrogate.rational import *  # noqa: F403
+from arcana.surrogate.straight_through import *  # noqa: F403
+
+__all__ = ["Facts", "Surrogate", "formula", "from_dict", "get", "names", "parameter"]
+__all__ += rational.__all__
+__all__ += piecewise.__all__
+__all__ += straight_through.__all__

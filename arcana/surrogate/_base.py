@@ -1,0 +1,308 @@
+"""The base class of every surrogate: checked parameters, value semantics, a dict round trip, and facts."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, overload
+
+from arcana.surrogate import _backends
+from arcana.surrogate._parameters import (
+    Bounds,
+    bounds_of,
+    checked_bounds,
+    checked_number,
+    checked_static,
+    parameter,
+)
+
+ArrayT = TypeVar("ArrayT")
+
+_CLASSES: weakref.WeakValueDictionary[str, type[Surrogate]] = weakref.WeakValueDictionary()
+_OBSERVERS: list[Callable[[type[Surrogate]], None]] = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of a shape in closed form, for one set of parameters and a gain of 1.
+
+    Attributes:
+        peak: the largest value of h.
+        area: the integral of h over the real line, `math.inf` where it diverges.
+        support: the closed interval outside which h is 0.
+        even: whether h(-v) = h(v).
+    """
+
+    peak: float
+    area: float
+    support: tuple[float, float] = (-math.inf, math.inf)
+    even: bool = True
+
+
+class formula:  # noqa: N801  (a decorator, like staticmethod)
+    """A formula of a definition: called on the class it is the formula itself, on an instance h or G of an array.
+
+    `@staticmethod` does the same in a user's class; this one also tells a type checker what the instance takes.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[..., Any]: ...
+    @overload
+    def __get__(self, instance: Surrogate, owner: type) -> Callable[[ArrayT], ArrayT]: ...
+    def __get__(self, instance: Surrogate | None, owner: type) -> Callable[..., Any]:
+        if instance is None:
+            return self.function
+        name = self.name
+        return lambda v: _backends.of_array(v, numpy=True, caller=type(instance).__name__).evaluate(instance, name, v)
+
+
+def _no_primitive(v: Any, xp: Any, **parameters: Any) -> Any:
+    """Stands where a definition gives no primitive; `evaluate_formula` raises before it would be called."""
+
+
+def _registry_name(class_name: str) -> str:
+    """`FastSigmoid` -> `fast_sigmoid`: a capital begins a word, a run of capitals and digits is one word."""
+    words = re.sub(r"([A-Z0-9]+)([A-Z][a-z])", r"\1_\2", class_name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter, dataclasses.field))
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Surrogate:
+    """A surrogate derivative h of the Heaviside step, defined once for every framework.
+
+    Subclass it, give each parameter as an annotated field, and write `derivative` over the array namespace `xp`:
+
+    >>> class Cauchy(Surrogate):
+    ...     width: float = parameter(1.0, above=0)
+    ...     @staticmethod
+    ...     def derivative(v, xp, *, width):
+    ...         return xp.reciprocal(xp.square(xp.divide(v, width)) + 1)
+    >>> Cauchy(width=0.5)
+    Cauchy(width=0.5)
+
+    Instances are frozen, equal and hashable by value, and picklable. Fields annotated `float` are the
+    parameters: they may be replaced by an array at the call and have gradients. Fields annotated `int`,
+    `bool` or `str` shape the formula and are fixed numbers.
+
+    Args:
+        gain: a factor on h, finite (default 1). The primitive becomes 1/2 + gain · (G − 1/2).
+        fires_at_threshold: whether v = 0 fires (default) or not, as in snnTorch, Norse and spyx.
+
+    A subclass may give, besides `derivative`:
+        primitive: G with G′ = h and G(0) = 1/2, needed for gradients with respect to parameters.
+        facts: peak, area, support and evenness in closed form, from the parameters.
+    """
+
+    gain: float = parameter(1.0)
+    fires_at_threshold: bool = True
+
+    name: ClassVar[str]
+    """The registry name, and the name of the function in each backend."""
+    key: ClassVar[str]
+    """A string that finds exactly this class again in this process, see `class_of`."""
+    derivative: ClassVar[Any]
+    primitive: ClassVar[Any] = formula(_no_primitive)
+    facts: ClassVar[Any] = None
+    _numbers: ClassVar[dict[str, Bounds]]
+    _settings: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "derivative" not in cls.__dict__ and not hasattr(cls, "derivative"):
+            msg = f"{cls.__name__}: a surrogate defines derivative(v, xp, *, <its parameters>)"
+            raise TypeError(msg)
+        for each in ("derivative", "primitive"):
+            given = cls.__dict__.get(each)
+            if isinstance(given, staticmethod):
+                converted = formula(given.__func__)
+                converted.__set_name__(cls, each)
+                setattr(cls, each, converted)
+        dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
+        fields = dataclasses.fields(cls)
+        cls._numbers = {f.name: bounds_of(f) for f in fields if f.type in (float, "float")}
+        cls._settings = tuple(f.name for f in fields if f.name not in cls._numbers)
+        cls.name = name or _registry_name(cls.__name__)
+        key = base = f"{cls.__module__}:{cls.__qualname__}"
+        version = 1
+        while key in _CLASSES:
+            version += 1
+            key = f"{base}#{version}"
+        cls.key = key
+        _CLASSES[key] = cls
+        for observer in _OBSERVERS:
+            observer(cls)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in self._numbers:
+                checked = checked_number(type(self).__name__, field.name, value, self._numbers[field.name])
+            else:
+                checked = checked_static(type(self).__name__, field.name, value, field.default)
+            object.__setattr__(self, field.name, checked)
+
+    def __repr__(self) -> str:
+        common = {field.name: field.default for field in dataclasses.fields(Surrogate)}
+        shown = [name for name in self.parameter_names() if name not in common or getattr(self, name) != common[name]]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+    def __call__(self, v: ArrayT, **parameters: Any) -> ArrayT:
+        """The spikes of v, a torch.Tensor or a jax.Array; parameters given here replace the instance's."""
+        return _backends.of_array(v, caller=type(self).__name__).spike(v, self, **parameters)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The parameters by name, the gain only where it is not 1."""
+        return {name: getattr(self, name) for name in self._numbers if name != "gain" or self.gain != 1.0}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that shape the formula, `fires_at_threshold` among them."""
+        return {name: getattr(self, name) for name in self._settings}
+
+    @classmethod
+    def parameter_names(cls) -> list[str]:
+        """The names of all fields: the class's own first, then those that every surrogate has."""
+        common = [field.name for field in dataclasses.fields(Surrogate)]
+        return [field.name for field in dataclasses.fields(cls) if field.name not in common] + common
+
+    @classmethod
+    def rounded(cls, name: str, value: float, dtype: str) -> float:
+        """A parameter moved to the nearest end of the interval that its bounds leave in a dtype, if it lies outside."""
+        low, high = cls._numbers[name].representable(dtype)
+        return min(max(value, low), high)
+
+    @property
+    def peak(self) -> float:
+        """The largest value of h (of gain · h where a gain is set)."""
+        return abs(self.gain) * self._unscaled_facts().peak
+
+    @property
+    def area(self) -> float:
+        """The integral of h over the real line; `inf` where it diverges."""
+        return self.gain * self._unscaled_facts().area
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The closed interval outside which h is 0."""
+        return self._unscaled_facts().support
+
+    @property
+    def even(self) -> bool:
+        """Whether h(−v) = h(v)."""
+        return self._unscaled_facts().even
+
+    @property
+    def reference(self) -> str:
+        """The paper, from the docstring's `Reference:` section."""
+        _, _, reference = (inspect.getdoc(type(self)) or "").partition("\nReference:")
+        return " ".join(reference.split("\n\n")[0].split())
+
+    def _unscaled_facts(self) -> Facts:
+        if type(self).facts is not None:
+            own = {name: value for name, value in self.numbers.items() if name != "gain"}
+            return type(self).facts(**own, **_own_settings(self.settings))
+        return _measured_facts(dataclasses.replace(self, gain=1.0))
+
+    def unit_peak(self) -> Self:
+        """The same shape with a peak of 1."""
+        return self._rescaled("peak", self.peak)
+
+    def unit_area(self) -> Self:
+        """The same shape with an area of 1; a ValueError where the area is infinite or zero."""
+        return self._rescaled("area", self.area)
+
+    def _rescaled(self, fact: str, value: float) -> Self:
+        if not (math.isfinite(value) and value != 0.0):
+            msg = f"{self!r}: its {fact} is {value}, so it cannot be rescaled to {fact} 1"
+            raise ValueError(msg)
+        return dataclasses.replace(self, gain=self.gain / value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dict of plain values from which `from_dict` makes an equal surrogate."""
+        parameters = {name: getattr(self, name) for name in self.parameter_names()}
+        return {"surrogate": public_name(type(self)), "parameters": parameters}
+
+    @classmethod
+    def has_primitive(cls) -> bool:
+        """Whether a primitive is given, without which parameters have no gradient."""
+        return cls.primitive is not _no_primitive
+
+
+def _own_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "fires_at_threshold"}
+
+
+def _measured_facts(surrogate: Surrogate) -> Facts:
+    """Facts of a definition that gives none: the value at 0, and the rise of the primitive if there is one."""
+    area = math.nan
+    if surrogate.has_primitive():
+        area = float(surrogate.primitive(math.inf) - surrogate.primitive(-math.inf))
+    return Facts(peak=float(surrogate.derivative(0.0)), area=area, even=False)
+
+
+def evaluate_formula(
+    definition: type[Surrogate], which: str, v: Any, xp: Any, numbers: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Any:
+    """h (`which` = "derivative") or G ("primitive") of v in one namespace, everything already in the computing dtype."""
+    if which == "primitive" and not definition.has_primitive():
+        msg = f"{definition.__name__} defines no primitive, which its G and the gradients of its parameters need"
+        raise NotImplementedError(msg)
+    own = {name: value for name, value in numbers.items() if name != "gain"}
+    y = getattr(definition, which)(v, xp, **own, **_own_settings(settings))
+    if "gain" not in numbers:
+        return y
+    return numbers["gain"] * y if which == "derivative" else numbers["gain"] * (y - 0.5) + 0.5
+
+
+def resolved(surrogate: Surrogate, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The surrogate's settings and parameters with those given at a call in their place: checked, arrays as they are."""
+    definition = type(surrogate)
+    settings, values = surrogate.settings, surrogate.numbers
+    for name, value in given.items():
+        if name in settings:
+            settings[name] = checked_static(definition.__name__, name, value, settings[name])
+        elif name not in definition._numbers:
+            msg = f"{definition.__name__} has no parameter {name!r}; it has {', '.join(definition.parameter_names())}"
+            raise TypeError(msg)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            values[name] = checked_bounds(definition.__name__, name, float(value), definition._numbers[name])
+        else:
+            values[name] = value
+    return settings, values
+
+
+def public_name(definition: type[Surrogate]) -> str:
+    """`fast_sigmoid` for a surrogate of the catalogue, `module:Class` for a user's."""
+    ours = definition.__module__.startswith("arcana.surrogate.")
+    return definition.name if ours else f"{definition.__module__}:{definition.__qualname__}"
+
+
+def class_of(key: str) -> type[Surrogate]:
+    """The class with this `key`."""
+    return _CLASSES[key]
+
+
+def observe_classes(observer: Callable[[type[Surrogate]], None]) -> None:
+    """Call `observer` with every surrogate class there is, and with every one made later."""
+    for definition in list(_CLASSES.values()):
+        observer(definition)
+    _OBSERVERS.append(observer)
+
+
+def live_classes() -> dict[str, type[Surrogate]]:
+    """Every surrogate class of this process by its public name; of two with one name the later."""
+    return {public_name(cls): cls for cls in _CLASSES.values()}

@@ -1,0 +1,67 @@
+"""What every backend gives for a surrogate: the function `fast_sigmoid(v, *, scale=10.0)`, and the class of its class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from arcana.surrogate._base import Surrogate
+
+P = ParamSpec("P")
+ArrayT = TypeVar("ArrayT")
+
+
+class SurrogateFunction(Generic[ArrayT, P]):
+    """The spikes of v with the gradient of one surrogate; every parameter by keyword, a number or an array.
+
+    It is pickled and copied by its name, so a model that holds one can be saved.
+    """
+
+    def __init__(self, definition: Callable[P, Surrogate], spike: Callable[..., ArrayT], module: str) -> None:
+        self.surrogate: Surrogate = definition(*(), **{})
+        self._spike = spike
+        self.__module__ = module
+        self.__name__ = self.__qualname__ = self.surrogate.name
+        self.__doc__ = inspect.getdoc(type(self.surrogate))
+        v = inspect.Parameter("v", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        fields = inspect.signature(type(self.surrogate)).parameters
+        self.__signature__ = inspect.Signature([v, *(fields[name] for name in type(self.surrogate).parameter_names())])
+
+    @overload
+    def __call__(self, v: ArrayT, *nothing: P.args, **numbers: P.kwargs) -> ArrayT: ...
+    @overload
+    def __call__(self, v: ArrayT, **parameters: float | ArrayT) -> ArrayT: ...
+    def __call__(self, v: ArrayT, **parameters: Any) -> ArrayT:
+        return self._spike(v, self.surrogate, **parameters)
+
+    def __repr__(self) -> str:
+        return f"<function {self.__module__}.{self.__name__}>"
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+
+class DefinitionMeta(type):
+    """The class of a backend's generated classes: parameters read from one are the definition's defaults, and read-only."""
+
+    definition: type[Surrogate]
+
+    def __getattr__(cls, name: str) -> Any:
+        if "definition" in cls.__dict__ and name in cls.definition.parameter_names():
+            return getattr(cls.definition(), name)
+        msg = f"{cls.__name__} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if "definition" in cls.__dict__ and name in cls.definition.parameter_names():
+            msg = (
+                f"{cls.__name__}.{name} is read-only, since every layer would share it; "
+                f"call {cls.definition.name}(v, {name}={value!r}) or make {cls.__name__}({name}={value!r})"
+            )
+            raise AttributeError(msg)
+        super().__setattr__(name, value)
+
+    def __call__(cls, **parameters: Any) -> Surrogate:
+        """A generated class has no instances: the call makes the definition, the same one in every backend."""
+        return cls.definition(**parameters)

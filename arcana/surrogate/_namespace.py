@@ -1,0 +1,57 @@
+"""The array namespace `xp` over which a definition writes its formulas."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+FUNCTIONS = (
+    "abs",
+    "arctan",
+    "cos",
+    "divide",
+    "erfc",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "reciprocal",
+    "round",
+    "sign",
+    "sin",
+    "spike",
+    "sqrt",
+    "square",
+    "where",
+    "zeros_like",
+)
+"""Every function of `xp`. `spike` is the exact 1[v >= 0]; the others are the framework's own."""
+
+COMPUTE_DTYPES = {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"}
+"""The dtypes of a potential, and the dtype in which each is computed: half types in float32, rounded once at the end."""
+
+
+def compute_dtype(caller: str, dtype: str) -> str:
+    """The computing dtype for a potential's dtype, or the error for one that is not supported."""
+    if dtype not in COMPUTE_DTYPES:
+        msg = f"{caller}: v must be {', '.join(COMPUTE_DTYPES)}, got {dtype}"
+        raise TypeError(msg)
+    return COMPUTE_DTYPES[dtype]
+
+
+class Namespace:
+    """One backend's functions, under the names in `FUNCTIONS` and no others.
+
+    A backend subclasses this and gives each function. Two of them are defined here rather than left to
+    the frameworks, which disagree: d|v|/dv at 0 is 0, and `spike` never treats a subnormal as zero.
+    """
+
+    if typing.TYPE_CHECKING:
+        # Definitions are written once over arrays of any framework, so their types stay open here.
+        def __getattr__(self, name: str) -> Any: ...
+
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            msg = f"xp.{name} does not exist: a definition may use only {', '.join(FUNCTIONS)}"
+            raise AttributeError(msg)

@@ -1,0 +1,55 @@
+"""NumPy as a backend of `evaluate` alone: plots, facts and tests. Spikes belong to a framework."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from arcana.surrogate._base import Surrogate, evaluate_formula
+from arcana.surrogate._namespace import Namespace, compute_dtype
+
+
+def _erfc(x: np.ndarray) -> np.ndarray:
+    return np.vectorize(math.erfc, otypes=[np.float64])(x).astype(x.dtype)[()]
+
+
+class NumPyNamespace(Namespace):
+    """`xp` for NumPy arrays: plots, facts and tests."""
+
+    abs = staticmethod(np.abs)
+    arctan = staticmethod(np.arctan)
+    cos = staticmethod(np.cos)
+    divide = staticmethod(np.divide)
+    erfc = staticmethod(_erfc)
+    exp = staticmethod(np.exp)
+    expm1 = staticmethod(np.expm1)
+    log = staticmethod(np.log)
+    log1p = staticmethod(np.log1p)
+    reciprocal = staticmethod(np.reciprocal)
+    round = staticmethod(np.round)
+    sign = staticmethod(np.sign)
+    sin = staticmethod(np.sin)
+    sqrt = staticmethod(np.sqrt)
+    square = staticmethod(np.square)
+    where = staticmethod(np.where)
+    zeros_like = staticmethod(np.zeros_like)
+
+    @staticmethod
+    def spike(v: np.ndarray) -> np.ndarray:
+        return (v >= 0).astype(v.dtype)
+
+
+NAMESPACE = NumPyNamespace()
+
+
+def evaluate(surrogate: Surrogate, which: str, v: Any) -> Any:
+    """h or G of an array or a number, in its own dtype."""
+    v = np.asarray(v)
+    dtype = compute_dtype(type(surrogate).__name__, v.dtype.name)
+    kind = np.dtype(dtype).type
+    numbers = {name: kind(surrogate.rounded(name, value, dtype)) for name, value in surrogate.numbers.items()}
+    with np.errstate(all="ignore"):
+        y = evaluate_formula(type(surrogate), which, v.astype(dtype), NAMESPACE, numbers, surrogate.settings)
+    return np.asarray(y).astype(v.dtype)[()]

@@ -1,0 +1,109 @@
+"""The numbers a surrogate is made with: their bounds, the checks, and the rounding to a computing dtype."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+_BOUNDS = "arcana bounds"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """An interval of the real line; `above` and `below` exclude the end, `at_least` and `at_most` include it."""
+
+    above: float = -math.inf
+    at_least: float = -math.inf
+    below: float = math.inf
+    at_most: float = math.inf
+
+    def holds(self, value: float) -> bool:
+        return self.above < value < self.below and self.at_least <= value <= self.at_most
+
+    def __str__(self) -> str:
+        ends = [
+            f"> {self.above:g}" if self.above > -math.inf else "",
+            f">= {self.at_least:g}" if self.at_least > -math.inf else "",
+            f"< {self.below:g}" if self.below < math.inf else "",
+            f"<= {self.at_most:g}" if self.at_most < math.inf else "",
+        ]
+        return " and ".join(end for end in ends if end) or "finite"
+
+    @functools.cache  # noqa: B019  (a handful of bounds live as long as their classes)
+    def representable(self, dtype: str) -> tuple[float, float]:
+        """The least and the greatest number of `dtype` inside the bounds, subnormals left out.
+
+        A number is rounded into this interval, so that rounding never carries a valid parameter out of its domain.
+        """
+        info = np.finfo(dtype)
+        kind = np.dtype(dtype).type
+        tiny, largest = float(info.tiny), float(info.max)
+        low = max(self.at_least, -largest)
+        high = min(self.at_most, largest)
+        if self.above > -math.inf:
+            low = max(low, tiny if self.above == 0 else float(np.nextafter(kind(self.above), kind(math.inf))))
+        if self.below < math.inf:
+            high = min(high, -tiny if self.below == 0 else float(np.nextafter(kind(self.below), kind(-math.inf))))
+        return low, high
+
+
+FINITE = Bounds()
+
+
+def parameter(
+    default: Any = dataclasses.MISSING,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+) -> Any:
+    """A parameter of a surrogate with bounds: `scale: float = parameter(10.0, above=0)`.
+
+    Args:
+        default: the value when none is given; without one the parameter must be given.
+        above: the value must be greater than this.
+        at_least: the value must be this or greater.
+        below: the value must be less than this.
+        at_most: the value must be this or less.
+    """
+    bounds = Bounds(above=above, at_least=at_least, below=below, at_most=at_most)
+    return dataclasses.field(default=default, metadata={_BOUNDS: bounds})
+
+
+def bounds_of(field: dataclasses.Field[Any]) -> Bounds:
+    """The bounds given with `parameter`; a plain field has to be finite and no more."""
+    return field.metadata.get(_BOUNDS, FINITE)
+
+
+def checked_number(surrogate: str, name: str, value: object, bounds: Bounds) -> float:
+    """`value` as a float within `bounds`, or an error that names the surrogate, the parameter, the bound and the value."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        hint = "; an array is given to the call instead, spike(v, surrogate, name=array)" if hasattr(value, "shape") else ""
+        msg = f"{surrogate}: {name} must be a real number, got {value!r} ({type(value).__name__}){hint}"
+        raise TypeError(msg)
+    return checked_bounds(surrogate, name, float(value), bounds)
+
+
+def checked_bounds(surrogate: str, name: str, value: float, bounds: Bounds) -> float:
+    """`value` if it is finite and within `bounds`, otherwise a ValueError. Comparisons only: a traced float works too."""
+    if not (-math.inf < value < math.inf) or not bounds.holds(value):
+        msg = f"{surrogate}: {name} must be {bounds}, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def checked_static(surrogate: str, name: str, value: object, default: object) -> Any:
+    """A setting that shapes the formula (an int, a bool or a string): exactly of its default's type."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and type(default) is int:
+        return int(value)
+    if not isinstance(value, (int, bool, str)) or (default is not dataclasses.MISSING and type(value) is not type(default)):
+        wanted = "an int, a bool or a str" if default is dataclasses.MISSING else f"of type {type(default).__name__}"
+        msg = f"{surrogate}: {name} must be {wanted}, got {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    return value

@@ -1,0 +1,42 @@
+"""`xp` for torch tensors."""
+
+from __future__ import annotations
+
+import torch
+
+from arcana.surrogate._namespace import Namespace
+
+
+class TorchNamespace(Namespace):
+    """torch's own functions; |v|' at 0 is 0 in torch already."""
+
+    abs = staticmethod(torch.abs)
+    arctan = staticmethod(torch.arctan)
+    cos = staticmethod(torch.cos)
+    erfc = staticmethod(torch.special.erfc)
+    exp = staticmethod(torch.exp)
+    expm1 = staticmethod(torch.expm1)
+    log = staticmethod(torch.log)
+    log1p = staticmethod(torch.log1p)
+    reciprocal = staticmethod(torch.reciprocal)
+    round = staticmethod(torch.round)
+    sign = staticmethod(torch.sign)
+    sin = staticmethod(torch.sin)
+    sqrt = staticmethod(torch.sqrt)
+    square = staticmethod(torch.square)
+    where = staticmethod(torch.where)
+    zeros_like = staticmethod(torch.zeros_like)
+
+    @staticmethod
+    def divide(numerator: torch.Tensor | float, denominator: torch.Tensor | float) -> torch.Tensor:
+        # torch evaluates number / tensor as reciprocal times number, which rounds twice.
+        if not isinstance(numerator, torch.Tensor):
+            numerator = torch.full_like(denominator, numerator)  # pyright: ignore[reportArgumentType]
+        return torch.div(numerator, denominator)
+
+    @staticmethod
+    def spike(v: torch.Tensor) -> torch.Tensor:
+        return (v >= 0).to(v.dtype)
+
+
+NAMESPACE = TorchNamespace()
