@@ -74,7 +74,7 @@ def _reverse_forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Oper
 
 
 def _reverse_backward(shape: Shape, kept: Any, cotangent: jax.Array) -> tuple[jax.Array, Operands, Operands]:
-    v, numbers, arrays = kept
+    v, numbers, arrays = jnp.asarray(kept[0]), *kept[1:]  # jax.grad of a Python number keeps that number
     h = shape.evaluate("derivative", v, numbers, arrays)
     cotangent = cotangent.astype(h.dtype)
     slopes = shape.sensitivities(v, numbers, arrays) if arrays else {}
@@ -92,7 +92,7 @@ def _forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Operands) ->
 
 @_forward.defjvp
 def _forward_rule(shape: Shape, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
-    v, numbers, arrays = primals
+    v, numbers, arrays = jnp.asarray(primals[0]), *primals[1:]
     v_dot, _, arrays_dot = tangents
     h = shape.evaluate("derivative", v, numbers, arrays)
     total = v_dot.astype(h.dtype) * h

@@ -9,7 +9,7 @@ There are two, because Dynamo refuses a Function that defines `jvp` and drops th
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -89,15 +89,15 @@ def _keep(ctx: Any, v: torch.Tensor, key: str, settings: tuple[Any, ...], names:
     ctx.key, ctx.settings, ctx.names = key, settings, names
 
 
-def _rule(ctx: Any) -> tuple[torch.Tensor, list[Any], Rule]:
-    v, *tensors = ctx.saved_tensors
+def _rule(ctx: Any, saved: Iterable[torch.Tensor]) -> tuple[torch.Tensor, list[Any], Rule]:
+    v, *tensors = saved
     values = _joined(tensors, ctx.rest)
     return v, values, Rule(class_of(ctx.key), dict(ctx.settings), v, dict(zip(ctx.names, values, strict=True)))
 
 
 def _backward(ctx: Any, cotangent: torch.Tensor) -> tuple[Any, ...]:
     """cotangent · h for v and cotangent · dG/dparameter, summed to its shape, for every parameter that asks for one."""
-    v, values, rule = _rule(ctx)
+    v, values, rule = _rule(ctx, ctx.saved_tensors)
     cotangent = cotangent.to(rule.dtype)
     for_v = (cotangent * rule.derivative()).to(v.dtype) if ctx.needs_input_grad[0] else None
     asking = [i for i in range(len(values)) if ctx.needs_input_grad[4 + i]]
@@ -146,13 +146,16 @@ class Composable(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, v_dot: torch.Tensor | None, key: None, settings: None, names: None, *dots: Any) -> torch.Tensor:
-        v, _, rule = _rule(ctx)
-        total = torch.zeros_like(rule.v) if v_dot is None else v_dot.to(rule.dtype) * rule.derivative()
-        moving = [i for i, dot in enumerate(dots) if dot is not None]
-        if moving:
-            for i, slope in zip(moving, rule.sensitivities([ctx.names[i] for i in moving]), strict=True):
-                total = total + dots[i].to(rule.dtype) * slope
-        return total.to(v.dtype)
+        # torch switches forward mode off in here, for outer levels too, and a jvp of a jvp would be zero: switch it on
+        # again and drop only this level's tangents.
+        with forward_ad._set_fwd_grad_enabled(True):
+            v, _, rule = _rule(ctx, (forward_ad.unpack_dual(x, level=0).primal for x in ctx.saved_tensors))
+            total = torch.zeros_like(rule.v) if v_dot is None else v_dot.to(rule.dtype) * rule.derivative()
+            moving = [i for i, dot in enumerate(dots) if dot is not None]
+            if moving:
+                for i, slope in zip(moving, rule.sensitivities([ctx.names[i] for i in moving]), strict=True):
+                    total = total + dots[i].to(rule.dtype) * slope
+            return total.to(v.dtype)
 
 
 class SpikeFunctionMeta(DefinitionMeta, type(torch.autograd.Function)):
