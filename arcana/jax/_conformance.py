@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,17 +33,20 @@ def to_bits(x: jax.Array) -> Array:
     return np.asarray(x).view(f"uint{x.dtype.itemsize * 8}")
 
 
-def spikes_and_gradient(
-    surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager"
-) -> tuple[Array, Array]:
-    """Spikes and cotangent · h of bit patterns, as bit patterns."""
-
+@functools.cache
+def _call(surrogate: Surrogate, mode: str) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     def call(x: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
         spikes, pullback = jax.vjp(lambda y: spike(y, surrogate), x)
         return spikes, pullback(c)[0]
 
-    function = jax.jit(call) if mode == "jit" else call
-    spikes, gradient = function(from_bits(v, dtype), from_bits(cotangent, dtype))
+    return jax.jit(call) if mode == "jit" else call
+
+
+def spikes_and_gradient(
+    surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager"
+) -> tuple[Array, Array]:
+    """Spikes and cotangent · h of bit patterns, as bit patterns."""
+    spikes, gradient = _call(surrogate, mode)(from_bits(v, dtype), from_bits(cotangent, dtype))
     return to_bits(spikes), to_bits(gradient)
 
 

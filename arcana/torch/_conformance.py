@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,17 +33,20 @@ def to_bits(x: torch.Tensor) -> Array:
     return x.detach().contiguous().view(getattr(torch, f"int{size}")).numpy().view(f"uint{size}")
 
 
+@functools.cache
+def _call(surrogate: Surrogate, mode: str, compiler: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    def call(x: torch.Tensor) -> torch.Tensor:
+        return spike(x, surrogate)
+
+    return torch.compile(call, fullgraph=True, backend=compiler) if mode == "compiled" else call
+
+
 def spikes_and_gradient(
     surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager", compiler: str = "inductor"
 ) -> tuple[Array, Array]:
     """Spikes and cotangent · h of bit patterns, as bit patterns."""
-
-    def call(x: torch.Tensor) -> torch.Tensor:
-        return spike(x, surrogate)
-
-    function = torch.compile(call, fullgraph=True, backend=compiler) if mode == "compiled" else call
     x = from_bits(v, dtype).requires_grad_()
-    spikes = function(x)
+    spikes = _call(surrogate, mode, compiler)(x)
     (gradient,) = torch.autograd.grad(spikes, x, from_bits(cotangent, dtype))
     return to_bits(spikes), to_bits(gradient)
 

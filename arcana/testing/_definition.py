@@ -1,0 +1,80 @@
+"""Checks of a definition by itself, in NumPy: derivative against primitive, facts, special values, value semantics."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Iterator
+
+import numpy as np
+
+from arcana.surrogate import Surrogate, from_dict
+from arcana.testing._report import Row
+from arcana.testing._values import Array, hard_sample, to_float
+
+WHERE = "definition"
+
+
+def definition_rows(surrogate: Surrogate) -> Iterator[Row]:
+    """Every row that needs no framework."""
+    yield from _facts(surrogate)
+    if surrogate.has_primitive():
+        yield from _primitive(surrogate)
+    yield from _special_values(surrogate)
+    yield from _value_semantics(surrogate)
+
+
+def _grid() -> Array:
+    positive = np.concatenate([np.linspace(0, 4, 4001), np.logspace(-12, 6, 1801)])
+    return np.unique(np.concatenate([-positive, positive]))
+
+
+def _facts(surrogate: Surrogate) -> Iterator[Row]:
+    v = _grid()
+    h = surrogate.derivative(v)
+    largest = float(np.abs(h).max())
+    yield Row(WHERE, "peak", math.isclose(largest, surrogate.peak, rel_tol=1e-3), f"{largest:.6g} found, {surrogate.peak:.6g} stated")
+    low, high = surrogate.support
+    outside = h[(v < low) | (v > high)]
+    yield Row(WHERE, "support", not outside.any(), f"h is 0 at {outside.size} points outside [{low:g}, {high:g}]")
+    if surrogate.even:
+        yield Row(WHERE, "even", bool(np.array_equal(h, surrogate.derivative(-v))), f"h(-v) = h(v) at {v.size} points")
+
+
+def _primitive(surrogate: Surrogate) -> Iterator[Row]:
+    at_zero = float(surrogate.primitive(0.0))
+    yield Row(WHERE, "primitive at 0", at_zero == 0.5, f"G(0) = {at_zero!r}")
+    rise = float(surrogate.primitive(math.inf) - surrogate.primitive(-math.inf))
+    stated = surrogate.area
+    same = rise == stated or math.isclose(rise, stated, rel_tol=1e-9)
+    yield Row(WHERE, "area", same, f"G(inf) - G(-inf) = {rise:.9g}, {stated:.9g} stated")
+    # By the mean value theorem the slope of G over a short interval is a value of h within it, kinks included.
+    v = np.random.default_rng(0).uniform(-4, 4, 2000)
+    width = 1e-4
+    slope = (surrogate.primitive(v + width) - surrogate.primitive(v - width)) / (2 * width)
+    within = np.stack([surrogate.derivative(v + width * x) for x in np.linspace(-1, 1, 21)])
+    slack = 1e-9 * (1 + np.abs(within).max())
+    off = np.maximum(within.min(0) - slack - slope, slope - within.max(0) - slack)
+    yield Row(WHERE, "derivative is the slope of the primitive", bool((off <= 0).all()), f"at {v.size} points, worst {max(off.max(), 0.0):.2g} off")
+
+
+def _special_values(surrogate: Surrogate) -> Iterator[Row]:
+    for dtype in ("float64", "float32", "float16"):
+        v = to_float(hard_sample(dtype), dtype).astype(dtype)
+        v = v[~np.isnan(v)]
+        h = surrogate.derivative(v)
+        bad = v[~np.isfinite(h)]
+        kept = h.dtype == v.dtype and h.shape == v.shape
+        yield Row(WHERE, f"finite, {dtype}", bad.size == 0 and kept, f"{v.size} values to ±inf" if not bad.size else f"not at v = {bad[0]!r}")
+
+
+def _value_semantics(surrogate: Surrogate) -> Iterator[Row]:
+    copies = {
+        "pickle": pickle.loads(pickle.dumps(surrogate)),  # noqa: S301  (our own bytes)
+        "deepcopy": copy.deepcopy(surrogate),
+        "dict": from_dict(surrogate.to_dict()),
+    }
+    for way, other in copies.items():
+        same = other == surrogate and hash(other) == hash(surrogate) and repr(other) == repr(surrogate)
+        yield Row(WHERE, f"{way} round trip", same, repr(other))

@@ -1,0 +1,44 @@
+"""What a check found: rows that print as a table, and an error that shows the failing ones."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One thing checked: where, what, whether it held, and the figure that shows it."""
+
+    where: str
+    what: str
+    passed: bool
+    detail: str = ""
+
+
+class ConformanceError(AssertionError):
+    """A surrogate failed a check; the message holds the failing rows, `report` all of them."""
+
+    def __init__(self, report: Report) -> None:
+        failing = Report(report.subject, tuple(row for row in report.rows if not row.passed))
+        super().__init__(f"{len(failing.rows)} of {len(report.rows)} checks failed\n{failing}")
+        self.report = report
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The rows of one surrogate's checks."""
+
+    subject: str
+    rows: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(row.passed for row in self.rows)
+
+    def __str__(self) -> str:
+        widths = [max((len(getattr(row, column)) for row in self.rows), default=0) for column in ("where", "what")]
+        lines = [
+            f"{'ok  ' if row.passed else 'FAIL'}  {row.where:<{widths[0]}}  {row.what:<{widths[1]}}  {row.detail}".rstrip()
+            for row in self.rows
+        ]
+        return "\n".join([self.subject, *lines])

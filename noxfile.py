@@ -1,0 +1,84 @@
+"""Sessions: what CI runs, each in a fresh environment pinned by constraints.txt.
+
+A session installs what its name says and no more; `tests_torch` has no JAX and `tests_jax` no torch, and each says which
+backends it expects, so that a missing one fails instead of being skipped.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["tests", "tests_torch", "tests_jax", "lint", "types", "docs"]
+
+GROUPS = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str, extras: str = "") -> None:
+    """Arcana with its extras if there are any, and dependency groups, at the pinned versions."""
+    package = ["-e", f".[{extras}]"] if extras else []
+    session.install("-c", "constraints.txt", *package, *nox.project.dependency_groups(GROUPS, *groups))
+
+
+def pytest(session: nox.Session, backends: str, *folders: str) -> None:
+    """The tests on two workers; conftest.py fails a session whose expected backend cannot be imported."""
+    session.run("pytest", "-n", "2", *folders, *session.posargs, env={"ARCANA_TEST_BACKENDS": backends})
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, with both backends."""
+    install(session, "test", "test-jax", extras="all")
+    pytest(session, "torch,jax", "tests")
+
+
+@nox.session
+def tests_torch(session: nox.Session) -> None:
+    """The core's and torch's tests, without JAX."""
+    install(session, "test", extras="torch")
+    pytest(session, "torch", "tests/core", "tests/torch")
+
+
+@nox.session
+def tests_jax(session: nox.Session) -> None:
+    """The core's and JAX's tests, without torch."""
+    install(session, "test", "test-jax", extras="jax")
+    pytest(session, "jax", "tests/core", "tests/jax")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format, by ruff."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, by pyright, against the installed frameworks."""
+    install(session, "test", "test-jax", "types", extras="all")
+    session.run("pyright", "--pythonpath", f"{session.virtualenv.bin}/python", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pages; a warning is an error. Read them at docs/_build/html/index.html."""
+    install(session, "docs", extras="torch,jax,cli")
+    session.run("python", "docs/draw.py", "--check")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """The digits network in both frameworks."""
+    install(session, extras="all")
+    session.run("python", "-m", "arcana", "demo", *session.posargs)
+
+
+@nox.session(default=False)
+def exhaustive(session: nox.Session) -> None:
+    """Every float32 pattern through both frameworks, eager and compiled; needs a C++ compiler for torch.compile."""
+    install(session, extras="torch,jax,cli")
+    session.run("python", "tests/exhaustive.py", *session.posargs)
