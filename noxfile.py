@@ -1,6 +1,6 @@
 """Sessions: what CI runs, each in a fresh environment pinned by constraints.txt.
 
-A session installs what its name says and no more; `tests_torch` has no JAX and `tests_jax` no torch, and each says which
+A session installs what its name says and no more: `tests_torch` has no JAX and `tests_jax` no torch. Each says which
 backends it expects, so that a missing one fails instead of being skipped.
 """
 

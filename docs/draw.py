@@ -9,6 +9,7 @@ import argparse
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +21,7 @@ from arcana.surrogate import Surrogate, fast_sigmoid, ste, step, triangular
 PICTURE = Path(__file__).parent / "_static" / "surrogates.svg"
 EXTENT = 2.0
 BLUE, ORANGE, GREY, LIGHT = "#1f5fa8", "#c4500a", "#555555", "#dddddd"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "arcana",  # Equal pictures are then equal files.
     "font.size": 9.0,
     "axes.spines.top": False,

@@ -52,4 +52,4 @@ def evaluate(surrogate: Surrogate, which: str, v: Any) -> Any:
     numbers = {name: kind(surrogate.rounded(name, value, dtype)) for name, value in surrogate.numbers.items()}
     with np.errstate(all="ignore"):
         y = evaluate_formula(type(surrogate), which, v.astype(dtype), NAMESPACE, numbers, surrogate.settings)
-    return np.asarray(y).astype(v.dtype)[()]
+        return np.asarray(y).astype(v.dtype)[()]

@@ -16,14 +16,16 @@ def to_float(bits: Array, dtype: str) -> Array:
     if dtype == "bfloat16":
         return (bits.astype(np.uint32) << 16).view(np.float32)
     values = bits.view(dtype)
-    return values if dtype == "float64" else values.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return values if dtype == "float64" else values.astype(np.float32)
 
 
 def from_float(values: Array, dtype: str) -> Array:
     """The bit patterns of values in a dtype, rounded to nearest even."""
-    if dtype != "bfloat16":
-        return np.asarray(values).astype(dtype).view(f"uint{BITS[dtype]}")
-    wide = np.asarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dtype != "bfloat16":
+            return np.asarray(values).astype(dtype).view(f"uint{BITS[dtype]}")
+        wide = np.asarray(values).astype(np.float32).view(np.uint32).astype(np.uint64)
     rounded = (wide + 0x7FFF + ((wide >> 16) & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
 

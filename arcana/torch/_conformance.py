@@ -38,7 +38,10 @@ def _call(surrogate: Surrogate, mode: str, compiler: str) -> Callable[[torch.Ten
     def call(x: torch.Tensor) -> torch.Tensor:
         return spike(x, surrogate)
 
-    return torch.compile(call, fullgraph=True, backend=compiler) if mode == "compiled" else call
+    if mode == "eager":
+        return call
+    torch.compiler.reset()  # every surrogate is one more recompilation of `call`, and torch stops at 8
+    return torch.compile(call, fullgraph=True, backend=compiler)
 
 
 def spikes_and_gradient(

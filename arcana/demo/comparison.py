@@ -1,0 +1,54 @@
+"""What differs between two trainings that saw the same batches."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from arcana.demo.experiment import Floats
+from arcana.demo.training import Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two trainings side by side.
+
+    Attributes:
+        first_gradient: of the first training step's gradient the largest relative difference over the parameters.
+        first_gradient_in: the parameter where it is.
+        first_spike_step: the first training step, from 1, with a hidden spike that differs; None if there is none.
+        first_spike_count: how many differ there.
+        spikes_per_step: how many are compared at every training step.
+        shares: the share of the spikes that differ, at every training step.
+    """
+
+    first_gradient: float
+    first_gradient_in: str
+    first_spike_step: int | None
+    first_spike_count: int
+    spikes_per_step: int
+    shares: list[float]
+
+
+def compare(one: Record, other: Record) -> Comparison:
+    differences = {
+        name: relative_difference(one.first_gradient[name], other.first_gradient[name]) for name in one.first_gradient
+    }
+    largest = max(differences, key=differences.__getitem__)
+    counts = [int(np.bitwise_count(a ^ b).sum()) for a, b in zip(one.spikes, other.spikes, strict=True)]
+    first = next((i for i, count in enumerate(counts) if count), None)
+    return Comparison(
+        first_gradient=differences[largest],
+        first_gradient_in=largest,
+        first_spike_step=None if first is None else first + 1,
+        first_spike_count=0 if first is None else counts[first],
+        spikes_per_step=one.spikes_per_step,
+        shares=[count / one.spikes_per_step for count in counts],
+    )
+
+
+def relative_difference(a: Floats, b: Floats) -> float:
+    """max |a − b| / max |a, b|: the largest difference in units of the largest element, 0 where both are all zeros."""
+    size = max(float(np.abs(a).max()), float(np.abs(b).max()))
+    return float(np.abs(a - b).max()) / size if size else 0.0

@@ -1,0 +1,128 @@
+"""torch against JAX: the same bits from the same definition, in every dtype, eager and compiled."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known_values import KNOWN, variants
+
+import arcana.jax
+import arcana.jax._conformance as jax_side
+import arcana.torch
+import arcana.torch._conformance as torch_side
+from arcana import surrogate as definitions
+from arcana.surrogate import FastSigmoid, Surrogate, Triangular
+from arcana.surrogate._namespace import FUNCTIONS
+from arcana.testing import ConformanceError, check_surrogate
+from arcana.testing._values import BITS, from_float, hard_sample, is_subnormal, to_float, ulp_difference
+
+CASES = [(name, each) for name in KNOWN for each in variants(name) if KNOWN[name].bits]
+
+
+@pytest.mark.parametrize("dtype", BITS)
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_gradients_have_the_same_bits(name: str, parameters: dict[str, float], dtype: str) -> None:
+    """Torch eager, torch.compile, JAX eager and JAX jit; where a subnormal is on the way, XLA may take it for zero."""
+    surrogate = definitions.get(name, **parameters)
+    v = hard_sample(dtype)
+    c = from_float(np.random.default_rng(1).normal(size=v.size), dtype)
+    ways = [(torch_side, mode) for mode in torch_side.MODES] + [(jax_side, mode) for mode in jax_side.MODES]
+    (spikes, gradient), *others = [side.spikes_and_gradient(surrogate, v, c, dtype, mode) for side, mode in ways]
+    wide = "float64" if dtype == "float64" else "float32"
+    h = surrogate.derivative(torch.from_numpy(to_float(v, dtype)))
+    on_the_way = is_subnormal(from_float(h.numpy(), wide), wide) | is_subnormal(v, dtype)
+    for other_spikes, other in others:
+        np.testing.assert_array_equal(spikes, other_spikes)
+        subnormal = on_the_way | is_subnormal(gradient, dtype) | is_subnormal(other, dtype)
+        different = (ulp_difference(gradient, other, dtype) > 0) & ~subnormal
+        assert not different.any(), to_float(v[different][:5], dtype)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(width=32, allow_subnormal=False), min_size=4, max_size=4), st.floats(1e-3, 1e3))
+def test_any_input_any_scale(values: list[float], scale: float) -> None:
+    v = np.array(values, np.float32).view(np.uint32)
+    c = np.array([1.5, -0.3, 2.0, 1e-3], np.float32).view(np.uint32)
+    for surrogate in (FastSigmoid(scale=scale), Triangular(scale=scale)):
+        ours, theirs = (side.spikes_and_gradient(surrogate, v, c, "float32") for side in (torch_side, jax_side))
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        small = np.abs(ours[1].view(np.float32)) < 1e-30
+        assert (ulp_difference(ours[1], theirs[1], "float32")[~small] == 0).all()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_parameter_gradients_agree(name: str) -> None:
+    surrogate = definitions.get(name)
+    v = np.random.default_rng(0).standard_normal((5, 3))
+    c = np.random.default_rng(1).standard_normal((5, 3))
+    for key in [*surrogate.numbers, "gain"]:
+        p = torch.full((3,), 2.0, dtype=torch.float64, requires_grad=True)
+        (ours,) = torch.autograd.grad(arcana.torch.spike(torch.from_numpy(v), surrogate, **{key: p}), p, torch.from_numpy(c))
+        theirs = jax.grad(lambda q, key=key: jnp.sum(c * arcana.jax.spike(jnp.asarray(v), surrogate, **{key: q})))(jnp.full(3, 2.0))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-15)
+
+
+def test_both_backends_give_the_same_names_and_signatures() -> None:
+    shared = {name for name in arcana.torch.__all__ if name.lower() in KNOWN or name in {type(definitions.get(n)).__name__ for n in KNOWN}}
+    assert shared <= set(arcana.jax.__all__)
+    for name in KNOWN:
+        ours, theirs = getattr(arcana.torch, name), getattr(arcana.jax, name)
+        assert inspect.signature(ours) == inspect.signature(theirs)
+        assert ours.surrogate is not None and ours.surrogate == theirs.surrogate == definitions.get(name)
+
+
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in ("divide", "where", "zeros_like", "spike")])
+def test_each_function_of_the_namespace_is_the_same_function(function: str) -> None:
+    x = np.random.default_rng(0).uniform(0.1, 3, 200)
+    spaces = [importlib.import_module(name).NAMESPACE for name in ("arcana.torch._namespace", "arcana.jax._namespace", "arcana.surrogate._numpy")]
+    results = [np.asarray(getattr(xp, function)(a)) for xp, a in zip(spaces, (torch.from_numpy(x), jnp.asarray(x), x), strict=True)]
+    np.testing.assert_allclose(results[0], results[2], rtol=1e-14)
+    np.testing.assert_allclose(results[1], results[2], rtol=1e-14)
+
+
+def test_division_of_a_number_is_rounded_once() -> None:
+    x = np.random.default_rng(0).uniform(0.5, 2, 10_000).astype(np.float32)
+    spaces = [importlib.import_module(name).NAMESPACE for name in ("arcana.torch._namespace", "arcana.jax._namespace")]
+    for xp, a in zip(spaces, (torch.from_numpy(x), jnp.asarray(x)), strict=True):
+        np.testing.assert_array_equal(np.asarray(xp.divide(3.0, a)), np.float32(3) / x)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_conformance_suite_passes(name: str) -> None:
+    with jax.check_tracer_leaks(False):
+        assert check_surrogate(definitions.get(name)).passed
+
+
+def test_the_conformance_suite_fails_for_a_wrong_derivative() -> None:
+    class Wrong(Surrogate):
+        """A derivative 1 % off its primitive's slope."""
+
+        @staticmethod
+        def derivative(v, xp):
+            return 1.01 * xp.square(xp.reciprocal(xp.abs(v) + 1))
+
+        @staticmethod
+        def primitive(v, xp):
+            return v / (1 + xp.abs(v)) + 0.5
+
+    with pytest.raises(ConformanceError, match=r"FAIL  definition +derivative is the slope of the primitive"):
+        check_surrogate(Wrong, backends=())
+
+
+def test_the_conformance_suite_fails_for_a_wrong_fact() -> None:
+    class Wrong(FastSigmoid):
+        @staticmethod
+        def facts(*, scale):
+            return definitions.Facts(peak=2.0, area=1 / scale, support=(-1.0, 1.0))
+
+    with pytest.raises(ConformanceError) as caught:
+        check_surrogate(Wrong(), backends=())
+    assert {row.what for row in caught.value.report.rows if not row.passed} == {"peak", "area", "support"}

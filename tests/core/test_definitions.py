@@ -1,0 +1,299 @@
+"""The definitions against the closed forms of the papers, and everything that makes a surrogate a value."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from known_values import KNOWN, variants
+from mpmath import mp, mpf
+
+import arcana
+from arcana import surrogate as definitions
+from arcana.surrogate import STE, Facts, FastSigmoid, Step, Surrogate, Triangular, fast_sigmoid, parameter
+from arcana.surrogate._namespace import FUNCTIONS
+
+CASES = [(name, parameters) for name in KNOWN for parameters in variants(name) if abs(math.log10(parameters.get("scale", 1))) < 100]
+
+
+class Cauchy(Surrogate):
+    width: float = 1.0
+
+    @staticmethod
+    def derivative(v, xp, *, width):
+        return 1 / (1 + xp.square(v / width))
+
+
+class Bump(Surrogate):
+    """A user's surrogate with everything optional given."""
+
+    width: float = parameter(above=0)
+    order: int = 2
+
+    @staticmethod
+    def derivative(v, xp, *, width, order):
+        return xp.where(xp.abs(v) >= width, xp.zeros_like(v), 1 - xp.abs(v / width) ** order)
+
+    @staticmethod
+    def facts(*, width, order):
+        return Facts(peak=1.0, area=2 * width * order / (order + 1), support=(-width, width))
+
+
+def points(*kinks: float) -> np.ndarray:
+    spread = np.concatenate([np.logspace(-30, 30, 181), np.linspace(0.001, 3, 200), *([k, np.nextafter(k, 9), np.nextafter(k, -9)] for k in kinks)])
+    return np.concatenate([-spread, spread, [0.0, -0.0]])
+
+
+def test_names_are_exactly_the_ones_known() -> None:
+    assert definitions.names() == sorted(KNOWN)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_default_instance_carries_the_registry_name(name: str) -> None:
+    instance = getattr(definitions, name)
+    assert instance == definitions.get(name) == type(instance)()
+    assert instance.name == name
+    assert type(instance).__name__ in definitions.__all__
+    assert name in definitions.__all__
+    assert getattr(arcana, name) is instance
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_derivative_and_primitive_are_the_papers(name: str, parameters: dict[str, float]) -> None:
+    instance = definitions.get(name, **parameters)
+    known = KNOWN[name]
+    v = points(*known.kinks)
+    numbers = {key: mpf(value) for key, value in instance.numbers.items()}
+    for x, h, g in zip(v, instance.derivative(v), instance.primitive(v), strict=True):
+        exact = known.h(mpf(x), **numbers)
+        assert abs(h - exact) <= 8 * 2.0**-53 * abs(exact) + 1e-300, x
+        exact = known.rise(mpf(x), **numbers) + mpf(1) / 2
+        assert abs(g - exact) <= 8 * 2.0**-53 * (abs(exact) + 0.5), x
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_values_worked_out_by_hand(name: str) -> None:
+    for dtype in (np.float64, np.float32):
+        for v, h in KNOWN[name].values.items():
+            assert definitions.get(name).derivative(dtype(v)) == pytest.approx(h, rel=2e-7, abs=0), (v, dtype)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_facts_by_hand_and_by_integration(name: str) -> None:
+    instance, known = definitions.get(name), KNOWN[name]
+    assert (instance.peak, instance.area, instance.support) == (known.peak, known.area, known.support)
+    numbers = {key: mpf(value) for key, value in instance.numbers.items()}
+    if math.isfinite(known.area):
+        ends = [max(known.support[0], -mp.inf), 0, min(known.support[1], mp.inf)]
+        assert float(mp.quad(lambda x: known.h(x, **numbers), ends)) == pytest.approx(instance.area, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_closed_forms_of_slope_and_parameters_are_derivatives(name: str) -> None:
+    """The truth itself: slope and by_parameter of known_values against mpmath's own differentiation."""
+    known = KNOWN[name]
+    numbers = {key: mpf(value) for key, value in definitions.get(name).numbers.items()}
+    for x in (mpf("-1.7"), mpf("-0.6"), mpf("0.02"), mpf("0.8"), mpf("2.5")):
+        assert mp.almosteq(mp.diff(lambda v: known.h(v, **numbers), x), known.slope(x, **numbers), 1e-12, 1e-12)
+        assert mp.almosteq(mp.diff(lambda v: known.rise(v, **numbers), x), known.h(x, **numbers), 1e-12, 1e-12)
+        for key, formula in known.by_parameter.items():
+            direct = mp.diff(lambda p, key=key, x=x: known.rise(x, **{**numbers, key: p}), numbers[key])
+            assert mp.almosteq(direct, formula(x, **numbers), 1e-12, 1e-12)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_docstring_says_everything(name: str) -> None:
+    instance = definitions.get(name)
+    text = type(instance).__doc__ or ""
+    for part in ("h(v) = ", "G(v) = ", "Peak: ", "Area: ", "Support: ", "Shapes and dtypes: ", "Errors: ", "Reference: "):
+        assert part in text, part
+    for key in instance.numbers:
+        assert f"{key}: " in text
+    assert len(instance.reference) > 40
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_rescaling(name: str) -> None:
+    instance = definitions.get(name, fires_at_threshold=False)
+    unit = instance.unit_peak()
+    assert unit.peak == pytest.approx(1, rel=1e-15)
+    assert unit.derivative(np.float64(0.3)) == pytest.approx(instance.derivative(np.float64(0.3)) / instance.peak, rel=1e-15)
+    assert unit.fires_at_threshold is False
+    if math.isinf(instance.area):
+        with pytest.raises(ValueError, match=r"area is inf"):
+            instance.unit_area()
+    else:
+        assert instance.unit_area().area == pytest.approx(1, rel=1e-15)
+        assert instance.unit_area().primitive(math.inf) - instance.unit_area().primitive(-math.inf) == pytest.approx(1)
+
+
+INSTANCES = [fast_sigmoid, FastSigmoid(scale=25), Step(), Triangular(scale=0.5), STE(), FastSigmoid(gain=2, fires_at_threshold=False), Bump(width=2)]
+
+
+@pytest.mark.parametrize("instance", INSTANCES, ids=repr)
+def test_value_semantics(instance: Surrogate) -> None:
+    twins = [
+        copy.copy(instance),
+        copy.deepcopy(instance),
+        pickle.loads(pickle.dumps(instance)),
+        definitions.from_dict(json.loads(json.dumps(instance.to_dict()))),
+        dataclasses.replace(instance),
+        eval(repr(instance), globals()),
+    ]
+    assert all(twin == instance and hash(twin) == hash(instance) and type(twin) is type(instance) for twin in twins)
+    assert dataclasses.replace(instance, gain=3.0) != instance
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        instance.gain = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_equality_is_by_value_and_class() -> None:
+    assert FastSigmoid(scale=25) == FastSigmoid(scale=25.0) == FastSigmoid(scale=np.float32(25))
+    assert type(FastSigmoid(scale=25).scale) is float
+    assert FastSigmoid(scale=25) != FastSigmoid(scale=24)
+    assert Step() != STE()
+    assert len({FastSigmoid(), fast_sigmoid, FastSigmoid(scale=10)}) == 1
+
+
+def test_repr_shows_own_parameters_and_what_was_changed() -> None:
+    assert repr(FastSigmoid(scale=25, gain=2)) == "FastSigmoid(scale=25.0, gain=2.0)"
+    assert repr(STE()) == "STE()"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: FastSigmoid(scale=-1), ValueError, r"^FastSigmoid: scale must be > 0, got -1\.0$"),
+        (lambda: FastSigmoid(scale=0), ValueError, r"^FastSigmoid: scale must be > 0, got 0\.0$"),
+        (lambda: FastSigmoid(scale=math.inf), ValueError, r"^FastSigmoid: scale must be > 0, got inf$"),
+        (lambda: Triangular(scale=math.nan), ValueError, r"^Triangular: scale must be > 0, got nan$"),
+        (lambda: STE(gain=math.inf), ValueError, r"^STE: gain must be finite, got inf$"),
+        (lambda: FastSigmoid(scale=True), TypeError, r"^FastSigmoid: scale must be a real number, got True \(bool\)$"),
+        (lambda: FastSigmoid(scale="x"), TypeError, r"^FastSigmoid: scale must be a real number, got 'x' \(str\)$"),
+        (lambda: FastSigmoid(scale=1j), TypeError, r"^FastSigmoid: scale must be a real number, got 1j \(complex\)$"),
+        (lambda: FastSigmoid(scale=np.ones(2)), TypeError, r"an array is given to the call instead"),
+        (lambda: FastSigmoid(fires_at_threshold=1), TypeError, r"^FastSigmoid: fires_at_threshold must be of type bool, got 1 \(int\)$"),
+        (lambda: FastSigmoid(25.0), TypeError, r"positional argument"),
+        (lambda: FastSigmoid(slope=25.0), TypeError, r"unexpected keyword argument 'slope'"),
+        (lambda: Bump(width=1, order=2.5), TypeError, r"^Bump: order must be of type int, got 2\.5 \(float\)$"),
+        (lambda: Bump(), TypeError, r"width"),
+        (lambda: definitions.get("fast_sigmod"), ValueError, r"^unknown surrogate 'fast_sigmod'; did you mean fast_sigmoid\?$"),
+        (lambda: definitions.get("zzz"), ValueError, r"^unknown surrogate 'zzz'; there are fast_sigmoid, ste, step, triangular$"),
+        (lambda: definitions.from_dict({"surrogate": "elsewhere:Thing", "parameters": {}}), ValueError, r"import elsewhere first"),
+        (lambda: definitions.from_dict({"name": "ste"}), ValueError, r"missing: parameters, surrogate"),
+        (lambda: fast_sigmoid(np.ones(3)), TypeError, r"^FastSigmoid takes a torch\.Tensor or a jax\.Array, got numpy\.ndarray$"),
+        (lambda: fast_sigmoid([0.5]), TypeError, r"^FastSigmoid takes a torch\.Tensor or a jax\.Array, got builtins\.list$"),
+        (lambda: fast_sigmoid.derivative(np.arange(3)), TypeError, r"^FastSigmoid: v must be float64, float32, float16, bfloat16, got int64$"),
+        (lambda: Cauchy().primitive(1.0), NotImplementedError, r"^Cauchy defines no primitive"),
+    ],
+)
+def test_bad_input_is_named(make, error, message) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_users_class_needs_a_derivative() -> None:
+    with pytest.raises(TypeError, match=r"^Empty: a surrogate defines derivative"):
+        type("Empty", (Surrogate,), {})
+
+
+def test_a_users_subclass_is_a_full_citizen() -> None:
+    assert Cauchy(width=0.5).derivative(0.5) == 0.5
+    assert Cauchy.derivative(np.float64(0.5), np, width=0.5) == 0.5
+    assert Cauchy().peak == 1
+    assert math.isnan(Cauchy().area)
+    assert Cauchy.name == "cauchy"
+    assert definitions.get(f"{__name__}:Cauchy", width=2) == Cauchy(width=2)
+    assert Bump(width=2).area == pytest.approx(8 / 3)
+    assert "cauchy" not in definitions.names()
+
+
+def test_two_classes_of_one_name_keep_apart() -> None:
+    def make(factor: float) -> type[Surrogate]:
+        class Twin(Surrogate):
+            @staticmethod
+            def derivative(v, xp):
+                return v * 0 + factor
+
+        return Twin
+
+    first, second = make(1.0), make(2.0)
+    assert first.key != second.key
+    assert (first().derivative(0.0), second().derivative(0.0)) == (1.0, 2.0)
+
+
+def test_the_name_of_a_class() -> None:
+    def name(class_name: str) -> str:
+        return type(class_name, (Surrogate,), {"derivative": staticmethod(lambda v, xp: v)}).name
+
+    expected = {"FastSigmoid": "fast_sigmoid", "QPseudoSpike": "q_pseudo_spike", "S2NN": "s2nn", "ClippedSTE": "clipped_ste", "Dspike": "dspike"}
+    assert {each: name(each) for each in expected} == expected
+
+    class LogTailedReLU(Surrogate, name="log_tailed_relu"):
+        @staticmethod
+        def derivative(v, xp):
+            return v
+
+    assert LogTailedReLU.name == "log_tailed_relu"
+
+
+def test_an_unknown_function_of_the_namespace_lists_what_there_is() -> None:
+    class Wrong(Surrogate):
+        @staticmethod
+        def derivative(v, xp):
+            return xp.tanhh(v)
+
+    with pytest.raises(AttributeError, match=r"^xp\.tanhh does not exist: a definition may use only abs, arctan, .*zeros_like$"):
+        Wrong().derivative(1.0)
+    assert list(FUNCTIONS) == sorted(FUNCTIONS)
+
+
+@given(st.floats(allow_nan=False, width=32), st.floats(1e-6, 1e4))
+def test_properties(v: float, scale: float) -> None:
+    for instance in (FastSigmoid(scale=scale), Triangular(scale=scale)):
+        for dtype in (np.float64, np.float32, np.float16):
+            with np.errstate(over="ignore"):
+                x = dtype(v)
+            h = instance.derivative(x)
+            assert h.dtype == dtype
+            assert h == instance.derivative(-x)
+            assert 0 <= h <= dtype(instance.peak)
+
+
+def test_nan_stays_nan_where_the_formula_sees_it() -> None:
+    assert all(np.isnan(s.derivative(math.nan)) for s in (fast_sigmoid, Triangular()))
+    assert Step().derivative(math.nan) == 0
+    assert STE().derivative(math.nan) == 1
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_a_parameter_is_rounded_into_the_dtype_and_its_domain(scale: float) -> None:
+    h = FastSigmoid(scale=scale).derivative(np.array([0.0, 1e-30, 3e38, -3e38, np.inf], np.float32))
+    assert np.isfinite(h).all()
+    assert h[0] == 1
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+
+
+@pytest.mark.parametrize("statement", ["import arcana", "import arcana.surrogate", "from arcana import fast_sigmoid"])
+def test_arcana_alone_loads_no_framework(statement: str) -> None:
+    assert not {"torch", "jax", "jaxlib", "matplotlib", "rich", "typer"} & loaded_by(statement)
+
+
+@pytest.mark.parametrize(("backend", "extra"), [("torch", "torch"), ("jax", "jax")])
+def test_a_missing_backend_names_the_extra(backend: str, extra: str) -> None:
+    code = f"import sys; sys.modules['{backend}'] = None; import arcana.{backend}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert f"pip install 'arcana[{extra}]'" in result.stderr

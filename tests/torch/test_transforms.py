@@ -1,0 +1,170 @@
+"""Every torch row of the transforms table, for every surrogate: bits against plain backward, and against the paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from known_values import KNOWN
+from truth import COTANGENT, POINTS, assert_within, exact
+
+import arcana.torch._conformance as side
+from arcana import surrogate as definitions
+from arcana.torch import spike
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("way", side.FIRST)
+def test_first_derivative(way: str, name: str, dtype: str) -> None:
+    surrogate = definitions.get(name)
+    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
+    found = side.transform("first", way, surrogate, v, c)
+    assert found.dtype == v.dtype
+    np.testing.assert_array_equal(found, side.transform("first", "backward", surrogate, v, c))
+    expected, condition = exact("h", surrogate, v, c, dtype)
+    assert_within(found, expected, 4 * (1 + condition), dtype)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("way", side.SECOND)
+def test_second_derivative(way: str, name: str) -> None:
+    surrogate = definitions.get(name)
+    v, c = POINTS.astype("float32"), COTANGENT.astype("float32")
+    found = side.transform("second", way, surrogate, v, c)
+    expected, condition = exact("slope", surrogate, v, c, "float32")
+    assert_within(found, expected, 4 * (1 + 2 * condition), "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "parameter"), [(name, key) for name in KNOWN for key in KNOWN[name].by_parameter])
+@pytest.mark.parametrize("way", side.PARAMETER)
+def test_parameter_gradient(way: str, name: str, parameter: str, dtype: str) -> None:
+    surrogate = definitions.get(name)
+    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
+    p = np.linspace(0.3, 30, v.size).astype(dtype)
+    found = side.transform("parameter", way, surrogate, p, v, c, parameter=parameter)
+    expected, condition = exact("parameter", surrogate, v, c, dtype, parameter, p)
+    assert_within(found, expected, 4 * (2 + 2 * condition), dtype)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("way", side.PARAMETER)
+def test_gain_gradient_is_the_rise_of_the_primitive(way: str, name: str) -> None:
+    """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference."""
+    surrogate = definitions.get(name)
+    v = POINTS[np.abs(POINTS) < 100].astype("float32")
+    c = COTANGENT[: v.size].astype("float32")
+    p = np.linspace(0.5, 3, v.size, dtype="float32")
+    found = side.transform("parameter", way, surrogate, p, v, c, parameter="gain")
+    rise = (surrogate.primitive(v.astype("float64")) - 0.5) * c
+    np.testing.assert_allclose(found, rise, rtol=3e-7, atol=3e-7)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_inductor_gives_the_bits_of_eager(name: str) -> None:
+    """aot_eager stands for the compiler in the tables; here is the compiler itself, one fused kernel."""
+    surrogate = definitions.get(name)
+    v, c = POINTS.astype("float32"), COTANGENT.astype("float32")
+    plain = side.transform("first", "backward", surrogate, v, c)
+    for way in ("compile, then backward", "compile(func.grad)", "compile(vmap(grad))", "compile(func.jvp)", "compile(vmap), then backward"):
+        np.testing.assert_array_equal(side.transform("first", way, surrogate, v, c, compiler="inductor"), plain)
+
+
+@pytest.mark.parametrize("function", ["fast_sigmoid", "FastSigmoid.apply", "instance", "spike"])
+def test_every_way_of_calling_compiles_into_one_graph(function: str) -> None:
+    import arcana.torch
+
+    calls = {
+        "fast_sigmoid": lambda v: arcana.torch.fast_sigmoid(v, scale=25.0),
+        "FastSigmoid.apply": lambda v: arcana.torch.FastSigmoid.apply(v, scale=25.0),
+        "instance": lambda v: definitions.FastSigmoid(scale=25.0)(v),
+        "spike": lambda v: spike(v, definitions.FastSigmoid(scale=25.0)),
+    }
+    torch.compiler.reset()
+    v = torch.tensor([-0.4, -0.0, 0.1, 2.0])
+    call = calls[function]
+    expected = definitions.FastSigmoid(scale=25.0).derivative(v)
+    compiled = torch.compile(lambda x: torch.func.grad(lambda y: call(y).sum())(x), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(v), expected)
+    x = v.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(torch.compile(call, fullgraph=True, backend="aot_eager")(x).sum(), x)
+    assert torch.equal(gradient, expected)
+
+
+@pytest.mark.parametrize("made_in", ["call", "instance"])
+def test_a_slope_schedule_under_compile_takes_two_graphs(made_in: str) -> None:
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+
+    def call(v: torch.Tensor, scale: float) -> torch.Tensor:
+        if made_in == "instance":
+            return definitions.FastSigmoid(scale=scale)(v)
+        return spike(v, definitions.fast_sigmoid, scale=scale)
+
+    compiled = torch.compile(call, fullgraph=True, backend=counter)
+    v = torch.linspace(-2, 2, 9)
+    for scale in [1.5, 2.0, 3.25, 4.0, 5.5, 7.0, 9.0, 12.5, 17.0, 25.0, 40.0, 60.0, 100.0]:
+        x = v.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(compiled(x, scale).sum(), x)
+        assert torch.equal(gradient, definitions.FastSigmoid(scale=scale).derivative(v)), scale
+    assert counter.frame_count <= 2
+
+
+def test_equal_instances_share_a_graph() -> None:
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(lambda v, s: s(v), fullgraph=True, backend=counter)
+    v = torch.linspace(-1, 1, 5)
+    for _ in range(3):
+        compiled(v, definitions.FastSigmoid(scale=25.0))
+    assert counter.frame_count == 1
+
+
+def test_double_backward_through_compile_raises() -> None:
+    torch.compiler.reset()
+    v = torch.linspace(-1, 1, 5, requires_grad=True)
+    spikes = torch.compile(definitions.fast_sigmoid, fullgraph=True, backend="aot_eager")(v)
+    (first,) = torch.autograd.grad(spikes.sum(), v, create_graph=True)
+    with pytest.raises(RuntimeError, match="double backward"):
+        torch.autograd.grad(first.sum(), v)
+
+
+def test_export_keeps_the_forward() -> None:
+    class Layer(torch.nn.Module):
+        def forward(self, v: torch.Tensor) -> torch.Tensor:
+            return definitions.fast_sigmoid(v)
+
+    v = torch.tensor([-1.0, -0.0, 0.0, 1.0])
+    program = torch.export.export(Layer(), (v,))
+    assert torch.equal(program.module()(v), torch.tensor([0.0, 1.0, 1.0, 1.0]))
+
+
+def test_parameters_of_other_shapes_under_vmap() -> None:
+    """A batch of per-channel slopes against single calls, v batched and not, the batch not in front."""
+    v = torch.randn(4, 3, 5, dtype=torch.float64)
+    scales = torch.rand(3, 5, dtype=torch.float64) + 0.5
+
+    def gradients(x: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.func.grad(lambda a, b: (a * 0.5 * spike(a, definitions.fast_sigmoid, scale=b)).sum(), argnums=(0, 1))(x, scale)
+
+    for x_dim, scale_dim in ((1, 0), (None, 0), (1, None)):
+        batched = torch.func.vmap(gradients, in_dims=(x_dim, scale_dim))(v if x_dim == 1 else v[:, 0], scales if scale_dim == 0 else scales[0])
+        for i in range(3):
+            single = gradients(v[:, i] if x_dim == 1 else v[:, 0], scales[i] if scale_dim == 0 else scales[0])
+            for one, many in zip(single, batched, strict=True):
+                torch.testing.assert_close(many[i], one, rtol=1e-14, atol=1e-15)
+
+
+def test_mixed_second_derivatives() -> None:
+    """d/dv of cotangent · ∂G/∂scale is ∂h/∂scale, at v = 0 too."""
+    v = torch.tensor([-1.5, -0.2, 0.0, 0.3, 2.0], dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    (by_scale,) = torch.autograd.grad(spike(v, definitions.fast_sigmoid, scale=scale).sum(), scale, create_graph=True)
+    (mixed,) = torch.autograd.grad(by_scale, v)
+    magnitude = v.detach().abs()
+    torch.testing.assert_close(mixed, -2 * magnitude * (1 + 3 * magnitude) ** -3, rtol=1e-13, atol=0)
