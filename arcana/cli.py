@@ -110,12 +110,10 @@ def _parameters(surrogate: str, assignments: list[str], known: list[str]) -> dic
 def _value(name: str, text: str) -> float | bool:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    _fail(f"--set {name}: {text!r} is not a number")
+    try:
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        _fail(f"--set {name}: {text!r} is not a number")
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Which backends this run must have, and JAX under its strictest settings.
+"""Which backends this run must have, and JAX under its strict settings.
 
 ARCANA_TEST_BACKENDS names the backends that are expected, "torch,jax" when unset. An expected backend that cannot be imported
 stops the run; nothing is skipped unseen.
@@ -21,4 +21,3 @@ if "jax" in EXPECTED:
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    jax.config.update("jax_check_tracer_leaks", True)

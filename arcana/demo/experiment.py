@@ -96,9 +96,9 @@ def _load() -> Digits:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise MissingDependencyError("scikit-learn", "demo") from error
-    data = load_digits()
-    return Digits((data.data / 16).astype(np.float32), data.target.astype(np.int32))
+        raise MissingDependencyError(package="scikit-learn", extra="demo") from error
+    images, labels = load_digits(return_X_y=True)
+    return Digits((np.asarray(images) / 16).astype(np.float32), np.asarray(labels).astype(np.int32))
 
 
 def _rows(digits: Digits, rows: npt.NDArray[np.int64]) -> Digits:

@@ -13,12 +13,12 @@ from arcana.surrogate import Surrogate
 try:
     from arcana.jax import spike
 except ImportError as error:
-    raise MissingDependencyError("JAX", "jax") from error
+    raise MissingDependencyError(package="JAX", extra="jax") from error
 try:
     import optax
     from flax import nnx
 except ImportError as error:
-    raise MissingDependencyError("Flax or optax", "demo") from error
+    raise MissingDependencyError(package="Flax or optax", extra="demo") from error
 
 import jax
 import jax.numpy as jnp
@@ -84,11 +84,13 @@ class JaxTrainer:
 
     def update(self, batch: Digits) -> Update:
         """One training step; the first one compiles."""
-        loss, spikes, gradients = _update(self.network, self.optimizer, batch.images, batch.labels)
+        loss, spikes, gradients = _update(
+            self.network, self.optimizer, jnp.asarray(batch.images), jnp.asarray(batch.labels)
+        )
         return Update(float(loss), np.asarray(spikes), _by_name(gradients))
 
     def predict(self, images: Floats) -> Prediction:
-        scores, spikes = _predict(self.network, images)
+        scores, spikes = _predict(self.network, jnp.asarray(images))
         return Prediction(np.asarray(scores), np.asarray(spikes))
 
 

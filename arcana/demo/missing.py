@@ -6,5 +6,5 @@ from __future__ import annotations
 class MissingDependencyError(ImportError):
     """A package is missing; the message names the extra that brings it."""
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, *, package: str, extra: str) -> None:
         super().__init__(f"{package} is missing: pip install 'arcana[{extra}]'")

@@ -43,14 +43,14 @@ def _summary(results: Results) -> Table:
 
 def _differences(comparison: Comparison) -> list[tuple[str, str]]:
     gradient = (
-        f"{comparison.first_gradient:.1e} in {comparison.first_gradient_in}\n"
-        "max |torch − jax| / max |gradient|, the largest of the parameters"
+        f"{comparison.first_gradient:.1e} in {comparison.first_gradient_in}, the largest over the\n"
+        "parameters of max |torch − jax| / max |gradient|"
     )
     spikes = "none differs in any training step"
     if comparison.first_spike_step is not None:
         spikes = (
-            f"training step {comparison.first_spike_step} of {len(comparison.shares)}: "
-            f"{comparison.first_spike_count:,} of {comparison.spikes_per_step:,}\n"
-            f"hidden spikes (neurons × steps × images); in the last training step {comparison.shares[-1]:.2%}"
+            f"training step {comparison.first_spike_step} of {len(comparison.shares)}\n"
+            f"{comparison.first_spike_count:,} of {comparison.spikes_per_step:,} hidden neurons × steps × images;\n"
+            f"{comparison.shares[-1]:.2%} of them in the last training step"
         )
     return [("First gradient differs by", gradient), ("First spike that differs", spikes)]

@@ -54,6 +54,7 @@ def exact_spikes(bits: Array, dtype: str, fires_at_threshold: bool = True) -> Ar
 def _reference(surrogate: Surrogate, v: Array, c: Array) -> tuple[Array, Array]:
     """c · h(v) in float64, and the condition number |v·h′/h| that rounding v by one unit would bring."""
     with np.errstate(all="ignore"):
+        v, c = v.astype(np.float64), c.astype(np.float64)
         h = surrogate.derivative(v)
         step = np.maximum(np.abs(v), 1e-6) * 1e-6
         slope = (surrogate.derivative(v + step) - surrogate.derivative(v - step)) / (2 * step)
@@ -65,7 +66,7 @@ def _numbers(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:
     for dtype in BITS:
         v = hard_sample(dtype)
         c = from_float(np.random.default_rng(1).uniform(0.5, 2, v.size), dtype)
-        exact, condition = _reference(surrogate, to_float(v, dtype).astype(np.float64), to_float(c, dtype).astype(np.float64))
+        exact, condition = _reference(surrogate, to_float(v, dtype), to_float(c, dtype))
         rounded = from_float(exact, dtype)
         # Half types are computed in float32, so that only their own rounding of the result is left.
         condition = condition if BITS[dtype] > 16 else 0 * condition

@@ -24,7 +24,7 @@ from arcana.jax import FastSigmoid, forward_mode, spike
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
 from arcana.testing._surrogate import exact_spikes
-from arcana.testing._values import BITS, from_float, hard_sample, to_float
+from arcana.testing._values import BITS, from_float, hard_sample, is_subnormal, to_float
 
 
 class Cauchy(Surrogate):
@@ -55,7 +55,8 @@ def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool
 def test_gradient_of_a_hard_sample_is_the_papers(name: str, parameters: dict[str, float], dtype: str) -> None:
     surrogate = definitions.get(name, **parameters)
     bits = np.random.default_rng(2).choice(hard_sample(dtype), 1500, replace=False)
-    bits = bits[~np.isnan(to_float(bits, dtype))]
+    # A subnormal potential is zero to XLA on CPU, which a steep enough surrogate shows.
+    bits = bits[~np.isnan(to_float(bits, dtype)) & ~is_subnormal(bits, dtype)]
     c = np.random.default_rng(3).uniform(0.5, 2, bits.size).astype(dtype)
     expected, condition = exact("h", surrogate, to_float(bits, dtype), c, dtype)
     normal = np.abs(expected.view(dtype)) > 8 * np.finfo(dtype).tiny
@@ -122,7 +123,7 @@ def test_parameter_gradient_keeps_the_parameters_dtype() -> None:
         (lambda v: arcana.jax.fast_sigmoid(v, scale="a"), TypeError, r"^FastSigmoid: scale must be a number or a jax\.Array, got 'a' \(str\)$"),
         (lambda v: arcana.jax.fast_sigmoid(v, scale=v.astype(int)), TypeError, r"^FastSigmoid: scale must be a floating-point array, got int64$"),
         (lambda v: arcana.jax.fast_sigmoid(v, scale=jnp.ones(4)), ValueError, r"^FastSigmoid: scale must broadcast to v's shape \(2, 3\), got shape \(4,\)$"),
-        (lambda v: jax.grad(lambda w: jnp.sum(spike(v, Cauchy(), width=w)))(1.0), NotImplementedError, r"^Cauchy defines no primitive, which the gradient of its parameter width needs$"),
+        (lambda v: jax.grad(lambda w: jnp.sum(spike(v, Cauchy(), width=w)))(1.0), NotImplementedError, r"^Cauchy defines no primitive, which the gradient of its parameter width needs"),
         (lambda v: forward_mode(FastSigmoid), TypeError, r"^forward_mode takes a Surrogate instance"),
         (lambda v: setattr(FastSigmoid, "scale", 3.0), AttributeError, r"^FastSigmoid\.scale is read-only"),
     ],
@@ -225,8 +226,7 @@ def test_modules_that_hold_an_equal_instance_are_traced_once(framework: str) -> 
 
 
 def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:
-    with jax.check_tracer_leaks(False):
-        report = check_surrogate(Cauchy, backends=("jax",))
+    report = check_surrogate(Cauchy, backends=("jax",))
     assert report.passed
     assert "jax forward_mode: linearize" in str(report)
 
