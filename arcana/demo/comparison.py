@@ -32,9 +32,7 @@ class Comparison:
 
 
 def compare(one: Record, other: Record) -> Comparison:
-    differences = {
-        name: relative_difference(one.first_gradient[name], other.first_gradient[name]) for name in one.first_gradient
-    }
+    differences = {name: relative_difference(one.first_gradient[name], other.first_gradient[name]) for name in one.first_gradient}
     largest = max(differences, key=differences.__getitem__)
     counts = [int(np.bitwise_count(a ^ b).sum()) for a, b in zip(one.spikes, other.spikes, strict=True)]
     first = next((i for i, count in enumerate(counts) if count), None)

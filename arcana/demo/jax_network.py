@@ -84,9 +84,7 @@ class JaxTrainer:
 
     def update(self, batch: Digits) -> Update:
         """One training step; the first one compiles."""
-        loss, spikes, gradients = _update(
-            self.network, self.optimizer, jnp.asarray(batch.images), jnp.asarray(batch.labels)
-        )
+        loss, spikes, gradients = _update(self.network, self.optimizer, jnp.asarray(batch.images), jnp.asarray(batch.labels))
         return Update(float(loss), np.asarray(spikes), _by_name(gradients))
 
     def predict(self, images: Floats) -> Prediction:

@@ -18,9 +18,7 @@ except ImportError as error:
 import torch
 
 
-def leaky_integrate_and_fire(
-    current: torch.Tensor, surrogate: Surrogate, *, decay: float, threshold: float
-) -> torch.Tensor:
+def leaky_integrate_and_fire(current: torch.Tensor, surrogate: Surrogate, *, decay: float, threshold: float) -> torch.Tensor:
     """The spikes of neurons that get `current`, time first; a spike takes the threshold off, without a gradient."""
     potential = torch.zeros_like(current[0])
     spikes = []
@@ -59,9 +57,7 @@ class SpikingNetwork(torch.nn.Module):
         """The scores of the digits, and the hidden spikes with time first."""
         settings = self.settings
         current = self.hidden(images).expand(settings.steps, -1, -1)
-        spikes = leaky_integrate_and_fire(
-            current, settings.surrogate, decay=settings.decay, threshold=settings.threshold
-        )
+        spikes = leaky_integrate_and_fire(current, settings.surrogate, decay=settings.decay, threshold=settings.threshold)
         potentials = leaky_integrate(self.output(spikes), decay=settings.decay)
         return potentials.sum(0) * (1 - settings.decay), spikes
 

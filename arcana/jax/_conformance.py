@@ -42,12 +42,11 @@ def _call(surrogate: Surrogate, mode: str) -> Callable[[jax.Array, jax.Array], t
     return jax.jit(call) if mode == "jit" else call
 
 
-def spikes_and_gradient(
-    surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager"
-) -> tuple[Array, Array]:
-    """Spikes and cotangent · h of bit patterns, as bit patterns."""
-    spikes, gradient = _call(surrogate, mode)(from_bits(v, dtype), from_bits(cotangent, dtype))
-    return to_bits(spikes), to_bits(gradient)
+def spikes_and_gradient(surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager") -> tuple[Array, Array]:
+    """Spikes and cotangent · h of bit patterns, as bit patterns; float64 whether or not JAX is set to it."""
+    with jax.enable_x64(dtype == "float64" or jax.config.read("jax_enable_x64")):
+        spikes, gradient = _call(surrogate, mode)(from_bits(v, dtype), from_bits(cotangent, dtype))
+        return to_bits(spikes), to_bits(gradient)
 
 
 def _loss(surrogate: Surrogate) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -164,7 +163,7 @@ PARAMETER: dict[str, ParameterTransform] = {
 
 def transform(order: str, name: str, surrogate: Surrogate, *arrays: Array, parameter: str = "") -> Array:
     """One row of a table above on NumPy arrays of a native dtype; arrays are (v, cotangent), or (parameter, v, cotangent)."""
-    given = [jnp.asarray(x) for x in arrays]
+    *p, v, c = [jnp.asarray(x) for x in arrays]
     if order == "parameter":
-        return np.asarray(PARAMETER[name](surrogate, parameter, *given))
-    return np.asarray({"first": FIRST, "second": SECOND}[order][name](surrogate, *given))
+        return np.asarray(PARAMETER[name](surrogate, parameter, p[0], v, c))
+    return np.asarray({"first": FIRST, "second": SECOND}[order][name](surrogate, v, c))

@@ -8,7 +8,7 @@ import math
 import re
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, overload
+from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, overload
 
 from arcana.surrogate import _backends
 from arcana.surrogate._parameters import (
@@ -23,7 +23,7 @@ from arcana.surrogate._parameters import (
 ArrayT = TypeVar("ArrayT")
 
 _CLASSES: weakref.WeakValueDictionary[str, type[Surrogate]] = weakref.WeakValueDictionary()
-_OBSERVERS: list[Callable[[type[Surrogate]], None]] = []
+_OBSERVERS: list[Callable[[type[Surrogate]], object]] = []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _registry_name(class_name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter, dataclasses.field))
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Surrogate:
     """A surrogate derivative h of the Heaviside step, defined once for every framework.
@@ -113,15 +113,16 @@ class Surrogate:
     """The registry name, and the name of the function in each backend."""
     key: ClassVar[str]
     """A string that finds exactly this class again in this process, see `class_of`."""
-    derivative: ClassVar[Any]
-    primitive: ClassVar[Any] = formula(_no_primitive)
-    facts: ClassVar[Any] = None
+    # Not annotated, so that a type checker takes any override: formula, staticmethod or a plain function.
+    derivative = cast(Any, None)
+    primitive = cast(Any, formula(_no_primitive))
+    facts = cast(Any, None)
     _numbers: ClassVar[dict[str, Bounds]]
     _settings: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if "derivative" not in cls.__dict__ and not hasattr(cls, "derivative"):
+        if cls.derivative is None:
             msg = f"{cls.__name__}: a surrogate defines derivative(v, xp, *, <its parameters>)"
             raise TypeError(msg)
         for each in ("derivative", "primitive"):
@@ -296,7 +297,7 @@ def class_of(key: str) -> type[Surrogate]:
     return _CLASSES[key]
 
 
-def observe_classes(observer: Callable[[type[Surrogate]], None]) -> None:
+def observe_classes(observer: Callable[[type[Surrogate]], object]) -> None:
     """Call `observer` with every surrogate class there is, and with every one made later."""
     for definition in list(_CLASSES.values()):
         observer(definition)

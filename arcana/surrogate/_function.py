@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from arcana.surrogate._base import Surrogate
 
@@ -19,7 +19,7 @@ class SurrogateFunction(Generic[ArrayT, P]):
     """
 
     def __init__(self, definition: Callable[P, Surrogate], spike: Callable[..., ArrayT], module: str) -> None:
-        self.surrogate: Surrogate = definition(*(), **{})
+        self.surrogate: Surrogate = cast(Callable[[], Surrogate], definition)()
         self._spike = spike
         self.__module__ = module
         self.__name__ = self.__qualname__ = self.surrogate.name

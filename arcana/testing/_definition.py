@@ -34,7 +34,9 @@ def _facts(surrogate: Surrogate) -> Iterator[Row]:
     v = _grid()
     h = surrogate.derivative(v)
     largest = float(np.abs(h).max())
-    yield Row(WHERE, "peak", math.isclose(largest, surrogate.peak, rel_tol=1e-3), f"{largest:.6g} found, {surrogate.peak:.6g} stated")
+    yield Row(
+        WHERE, "peak", math.isclose(largest, surrogate.peak, rel_tol=1e-3), f"{largest:.6g} found, {surrogate.peak:.6g} stated"
+    )
     low, high = surrogate.support
     outside = h[(v < low) | (v > high)]
     yield Row(WHERE, "support", not outside.any(), f"h is 0 at {outside.size} points outside [{low:g}, {high:g}]")
@@ -56,7 +58,12 @@ def _primitive(surrogate: Surrogate) -> Iterator[Row]:
     within = np.stack([surrogate.derivative(v + width * x) for x in np.linspace(-1, 1, 21)])
     slack = 1e-9 * (1 + np.abs(within).max())
     off = np.maximum(within.min(0) - slack - slope, slope - within.max(0) - slack)
-    yield Row(WHERE, "derivative is the slope of the primitive", bool((off <= 0).all()), f"at {v.size} points, worst {max(off.max(), 0.0):.2g} off")
+    yield Row(
+        WHERE,
+        "derivative is the slope of the primitive",
+        bool((off <= 0).all()),
+        f"at {v.size} points, worst {max(off.max(), 0.0):.2g} off",
+    )
 
 
 def _special_values(surrogate: Surrogate) -> Iterator[Row]:
@@ -66,19 +73,24 @@ def _special_values(surrogate: Surrogate) -> Iterator[Row]:
         h = surrogate.derivative(v)
         bad = v[~np.isfinite(h)]
         kept = h.dtype == v.dtype and h.shape == v.shape
-        yield Row(WHERE, f"finite, {dtype}", bad.size == 0 and kept, f"{v.size} values to ±inf" if not bad.size else f"not at v = {bad[0]!r}")
+        yield Row(
+            WHERE,
+            f"finite, {dtype}",
+            bad.size == 0 and kept,
+            f"{v.size} values to ±inf" if not bad.size else f"not at v = {bad[0]!r}",
+        )
 
 
 def _value_semantics(surrogate: Surrogate) -> Iterator[Row]:
     ways: dict[str, Callable[[], Surrogate]] = {
-        "pickle": lambda: pickle.loads(pickle.dumps(surrogate)),  # noqa: S301  (our own bytes)
+        "pickle": lambda: pickle.loads(pickle.dumps(surrogate)),
         "deepcopy": lambda: copy.deepcopy(surrogate),
         "dict": lambda: from_dict(surrogate.to_dict()),
     }
     for way, make in ways.items():
         try:
             other = make()
-        except Exception as error:  # noqa: BLE001  (whatever it is, it is the row's finding)
+        except Exception as error:
             yield Row(WHERE, f"{way} round trip", False, f"{type(error).__name__}: {error}")
             continue
         same = other == surrogate and hash(other) == hash(surrogate) and repr(other) == repr(surrogate)

@@ -103,9 +103,7 @@ FIRST: dict[str, Transform] = {
     "compile(func.grad)": lambda s, v, c, how: _compiled(torch.func.grad(_loss(s, c)), how)(v),
     "compile(vmap(grad))": lambda s, v, c, how: _compiled(torch.func.vmap(torch.func.grad(_each(s))), how)(v, c),
     "compile(func.jvp)": lambda s, v, c, how: _compiled(_jvp(s), how)(v, c),
-    "compile(vmap), then backward": lambda s, v, c, how: _backward(
-        _compiled(torch.func.vmap(lambda x: spike(x, s)), how), v, c
-    ),
+    "compile(vmap), then backward": lambda s, v, c, how: _backward(_compiled(torch.func.vmap(lambda x: spike(x, s)), how), v, c),
     "compile(jacrev)": lambda s, v, c, how: _compiled(_linear_probe(s, torch.func.jacrev), how)(v, c),
     "compile(jacfwd)": lambda s, v, c, how: _compiled(_linear_probe(s, torch.func.jacfwd), how)(v, c),
 }
@@ -175,18 +173,20 @@ PARAMETER: dict[str, ParameterTransform] = {
     "forward_ad": lambda s, n, p, v, c, _: _parameter_forward_ad(s, n, p, v, c),
     "compile, then backward": lambda s, n, p, v, c, how: _backward(_compiled(_with(s, n, v), how), p, c),
     "compile(func.grad)": lambda s, n, p, v, c, how: _compiled(torch.func.grad(_parameter_loss(s, n)), how)(p, v, c),
-    "compile(vmap(grad))": lambda s, n, p, v, c, how: _compiled(
-        torch.func.vmap(torch.func.grad(_parameter_loss(s, n))), how
-    )(p, v, c),
+    "compile(vmap(grad))": lambda s, n, p, v, c, how: _compiled(torch.func.vmap(torch.func.grad(_parameter_loss(s, n))), how)(
+        p, v, c
+    ),
     "compile(func.jvp)": lambda s, n, p, v, c, how: _compiled(_parameter_jvp(s, n), how)(p, v, c),
 }
 """Each gives cotangent · ∂G/∂parameter for a parameter of v's shape."""
 
 
-def transform(order: str, name: str, surrogate: Surrogate, *arrays: Array, parameter: str = "", compiler: str = "aot_eager") -> Array:
+def transform(
+    order: str, name: str, surrogate: Surrogate, *arrays: Array, parameter: str = "", compiler: str = "aot_eager"
+) -> Array:
     """One row of a table above on NumPy arrays of a native dtype; arrays are (v, cotangent), or (parameter, v, cotangent)."""
     torch.compiler.reset()
-    tensors = [torch.from_numpy(np.array(x)) for x in arrays]
+    *p, v, c = [torch.from_numpy(np.array(x)) for x in arrays]
     if order == "parameter":
-        return PARAMETER[name](surrogate, parameter, *tensors, compiler).detach().numpy()
-    return {"first": FIRST, "second": SECOND}[order][name](surrogate, *tensors, compiler).detach().numpy()
+        return PARAMETER[name](surrogate, parameter, p[0], v, c, compiler).detach().numpy()
+    return {"first": FIRST, "second": SECOND}[order][name](surrogate, v, c, compiler).detach().numpy()

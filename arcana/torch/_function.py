@@ -69,7 +69,7 @@ class Rule:
             return self._evaluate("primitive", self.v, {**self.numbers, **dict(zip(names, chosen, strict=True))})
 
         expanded = [self.numbers[name].expand(self.v.shape) for name in names]
-        _, pullback = torch.func.vjp(primitive, *expanded)
+        pullback = torch.func.vjp(primitive, *expanded)[1]
         return pullback(torch.ones_like(self.v))
 
 
@@ -78,12 +78,14 @@ def _split(values: tuple[Any, ...]) -> tuple[list[torch.Tensor], list[Any]]:
     return [x for x in values if isinstance(x, torch.Tensor)], [None if isinstance(x, torch.Tensor) else x for x in values]
 
 
-def _joined(tensors: tuple[torch.Tensor, ...], rest: list[Any]) -> list[Any]:
+def _joined(tensors: Iterable[torch.Tensor], rest: list[Any]) -> list[Any]:
     remaining = iter(tensors)
     return [next(remaining) if x is None else x for x in rest]
 
 
-def _keep(ctx: Any, v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], values: tuple[Any, ...]) -> None:
+def _keep(
+    ctx: Any, v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], values: tuple[Any, ...]
+) -> None:
     tensors, ctx.rest = _split(values)
     ctx.save_for_backward(v, *tensors)
     ctx.key, ctx.settings, ctx.names = key, settings, names
@@ -127,7 +129,7 @@ class Composable(torch.autograd.Function):
         ctx.save_for_forward(*ctx.to_save)
 
     @staticmethod
-    def vmap(
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any, in_dims: tuple[int | None, ...], v: torch.Tensor, *rest: Any
     ) -> tuple[torch.Tensor, int]:
         """The same call on the batch: v's batch dimension first, each parameter's first and its others aligned to v's."""
@@ -135,9 +137,7 @@ class Composable(torch.autograd.Function):
         ndim = v.ndim - (in_dims[0] is not None)
         v = v.movedim(in_dims[0], 0) if in_dims[0] is not None else v.expand(info.batch_size, *v.shape)
         constants, values = rest[:3], rest[3:]
-        aligned = [
-            x if dim is None else _batched(x, dim, ndim) for x, dim in zip(values, in_dims[4:], strict=True)
-        ]
+        aligned = [x if dim is None else _batched(x, dim, ndim) for x, dim in zip(values, in_dims[4:], strict=True)]
         return Composable.apply(v, *constants, *aligned), 0
 
     @staticmethod
@@ -145,7 +145,9 @@ class Composable(torch.autograd.Function):
         return _backward(ctx, cotangent)
 
     @staticmethod
-    def jvp(ctx: Any, v_dot: torch.Tensor | None, key: None, settings: None, names: None, *dots: Any) -> torch.Tensor:
+    def jvp(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, v_dot: torch.Tensor | None, key: None, settings: None, names: None, *dots: Any
+    ) -> torch.Tensor:
         # torch switches forward mode off in here, for outer levels too, and a jvp of a jvp would be zero: switch it on
         # again and drop only this level's tangents.
         with forward_ad._set_fwd_grad_enabled(True):

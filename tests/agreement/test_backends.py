@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from known_values import KNOWN, variants
 
 import arcana.jax
@@ -67,24 +66,35 @@ def test_parameter_gradients_agree(name: str) -> None:
     for key in [*surrogate.numbers, "gain"]:
         p = torch.full((3,), 2.0, dtype=torch.float64, requires_grad=True)
         (ours,) = torch.autograd.grad(arcana.torch.spike(torch.from_numpy(v), surrogate, **{key: p}), p, torch.from_numpy(c))
-        theirs = jax.grad(lambda q, key=key: jnp.sum(c * arcana.jax.spike(jnp.asarray(v), surrogate, **{key: q})))(jnp.full(3, 2.0))
+        theirs = jax.grad(lambda q, key=key: jnp.sum(c * arcana.jax.spike(jnp.asarray(v), surrogate, **{key: q})))(
+            jnp.full(3, 2.0)
+        )
         np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-15)
 
 
 def test_both_backends_give_the_same_names_and_signatures() -> None:
-    shared = {name for name in arcana.torch.__all__ if name.lower() in KNOWN or name in {type(definitions.get(n)).__name__ for n in KNOWN}}
+    shared = {
+        name
+        for name in arcana.torch.__all__
+        if name.lower() in KNOWN or name in {type(definitions.get(n)).__name__ for n in KNOWN}
+    }
     assert shared <= set(arcana.jax.__all__)
     for name in KNOWN:
         ours, theirs = getattr(arcana.torch, name), getattr(arcana.jax, name)
         assert inspect.signature(ours) == inspect.signature(theirs)
-        assert ours.surrogate is not None and ours.surrogate == theirs.surrogate == definitions.get(name)
+        assert ours.surrogate == theirs.surrogate == definitions.get(name)
 
 
 @pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in ("divide", "where", "zeros_like", "spike")])
 def test_each_function_of_the_namespace_is_the_same_function(function: str) -> None:
     x = np.random.default_rng(0).uniform(0.1, 3, 200)
-    spaces = [importlib.import_module(name).NAMESPACE for name in ("arcana.torch._namespace", "arcana.jax._namespace", "arcana.surrogate._numpy")]
-    results = [np.asarray(getattr(xp, function)(a)) for xp, a in zip(spaces, (torch.from_numpy(x), jnp.asarray(x), x), strict=True)]
+    spaces = [
+        importlib.import_module(name).NAMESPACE
+        for name in ("arcana.torch._namespace", "arcana.jax._namespace", "arcana.surrogate._numpy")
+    ]
+    results = [
+        np.asarray(getattr(xp, function)(a)) for xp, a in zip(spaces, (torch.from_numpy(x), jnp.asarray(x), x), strict=True)
+    ]
     np.testing.assert_allclose(results[0], results[2], rtol=1e-14)
     np.testing.assert_allclose(results[1], results[2], rtol=1e-14)
 

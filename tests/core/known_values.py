@@ -66,7 +66,7 @@ KNOWN: dict[str, Known] = {
         h=lambda v: int(v >= 0),
         slope=lambda v: 0,
         rise=lambda v: max(v, 0),
-        values={0.0: 1.0, -0.0: 1.0, -1e-40: 0.0, 5.0: 1.0, math.inf: 1.0, -math.inf: 0.0},
+        values={0.0: 1.0, -1e-40: 0.0, 5.0: 1.0, math.inf: 1.0, -math.inf: 0.0},
         peak=1.0,
         area=math.inf,
         support=(0.0, math.inf),

@@ -12,8 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from known_values import KNOWN, variants
 from mpmath import mp, mpf
 
@@ -22,7 +21,9 @@ from arcana import surrogate as definitions
 from arcana.surrogate import STE, Facts, FastSigmoid, Step, Surrogate, Triangular, fast_sigmoid, parameter
 from arcana.surrogate._namespace import FUNCTIONS
 
-CASES = [(name, parameters) for name in KNOWN for parameters in variants(name) if abs(math.log10(parameters.get("scale", 1))) < 100]
+CASES = [
+    (name, parameters) for name in KNOWN for parameters in variants(name) if abs(math.log10(parameters.get("scale", 1))) < 100
+]
 
 
 class Cauchy(Surrogate):
@@ -49,7 +50,9 @@ class Bump(Surrogate):
 
 
 def points(*kinks: float) -> np.ndarray:
-    spread = np.concatenate([np.logspace(-30, 30, 181), np.linspace(0.001, 3, 200), *([k, np.nextafter(k, 9), np.nextafter(k, -9)] for k in kinks)])
+    spread = np.concatenate(
+        [np.logspace(-30, 30, 181), np.linspace(0.001, 3, 200), *([k, np.nextafter(k, 9), np.nextafter(k, -9)] for k in kinks)]
+    )
     return np.concatenate([-spread, spread, [0.0, -0.0]])
 
 
@@ -136,7 +139,15 @@ def test_rescaling(name: str) -> None:
         assert instance.unit_area().primitive(math.inf) - instance.unit_area().primitive(-math.inf) == pytest.approx(1)
 
 
-INSTANCES = [fast_sigmoid, FastSigmoid(scale=25), Step(), Triangular(scale=0.5), STE(), FastSigmoid(gain=2, fires_at_threshold=False), Bump(width=2)]
+INSTANCES = [
+    fast_sigmoid,
+    FastSigmoid(scale=25),
+    Step(),
+    Triangular(scale=0.5),
+    STE(),
+    FastSigmoid(gain=2, fires_at_threshold=False),
+    Bump(width=2),
+]
 
 
 @pytest.mark.parametrize("instance", INSTANCES, ids=repr)
@@ -180,18 +191,30 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
         (lambda: FastSigmoid(scale="x"), TypeError, r"^FastSigmoid: scale must be a real number, got 'x' \(str\)$"),
         (lambda: FastSigmoid(scale=1j), TypeError, r"^FastSigmoid: scale must be a real number, got 1j \(complex\)$"),
         (lambda: FastSigmoid(scale=np.ones(2)), TypeError, r"an array is given to the call instead"),
-        (lambda: FastSigmoid(fires_at_threshold=1), TypeError, r"^FastSigmoid: fires_at_threshold must be of type bool, got 1 \(int\)$"),
+        (
+            lambda: FastSigmoid(fires_at_threshold=1),
+            TypeError,
+            r"^FastSigmoid: fires_at_threshold must be of type bool, got 1 \(int\)$",
+        ),
         (lambda: FastSigmoid(25.0), TypeError, r"positional argument"),
         (lambda: FastSigmoid(slope=25.0), TypeError, r"unexpected keyword argument 'slope'"),
         (lambda: Bump(width=1, order=2.5), TypeError, r"^Bump: order must be of type int, got 2\.5 \(float\)$"),
         (lambda: Bump(), TypeError, r"width"),
         (lambda: definitions.get("fast_sigmod"), ValueError, r"^unknown surrogate 'fast_sigmod'; did you mean fast_sigmoid\?$"),
         (lambda: definitions.get("zzz"), ValueError, r"^unknown surrogate 'zzz'; there are fast_sigmoid, ste, step, triangular$"),
-        (lambda: definitions.from_dict({"surrogate": "elsewhere:Thing", "parameters": {}}), ValueError, r"import elsewhere first"),
+        (
+            lambda: definitions.from_dict({"surrogate": "elsewhere:Thing", "parameters": {}}),
+            ValueError,
+            r"import elsewhere first",
+        ),
         (lambda: definitions.from_dict({"name": "ste"}), ValueError, r"missing: parameters, surrogate"),
         (lambda: fast_sigmoid(np.ones(3)), TypeError, r"^FastSigmoid takes a torch\.Tensor or a jax\.Array, got numpy\.ndarray$"),
         (lambda: fast_sigmoid([0.5]), TypeError, r"^FastSigmoid takes a torch\.Tensor or a jax\.Array, got builtins\.list$"),
-        (lambda: fast_sigmoid.derivative(np.arange(3)), TypeError, r"^FastSigmoid: v must be float64, float32, float16, bfloat16, got int64$"),
+        (
+            lambda: fast_sigmoid.derivative(np.arange(3)),
+            TypeError,
+            r"^FastSigmoid: v must be float64, float32, float16, bfloat16, got int64$",
+        ),
         (lambda: Cauchy().primitive(1.0), NotImplementedError, r"^Cauchy defines no primitive"),
     ],
 )
@@ -234,7 +257,13 @@ def test_the_name_of_a_class() -> None:
     def name(class_name: str) -> str:
         return type(class_name, (Surrogate,), {"derivative": staticmethod(lambda v, xp: v)}).name
 
-    expected = {"FastSigmoid": "fast_sigmoid", "QPseudoSpike": "q_pseudo_spike", "S2NN": "s2nn", "ClippedSTE": "clipped_ste", "Dspike": "dspike"}
+    expected = {
+        "FastSigmoid": "fast_sigmoid",
+        "QPseudoSpike": "q_pseudo_spike",
+        "S2NN": "s2nn",
+        "ClippedSTE": "clipped_ste",
+        "Dspike": "dspike",
+    }
     assert {each: name(each) for each in expected} == expected
 
     class LogTailedReLU(Surrogate, name="log_tailed_relu"):

@@ -11,11 +11,15 @@ from mpmath import mp, mpf
 from arcana.surrogate import Surrogate
 from arcana.testing._values import Array, from_float, is_subnormal, ulp_difference
 
-POINTS = np.array([-np.inf, -3e30, -2.0, -1.0, -0.7, -0.3, -1e-3, -1e-30, -0.0, 0.0, 1e-20, 1e-3, 0.1, 0.4, 0.9, 1.0, 1.5, 7.0, 1e10, np.inf])
+POINTS = np.array(
+    [-np.inf, -3e30, -2.0, -1.0, -0.7, -0.3, -1e-3, -1e-30, -0.0, 0.0, 1e-20, 1e-3, 0.1, 0.4, 0.9, 1.0, 1.5, 7.0, 1e10, np.inf]
+)
 COTANGENT = np.linspace(-1.7, 2.3, POINTS.size) + 0.01
 
 
-def exact(which: str, surrogate: Surrogate, v: Array, c: Array, dtype: str, parameter: str = "", p: Array | None = None) -> tuple[Array, Array]:
+def exact(
+    which: str, surrogate: Surrogate, v: Array, c: Array, dtype: str, parameter: str = "", p: Array | None = None
+) -> tuple[Array, Array]:
     """c · h, h′ or ∂G/∂parameter rounded once to the dtype (bit patterns), and the condition number with respect to v."""
     known = KNOWN[surrogate.name]
     results, conditions = [], []

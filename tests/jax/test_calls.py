@@ -44,7 +44,13 @@ def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool
     bits = hard_sample(dtype)
     v = side.from_bits(bits, dtype)
     expected = exact_spikes(bits, dtype, fires_at_threshold)
-    for function in (surrogate, jax.jit(surrogate), jax.vmap(surrogate), forward_mode(surrogate), jax.jit(forward_mode(surrogate))):
+    for function in (
+        surrogate,
+        jax.jit(surrogate),
+        jax.vmap(surrogate),
+        forward_mode(surrogate),
+        jax.jit(forward_mode(surrogate)),
+    ):
         spikes = function(v)
         assert (spikes.dtype, spikes.shape) == (v.dtype, v.shape)
         np.testing.assert_array_equal(side.to_bits(spikes), expected)
@@ -106,24 +112,50 @@ def test_per_channel_gradients_are_summed_to_the_parameters_shape() -> None:
 
 def test_parameter_gradient_keeps_the_parameters_dtype() -> None:
     v = jnp.linspace(-2, 2, 50).astype("bfloat16")
-    by_v, by_scale = jax.grad(lambda x, s: jnp.sum(spike(x, fast_sigmoid, scale=s).astype("float32")), argnums=(0, 1))(v, jnp.float32(3))
+    by_v, by_scale = jax.grad(lambda x, s: jnp.sum(spike(x, fast_sigmoid, scale=s).astype("float32")), argnums=(0, 1))(
+        v, jnp.float32(3)
+    )
     assert (by_v.dtype, by_scale.dtype) == (jnp.bfloat16, jnp.float32)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda v: arcana.jax.fast_sigmoid(v.astype(int)), TypeError, r"^FastSigmoid: v must be float64, float32, float16, bfloat16, got int64$"),
+        (
+            lambda v: arcana.jax.fast_sigmoid(v.astype(int)),
+            TypeError,
+            r"^FastSigmoid: v must be float64, float32, float16, bfloat16, got int64$",
+        ),
         (lambda v: arcana.jax.step(v > 0), TypeError, r"^Step: v must be .*, got bool$"),
         (lambda v: arcana.jax.ste(v.astype(complex)), TypeError, r"^STE: v must be .*, got complex128$"),
         (lambda v: arcana.jax.triangular(0.5), TypeError, r"^Triangular: v must be a jax\.Array, got builtins\.float$"),
         (lambda v: arcana.jax.fast_sigmoid(np.ones(3)), TypeError, r"^FastSigmoid: v must be a jax\.Array, got numpy\.ndarray$"),
         (lambda v: arcana.jax.fast_sigmoid(v, scale=-2), ValueError, r"^FastSigmoid: scale must be > 0, got -2\.0$"),
-        (lambda v: arcana.jax.fast_sigmoid(v, slope=2), TypeError, r"^FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold$"),
-        (lambda v: arcana.jax.fast_sigmoid(v, scale="a"), TypeError, r"^FastSigmoid: scale must be a number or a jax\.Array, got 'a' \(str\)$"),
-        (lambda v: arcana.jax.fast_sigmoid(v, scale=v.astype(int)), TypeError, r"^FastSigmoid: scale must be a floating-point array, got int64$"),
-        (lambda v: arcana.jax.fast_sigmoid(v, scale=jnp.ones(4)), ValueError, r"^FastSigmoid: scale must broadcast to v's shape \(2, 3\), got shape \(4,\)$"),
-        (lambda v: jax.grad(lambda w: jnp.sum(spike(v, Cauchy(), width=w)))(1.0), NotImplementedError, r"^Cauchy defines no primitive, which the gradient of its parameter width needs"),
+        (
+            lambda v: arcana.jax.fast_sigmoid(v, slope=2),
+            TypeError,
+            r"^FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold$",
+        ),
+        (
+            lambda v: arcana.jax.fast_sigmoid(v, scale="a"),
+            TypeError,
+            r"^FastSigmoid: scale must be a number or a jax\.Array, got 'a' \(str\)$",
+        ),
+        (
+            lambda v: arcana.jax.fast_sigmoid(v, scale=v.astype(int)),
+            TypeError,
+            r"^FastSigmoid: scale must be a floating-point array, got int64$",
+        ),
+        (
+            lambda v: arcana.jax.fast_sigmoid(v, scale=jnp.ones(4)),
+            ValueError,
+            r"^FastSigmoid: scale must broadcast to v's shape \(2, 3\), got shape \(4,\)$",
+        ),
+        (
+            lambda v: jax.grad(lambda w: jnp.sum(spike(v, Cauchy(), width=w)))(1.0),
+            NotImplementedError,
+            r"^Cauchy defines no primitive, which the gradient of its parameter width needs",
+        ),
         (lambda v: forward_mode(FastSigmoid), TypeError, r"^forward_mode takes a Surrogate instance"),
         (lambda v: setattr(FastSigmoid, "scale", 3.0), AttributeError, r"^FastSigmoid\.scale is read-only"),
     ],

@@ -70,7 +70,9 @@ def test_shard_map_sums_the_gradient_of_a_parameter_that_all_devices_share() -> 
     v = jnp.linspace(-2, 2, 16)
 
     def loss(x: jax.Array, scale: jax.Array) -> jax.Array:
-        call = jax.shard_map(lambda a, b: spike(a, definitions.fast_sigmoid, scale=b), mesh=mesh, in_specs=(split, shared), out_specs=split)
+        call = jax.shard_map(
+            lambda a, b: spike(a, definitions.fast_sigmoid, scale=b), mesh=mesh, in_specs=(split, shared), out_specs=split
+        )
         return jnp.sum(x * call(x, scale))
 
     plain = jax.grad(lambda x, scale: jnp.sum(x * spike(x, definitions.fast_sigmoid, scale=scale)), argnums=(0, 1))

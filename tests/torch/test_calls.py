@@ -90,7 +90,12 @@ def test_per_channel_gradients_are_summed_to_the_parameters_shape() -> None:
     v = torch.randn(6, 4, 3, dtype=torch.float64)
     c = torch.randn(6, 4, 3, dtype=torch.float64)
     each = -c * v * v.abs() * (1 + 2 * v.abs()) ** -2
-    for shape, expected in (((3,), each.sum((0, 1))), ((4, 1), each.sum((0, 2))[:, None]), ((), each.sum()), ((1, 4, 3), each.sum(0, True))):
+    for shape, expected in (
+        ((3,), each.sum((0, 1))),
+        ((4, 1), each.sum((0, 2))[:, None]),
+        ((), each.sum()),
+        ((1, 4, 3), each.sum(0, True)),
+    ):
         scale = torch.full(shape, 2.0, dtype=torch.float64, requires_grad=True)
         (found,) = torch.autograd.grad(spike(v, fast_sigmoid, scale=scale), scale, c)
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
@@ -108,24 +113,64 @@ def test_parameter_gradient_keeps_the_parameters_dtype() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda v: arcana.torch.fast_sigmoid(v.long()), TypeError, r"^FastSigmoid: v must be float64, float32, float16, bfloat16, got int64$"),
+        (
+            lambda v: arcana.torch.fast_sigmoid(v.long()),
+            TypeError,
+            r"^FastSigmoid: v must be float64, float32, float16, bfloat16, got int64$",
+        ),
         (lambda v: arcana.torch.step(v > 0), TypeError, r"^Step: v must be .*, got bool$"),
         (lambda v: arcana.torch.ste(v + 0j), TypeError, r"^STE: v must be .*, got complex64$"),
         (lambda v: arcana.torch.triangular(0.5), TypeError, r"^Triangular: v must be a torch\.Tensor, got builtins\.float$"),
-        (lambda v: arcana.torch.fast_sigmoid(v.numpy()), TypeError, r"^FastSigmoid: v must be a torch\.Tensor, got numpy\.ndarray$"),
+        (
+            lambda v: arcana.torch.fast_sigmoid(v.numpy()),
+            TypeError,
+            r"^FastSigmoid: v must be a torch\.Tensor, got numpy\.ndarray$",
+        ),
         (lambda v: arcana.torch.fast_sigmoid(v, scale=-2), ValueError, r"^FastSigmoid: scale must be > 0, got -2\.0$"),
-        (lambda v: arcana.torch.fast_sigmoid(v, slope=2), TypeError, r"^FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold$"),
-        (lambda v: arcana.torch.fast_sigmoid(v, scale="a"), TypeError, r"^FastSigmoid: scale must be a number or a torch\.Tensor, got 'a' \(str\)$"),
-        (lambda v: arcana.torch.fast_sigmoid(v, scale=True), TypeError, r"^FastSigmoid: scale must be a number or a torch\.Tensor, got True \(bool\)$"),
-        (lambda v: arcana.torch.fast_sigmoid(v, scale=v.long()), TypeError, r"^FastSigmoid: scale must be a floating-point tensor, got torch\.int64$"),
-        (lambda v: arcana.torch.fast_sigmoid(v, scale=torch.ones(4)), ValueError, r"^FastSigmoid: scale must broadcast to v's shape \(2, 3\), got shape \(4,\)$"),
+        (
+            lambda v: arcana.torch.fast_sigmoid(v, slope=2),
+            TypeError,
+            r"^FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold$",
+        ),
+        (
+            lambda v: arcana.torch.fast_sigmoid(v, scale="a"),
+            TypeError,
+            r"^FastSigmoid: scale must be a number or a torch\.Tensor, got 'a' \(str\)$",
+        ),
+        (
+            lambda v: arcana.torch.fast_sigmoid(v, scale=True),
+            TypeError,
+            r"^FastSigmoid: scale must be a number or a torch\.Tensor, got True \(bool\)$",
+        ),
+        (
+            lambda v: arcana.torch.fast_sigmoid(v, scale=v.long()),
+            TypeError,
+            r"^FastSigmoid: scale must be a floating-point tensor, got torch\.int64$",
+        ),
+        (
+            lambda v: arcana.torch.fast_sigmoid(v, scale=torch.ones(4)),
+            ValueError,
+            r"^FastSigmoid: scale must broadcast to v's shape \(2, 3\), got shape \(4,\)$",
+        ),
         (lambda v: arcana.torch.fast_sigmoid(v, scale=torch.ones(5, 2, 3)), ValueError, r"got shape \(5, 2, 3\)$"),
-        (lambda v: spike(v, Cauchy(), width=torch.ones(3, requires_grad=True)).sum().backward(), NotImplementedError, r"^Cauchy defines no primitive"),
-        (lambda v: setattr(FastSigmoid, "scale", 3.0), AttributeError, r"^FastSigmoid\.scale is read-only, .*fast_sigmoid\(v, scale=3\.0\)"),
+        (
+            lambda v: spike(v, Cauchy(), width=torch.ones(3, requires_grad=True)).sum().backward(),
+            NotImplementedError,
+            r"^Cauchy defines no primitive",
+        ),
+        (
+            lambda v: setattr(FastSigmoid, "scale", 3.0),
+            AttributeError,
+            r"^FastSigmoid\.scale is read-only, .*fast_sigmoid\(v, scale=3\.0\)",
+        ),
         (lambda v: FastSigmoid.slope, AttributeError, r"^FastSigmoid has no attribute 'slope'$"),
         (lambda v: Spike(3.0), TypeError, r"^Spike: surrogate must be a Surrogate instance, got 3\.0$"),
         (lambda v: Spike(fast_sigmoid, threshold=float("nan")), ValueError, r"^Spike: threshold must be finite, got nan$"),
-        (lambda v: Spike(fast_sigmoid, learnable=("slope",)), TypeError, r"^Spike: 'slope' cannot be learned; there are threshold, gain, scale$"),
+        (
+            lambda v: Spike(fast_sigmoid, learnable=("slope",)),
+            TypeError,
+            r"^Spike: 'slope' cannot be learned; there are threshold, gain, scale$",
+        ),
     ],
 )
 def test_bad_input_is_named(call, error, message) -> None:
@@ -233,4 +278,7 @@ def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:
 
 def test_importing_does_not_load_jax_or_the_compiler() -> None:
     code = "import sys, arcana.torch; print('jax' in sys.modules, 'torch._dynamo' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split() == ["False", "False"]
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split() == [
+        "False",
+        "False",
+    ]

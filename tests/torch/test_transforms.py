@@ -67,7 +67,13 @@ def test_inductor_gives_the_bits_of_eager(name: str) -> None:
     surrogate = definitions.get(name)
     v, c = POINTS.astype("float32"), COTANGENT.astype("float32")
     plain = side.transform("first", "backward", surrogate, v, c)
-    for way in ("compile, then backward", "compile(func.grad)", "compile(vmap(grad))", "compile(func.jvp)", "compile(vmap), then backward"):
+    for way in (
+        "compile, then backward",
+        "compile(func.grad)",
+        "compile(vmap(grad))",
+        "compile(func.jvp)",
+        "compile(vmap), then backward",
+    ):
         np.testing.assert_array_equal(side.transform("first", way, surrogate, v, c, compiler="inductor"), plain)
 
 
@@ -150,10 +156,14 @@ def test_parameters_of_other_shapes_under_vmap() -> None:
     scales = torch.rand(3, 5, dtype=torch.float64) + 0.5
 
     def gradients(x: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.func.grad(lambda a, b: (a * 0.5 * spike(a, definitions.fast_sigmoid, scale=b)).sum(), argnums=(0, 1))(x, scale)
+        return torch.func.grad(lambda a, b: (a * 0.5 * spike(a, definitions.fast_sigmoid, scale=b)).sum(), argnums=(0, 1))(
+            x, scale
+        )
 
     for x_dim, scale_dim in ((1, 0), (None, 0), (1, None)):
-        batched = torch.func.vmap(gradients, in_dims=(x_dim, scale_dim))(v if x_dim == 1 else v[:, 0], scales if scale_dim == 0 else scales[0])
+        batched = torch.func.vmap(gradients, in_dims=(x_dim, scale_dim))(
+            v if x_dim == 1 else v[:, 0], scales if scale_dim == 0 else scales[0]
+        )
         for i in range(3):
             single = gradients(v[:, i] if x_dim == 1 else v[:, 0], scales[i] if scale_dim == 0 else scales[0])
             for one, many in zip(single, batched, strict=True):

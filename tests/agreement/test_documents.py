@@ -1,0 +1,31 @@
+"""Every Python block of the README and the docs runs as printed, and prints what its comments say."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+@pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[f"{page.name}-{i}" for i, (page, _) in enumerate(BLOCKS)])
+def test_block(page: Path, block: str) -> None:
+    printed = io.StringIO()
+    # A reader has JAX as it comes: float32, and promotion between dtypes.
+    with contextlib.redirect_stdout(printed), jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        exec(compile(block, str(page), "exec"), {"__name__": "block"})
+    for claim in re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE):
+        assert claim in printed.getvalue(), claim
+
+
+def test_there_are_blocks_in_both_frameworks() -> None:
+    readme = [block for page, block in BLOCKS if page.name == "README.md"]
+    assert any("import torch" in block for block in readme)
+    assert any("import jax" in block for block in readme)
