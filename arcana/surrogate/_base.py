@@ -119,6 +119,7 @@ class Surrogate:
     facts = cast(Any, None)
     _numbers: ClassVar[dict[str, Bounds]]
     _settings: ClassVar[tuple[str, ...]]
+    _names: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -135,6 +136,8 @@ class Surrogate:
         fields = dataclasses.fields(cls)
         cls._numbers = {f.name: bounds_of(f) for f in fields if f.type in (float, "float")}
         cls._settings = tuple(f.name for f in fields if f.name not in cls._numbers)
+        common = tuple(f.name for f in dataclasses.fields(Surrogate))
+        cls._names = (*(f.name for f in fields if f.name not in common), *common)
         cls.name = name or _registry_name(cls.__name__)
         key = base = f"{cls.__module__}:{cls.__qualname__}"
         version = 1
@@ -177,8 +180,14 @@ class Surrogate:
     @classmethod
     def parameter_names(cls) -> list[str]:
         """The names of all fields: the class's own first, then those that every surrogate has."""
-        common = [field.name for field in dataclasses.fields(Surrogate)]
-        return [field.name for field in dataclasses.fields(cls) if field.name not in common] + common
+        return list(cls._names)
+
+    @classmethod
+    def check_name(cls, name: str) -> None:
+        """A TypeError that lists the parameters if none has this name."""
+        if name not in cls._names:
+            msg = f"{cls.__name__} has no parameter {name!r}; it has {', '.join(cls._names)}"
+            raise TypeError(msg)
 
     @classmethod
     def rounded(cls, name: str, value: float, dtype: str) -> float:
@@ -274,11 +283,9 @@ def resolved(surrogate: Surrogate, given: Mapping[str, Any]) -> tuple[dict[str, 
     definition = type(surrogate)
     settings, values = surrogate.settings, surrogate.numbers
     for name, value in given.items():
+        definition.check_name(name)
         if name in settings:
             settings[name] = checked_static(definition.__name__, name, value, settings[name])
-        elif name not in definition._numbers:
-            msg = f"{definition.__name__} has no parameter {name!r}; it has {', '.join(definition.parameter_names())}"
-            raise TypeError(msg)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             values[name] = checked_bounds(definition.__name__, name, float(value), definition._numbers[name])
         else:

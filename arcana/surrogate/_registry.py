@@ -16,7 +16,7 @@ def names() -> list[str]:
 
 def get(name: str, **parameters: Any) -> Surrogate:
     """The surrogate of a registry name (`module:Class` for a user's own) with the parameters given."""
-    return _find(name)(**parameters)
+    return _make(_find(name), parameters)
 
 
 def from_dict(data: Mapping[str, Any]) -> Surrogate:
@@ -28,7 +28,13 @@ def from_dict(data: Mapping[str, Any]) -> Surrogate:
     if missing:
         msg = f"a surrogate's dict has the keys 'surrogate' and 'parameters'; missing: {', '.join(sorted(missing))}"
         raise ValueError(msg)
-    return _find(data["surrogate"])(**data["parameters"])
+    return _make(_find(data["surrogate"]), data["parameters"])
+
+
+def _make(definition: type[Surrogate], parameters: Mapping[str, Any]) -> Surrogate:
+    for name in parameters:
+        definition.check_name(name)
+    return definition(**parameters)
 
 
 def _find(name: str) -> type[Surrogate]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
+import types
 from pathlib import Path
 
 import jax
@@ -16,11 +18,14 @@ BLOCKS = [(page, block) for page in PAGES for block in re.findall(r"```python\n(
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[f"{page.name}-{i}" for i, (page, _) in enumerate(BLOCKS)])
-def test_block(page: Path, block: str) -> None:
+def test_block(page: Path, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = io.StringIO()
+    # A class made in the block must be found again when it is pickled.
+    module = types.ModuleType("printed_block")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     # A reader has JAX as it comes: float32, and promotion between dtypes.
     with contextlib.redirect_stdout(printed), jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
-        exec(compile(block, str(page), "exec"), {"__name__": "block"})
+        exec(compile(block, str(page), "exec"), vars(module))
     for claim in re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE):
         assert claim in printed.getvalue(), claim
 

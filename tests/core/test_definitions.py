@@ -201,6 +201,11 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
         (lambda: Bump(width=1, order=2.5), TypeError, r"^Bump: order must be of type int, got 2\.5 \(float\)$"),
         (lambda: Bump(), TypeError, r"width"),
         (lambda: definitions.get("fast_sigmod"), ValueError, r"^unknown surrogate 'fast_sigmod'; did you mean fast_sigmoid\?$"),
+        (
+            lambda: definitions.get("fast_sigmoid", slope=2),
+            TypeError,
+            r"^FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold$",
+        ),
         (lambda: definitions.get("zzz"), ValueError, r"^unknown surrogate 'zzz'; there are fast_sigmoid, ste, step, triangular$"),
         (
             lambda: definitions.from_dict({"surrogate": "elsewhere:Thing", "parameters": {}}),
