@@ -184,7 +184,7 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
     @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(
         ctx: Any, v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any
     ) -> torch.Tensor:
         _keep(ctx, v, key, settings, names, values)

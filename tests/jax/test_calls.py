@@ -110,6 +110,11 @@ def test_per_channel_gradients_are_summed_to_the_parameters_shape() -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
+def test_parameter_gradient_is_summed_before_it_is_rounded() -> None:
+    v = jnp.array([1e5, -1e5, 3.0], jnp.float32)
+    assert jax.grad(lambda gain: jnp.sum(spike(v, definitions.ste, gain=gain)))(jnp.float16(1.0)) == 3.0
+
+
 def test_parameter_gradient_keeps_the_parameters_dtype() -> None:
     v = jnp.linspace(-2, 2, 50).astype("bfloat16")
     by_v, by_scale = jax.grad(lambda x, s: jnp.sum(spike(x, fast_sigmoid, scale=s).astype("float32")), argnums=(0, 1))(

@@ -101,6 +101,12 @@ def test_per_channel_gradients_are_summed_to_the_parameters_shape() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
+def test_parameter_gradient_is_summed_before_it_is_rounded() -> None:
+    gain = torch.tensor(1.0, dtype=torch.float16, requires_grad=True)
+    spike(torch.tensor([1e5, -1e5, 3.0]), definitions.ste, gain=gain).sum().backward()
+    assert gain.grad == 3.0
+
+
 def test_parameter_gradient_keeps_the_parameters_dtype() -> None:
     v = torch.randn(50, dtype=torch.bfloat16, requires_grad=True)
     scale = torch.tensor(3.0, dtype=torch.float32, requires_grad=True)

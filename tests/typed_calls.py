@@ -1,0 +1,50 @@
+"""The public calls as a typed user writes them: pyright reads this file, nothing runs it."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+import jax
+import torch
+
+import arcana.jax
+import arcana.torch
+from arcana.surrogate import FastSigmoid, Surrogate, from_dict, get, parameter
+
+
+class Cauchy(Surrogate):
+    width: float = parameter(1.0, above=0)
+    order: int = 2
+
+    @staticmethod
+    def derivative(v, xp, *, width, order):
+        return xp.reciprocal(xp.abs(v / width) ** order + 1)
+
+
+def in_torch(v: torch.Tensor, slopes: torch.Tensor) -> None:
+    assert_type(arcana.torch.fast_sigmoid(v), torch.Tensor)
+    assert_type(arcana.torch.fast_sigmoid(v, scale=25.0), torch.Tensor)
+    assert_type(arcana.torch.fast_sigmoid(v, scale=slopes, gain=2.0), torch.Tensor)
+    assert_type(arcana.torch.spike(v, Cauchy(width=0.5), width=slopes), torch.Tensor)
+    assert_type(FastSigmoid(scale=25)(v), torch.Tensor)
+    assert_type(FastSigmoid().derivative(v), torch.Tensor)
+    assert_type(arcana.torch.FastSigmoid.apply(v), torch.Tensor)
+    assert_type(arcana.torch.FastSigmoid.pseudo_derivative(v, scale=slopes), torch.Tensor)
+    arcana.torch.Spike(Cauchy(), threshold=0.5, learnable=("width", "threshold"))(v)
+    _ = arcana.torch.FastSigmoid.scale + 1.0
+
+
+def in_jax(v: jax.Array, slopes: jax.Array) -> None:
+    assert_type(arcana.jax.fast_sigmoid(v, scale=25.0), jax.Array)
+    assert_type(arcana.jax.fast_sigmoid(v, scale=slopes), jax.Array)
+    assert_type(arcana.jax.spike(v, Cauchy(order=4), width=slopes), jax.Array)
+    assert_type(FastSigmoid(scale=25.0)(v), jax.Array)
+    assert_type(arcana.jax.forward_mode(FastSigmoid(scale=25.0))(v), jax.Array)
+
+
+def of_definitions() -> None:
+    assert_type(FastSigmoid(scale=25.0).unit_area(), FastSigmoid)
+    assert_type(from_dict(get("fast_sigmoid", scale=25.0).to_dict()), Surrogate)
+    FastSigmoid(25.0)  # pyright: ignore[reportCallIssue]  (parameters are given by keyword)
+    FastSigmoid(slope=25.0)  # pyright: ignore[reportCallIssue]
+    FastSigmoid().scale = 3.0  # pyright: ignore[reportAttributeAccessIssue]  (frozen)
