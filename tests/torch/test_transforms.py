@@ -170,6 +170,35 @@ def test_parameters_of_other_shapes_under_vmap() -> None:
                 torch.testing.assert_close(many[i], one, rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.parametrize(("v_dim", "scale_dim"), [(1, 0), (None, 0), (1, None), (2, 1)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_backward_through_vmap_reaches_parameters_of_other_shapes(
+    v_dim: int | None, scale_dim: int | None, compiled: bool
+) -> None:
+    """The rule's own vmap: a batch of per-channel slopes, differentiated from outside, against single calls."""
+    torch.compiler.reset()
+    batched = torch.func.vmap(lambda a, b: spike(a, definitions.fast_sigmoid, scale=b), in_dims=(v_dim, scale_dim))
+    function = torch.compile(batched, fullgraph=True, backend="aot_eager") if compiled else batched
+    v = torch.randn((4, 5) if v_dim is None else (4, 3, 5) if v_dim == 1 else (4, 5, 3), dtype=torch.float64)
+    scale = torch.rand((5,) if scale_dim is None else (3, 5) if scale_dim == 0 else (5, 3), dtype=torch.float64) + 0.5
+    v.requires_grad_()
+    scale.requires_grad_()
+    spikes = function(v, scale)
+    c = torch.randn_like(spikes)
+    found = torch.autograd.grad(spikes, (v, scale), c)
+    singles = [
+        spike(
+            v if v_dim is None else v.select(v_dim, i),
+            definitions.fast_sigmoid,
+            scale=scale if scale_dim is None else scale.select(scale_dim, i),
+        )
+        for i in range(3)
+    ]
+    expected = torch.autograd.grad(torch.stack(singles), (v, scale), c)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-14)
+
+
 def test_mixed_second_derivatives() -> None:
     """d/dv of cotangent · ∂G/∂scale is ∂h/∂scale, at v = 0 too."""
     v = torch.tensor([-1.5, -0.2, 0.0, 0.3, 2.0], dtype=torch.float64, requires_grad=True)
