@@ -82,3 +82,11 @@ def exhaustive(session: nox.Session) -> None:
     """Every float32 pattern through both frameworks, eager and compiled; needs a C++ compiler for torch.compile."""
     install(session, extras="torch,jax,cli")
     session.run("python", "tests/exhaustive.py", *session.posargs)
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """The presets against the libraries they are named after, and the table of both; a missing library is an error."""
+    install(session, "test", "peers", extras="torch,jax")
+    session.run("pytest", "-n", "2", "tests/peers", *session.posargs, env={"ARCANA_TEST_PEERS": "1"})
+    session.run("python", "tests/peers/table.py")

@@ -16,10 +16,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from arcana.surrogate import Surrogate, fast_sigmoid, ste, step, triangular
+from arcana.surrogate import Surrogate, get, names
 
 PICTURE = Path(__file__).parent / "_static" / "surrogates.svg"
 EXTENT = 2.0
+COLUMNS = 5
 BLUE, ORANGE, GREY, LIGHT = "#1f5fa8", "#c4500a", "#555555", "#dddddd"
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "arcana",  # Equal pictures are then equal files.
@@ -31,59 +32,41 @@ STYLE: dict[Any, Any] = {
     "ytick.color": GREY,
 }
 
-# Closer together around the threshold, where the curves bend, and with a point on the kink at 1.
-above = np.union1d(EXTENT * np.linspace(0.0, 1.0, 61) ** 2, [1.0])
-below = -above[::-1]
-below[-1] = -1e-9
-everywhere = np.concatenate([below, above])
+# Fine around every jump and kink of the default shapes, so that a jump is drawn upright.
+KINKS = np.array([0.0, 0.2, 0.5, 1.0])
+above = np.unique(np.concatenate([np.linspace(0.0, EXTENT, 81), KINKS + 1e-9, KINKS[1:] - 1e-9]))
+everywhere = np.concatenate([-above[:0:-1], [-1e-9], above])
 
 
-def jump(axes: Axes, colour: str) -> None:
-    """The step 1[v >= 0]: the ring is left out, the dot belongs to it."""
-    axes.plot(below, np.zeros_like(below), color=colour)
-    axes.plot(above, np.ones_like(above), color=colour)
-    axes.plot([0], [0], "o", color=colour, markerfacecolor="white", markersize=4.5, zorder=3)
-    axes.plot([0], [1], "o", color=colour, markersize=4.5, zorder=3)
-
-
-def draw_derivative(axes: Axes, surrogate: Surrogate) -> None:
+def panel(axes: Axes, surrogate: Surrogate) -> None:
+    """One surrogate: h filled, G as a line, the spike in grey behind them."""
+    axes.set_title(type(surrogate).__name__, family="monospace", size=9.5)
+    axes.axhline(0, color=LIGHT, linewidth=0.8, zorder=0)
+    axes.axvline(0, color=LIGHT, linewidth=0.8, zorder=0)
+    axes.plot(everywhere, everywhere >= 0, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
     h = surrogate.derivative(everywhere)
-    if surrogate == step:
-        jump(axes, BLUE)
-    else:
-        axes.plot(everywhere, h, color=BLUE, linewidth=1.8)
     axes.fill_between(everywhere, 0, h, color=BLUE, alpha=0.12, linewidth=0)
-    axes.set_ylim(-0.12, 1.25)
-
-
-def draw_primitive(axes: Axes, surrogate: Surrogate) -> None:
-    jump(axes, GREY)
-    axes.plot(everywhere, surrogate.primitive(everywhere), color=ORANGE, linewidth=1.8)
-    axes.set_ylim(-0.75, 1.75)
+    axes.plot(everywhere, h, color=BLUE, linewidth=1.6)
+    axes.plot(everywhere, surrogate.primitive(everywhere), color=ORANGE, linewidth=1.6)
+    axes.set_xlim(-EXTENT, EXTENT)
+    axes.set_ylim(-0.6, 1.75)
+    axes.set_xticks([-2, -1, 0, 1, 2])
+    axes.set_yticks([0, 1])
 
 
 def picture() -> str:
     """The SVG text."""
-    surrogates = [fast_sigmoid, triangular, step, ste]
+    surrogates = [get(name) for name in names()]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.2, 4.3), layout="constrained")
-        rows = figure.subplots(2, len(surrogates), sharex=True, sharey="row")
-        for surrogate, derivative_axes, primitive_axes in zip(surrogates, *rows, strict=True):
-            derivative_axes.set_title(repr(surrogate), family="monospace", size=9.5)
-            draw_derivative(derivative_axes, surrogate)
-            draw_primitive(primitive_axes, surrogate)
-            primitive_axes.set_xlabel("v")
-            for axes in (derivative_axes, primitive_axes):
-                axes.axhline(0, color=LIGHT, linewidth=0.8, zorder=0)
-                axes.axvline(0, color=LIGHT, linewidth=0.8, zorder=0)
-                axes.set_xlim(-EXTENT, EXTENT)
-                axes.set_xticks([-2, -1, 0, 1, 2])
-                axes.set_yticks([0, 1])
-        rows[0][0].set_ylabel("backward", color=GREY)
-        rows[0][0].text(-1.9, 1.12, "h(v)", color=BLUE)
-        rows[1][0].set_ylabel("forward", color=GREY)
-        rows[1][0].text(-1.9, 1.45, "spike", color=GREY)
-        rows[1][0].text(-1.9, 1.17, "G(v), with G′ = h", color=ORANGE)
+        rows = -(-len(surrogates) // COLUMNS)
+        figure = Figure(figsize=(1.95 * COLUMNS, 1.75 * rows), layout="constrained")
+        panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True).flat
+        for axes, surrogate in zip(panels, surrogates, strict=False):
+            panel(axes, surrogate)
+        first = panels[0]
+        first.text(-1.9, 1.45, "h(v)", color=BLUE)
+        first.text(-1.9, 1.15, "G(v), G′ = h", color=ORANGE)
+        figure.supxlabel("potential minus threshold, v", color=GREY, size=9.5)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,19 +22,31 @@ def _abs_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax
     return _abs(*primals), jnp.sign(*primals) * tangents[0]
 
 
-def spike(v: jax.Array, *, at_zero: bool = True) -> jax.Array:
-    """1[v >= 0], or 1[v > 0], in v's dtype, from v's bits: XLA on CPU would take a subnormal for zero."""
+def positive(v: jax.Array) -> jax.Array:
+    """v > 0 from v's bits: XLA on CPU would take a subnormal for zero."""
+    bits, infinity = _bits(v)
+    return (bits > 0) & (bits <= infinity)
+
+
+def nonnegative(v: jax.Array) -> jax.Array:
+    """v >= 0 from v's bits."""
+    bits, infinity = _bits(v)
+    return ((bits >= 0) & (bits <= infinity)) | (bits == np.iinfo(bits.dtype).min)
+
+
+def _bits(v: jax.Array) -> tuple[jax.Array, Any]:
+    """v's bits as signed integers, and those of +inf; beyond them lies NaN, and the least integer is −0.0."""
     integer = np.dtype(f"int{v.dtype.itemsize * 8}")
-    bits = jax.lax.bitcast_convert_type(v, integer)
-    infinity = np.array(np.inf, v.dtype).view(integer)[()]
-    fires = (bits > 0) & (bits <= infinity)
-    if at_zero:
-        fires |= (bits == 0) | (bits == np.iinfo(integer).min)
-    return fires.astype(v.dtype)
+    return jax.lax.bitcast_convert_type(v, integer), np.array(np.inf, v.dtype).view(integer)[()]
+
+
+def spike(v: jax.Array) -> jax.Array:
+    """1[v >= 0] in v's dtype."""
+    return nonnegative(v).astype(v.dtype)
 
 
 class JaxNamespace(Namespace):
-    """jax.numpy's own functions, save abs at 0 and the exact spike."""
+    """jax.numpy's own functions, save abs at 0 and the exact comparisons with 0."""
 
     abs = staticmethod(_abs)
     arctan = staticmethod(jnp.arctan)
@@ -41,8 +55,12 @@ class JaxNamespace(Namespace):
     erfc = staticmethod(jax.lax.erfc)
     exp = staticmethod(jnp.exp)
     expm1 = staticmethod(jnp.expm1)
+    fmod = staticmethod(jnp.fmod)
     log = staticmethod(jnp.log)
     log1p = staticmethod(jnp.log1p)
+    nonnegative = staticmethod(nonnegative)
+    positive = staticmethod(positive)
+    power = staticmethod(jnp.power)
     reciprocal = staticmethod(jnp.reciprocal)
     round = staticmethod(jnp.round)
     sign = staticmethod(jnp.sign)

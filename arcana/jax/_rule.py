@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arcana.jax._namespace import NAMESPACE, spike as exact_spike
+from arcana.jax._namespace import NAMESPACE, nonnegative, positive
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, observe_classes, resolved
 from arcana.surrogate._function import DefinitionMeta
@@ -38,15 +38,18 @@ class Shape:
         return evaluate_formula(self.definition, which, v.astype(dtype), NAMESPACE, aligned, dict(self.settings))
 
     def fires(self, v: jax.Array) -> jax.Array:
-        return exact_spike(v, at_zero=dict(self.settings)["fires_at_threshold"])
+        compare = nonnegative if dict(self.settings)["fires_at_threshold"] else positive
+        return compare(v).astype(v.dtype)
 
     def sensitivities(self, v: jax.Array, numbers: Operands, arrays: Operands) -> Operands:
-        """dG/dparameter at every element of v, for each of the arrays."""
+        """dG/dparameter at every element of v, for each of the arrays; at ±inf that of the largest finite v."""
+        dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
+        largest = jnp.finfo(dtype).max
+        finite = jnp.clip(v.astype(dtype), -largest, largest)
 
         def primitive(expanded: Operands) -> jax.Array:
-            return self.evaluate("primitive", v, numbers, expanded)
+            return self.evaluate("primitive", finite, numbers, expanded)
 
-        dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
         expanded = {name: jnp.broadcast_to(_aligned(x.astype(dtype), v), v.shape) for name, x in arrays.items()}
         value, pullback = jax.vjp(primitive, expanded)
         return pullback(jnp.ones_like(value))[0]

@@ -5,15 +5,23 @@
 True
 """
 
-from arcana.surrogate import piecewise, rational, straight_through
+from arcana.surrogate import exponentials, gaussians, periodic, piecewise, power_law, rational, straight_through
 from arcana.surrogate._base import Facts, Surrogate, formula
 from arcana.surrogate._parameters import parameter
 from arcana.surrogate._registry import from_dict, get, names
+from arcana.surrogate.exponentials import *  # noqa: F403
+from arcana.surrogate.gaussians import *  # noqa: F403
+from arcana.surrogate.periodic import *  # noqa: F403
 from arcana.surrogate.piecewise import *  # noqa: F403
+from arcana.surrogate.power_law import *  # noqa: F403
 from arcana.surrogate.rational import *  # noqa: F403
 from arcana.surrogate.straight_through import *  # noqa: F403
 
 __all__ = ["Facts", "Surrogate", "formula", "from_dict", "get", "names", "parameter"]
-__all__ += rational.__all__
+__all__ += exponentials.__all__
+__all__ += gaussians.__all__
+__all__ += periodic.__all__
 __all__ += piecewise.__all__
+__all__ += power_law.__all__
+__all__ += rational.__all__
 __all__ += straight_through.__all__

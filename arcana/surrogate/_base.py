@@ -155,7 +155,7 @@ class Surrogate:
             if field.name in self._numbers:
                 checked = checked_number(type(self).__name__, field.name, value, self._numbers[field.name])
             else:
-                checked = checked_static(type(self).__name__, field.name, value, field.default)
+                checked = checked_static(type(self).__name__, field.name, value, field.default, bounds_of(field))
             object.__setattr__(self, field.name, checked)
 
     def __repr__(self) -> str:
@@ -285,7 +285,8 @@ def resolved(surrogate: Surrogate, given: Mapping[str, Any]) -> tuple[dict[str, 
     for name, value in given.items():
         definition.check_name(name)
         if name in settings:
-            settings[name] = checked_static(definition.__name__, name, value, settings[name])
+            bounds = bounds_of(definition.__dataclass_fields__[name])
+            settings[name] = checked_static(definition.__name__, name, value, settings[name], bounds)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             values[name] = checked_bounds(definition.__name__, name, float(value), definition._numbers[name])
         else:

@@ -13,8 +13,12 @@ FUNCTIONS = (
     "erfc",
     "exp",
     "expm1",
+    "fmod",
     "log",
     "log1p",
+    "nonnegative",
+    "positive",
+    "power",
     "reciprocal",
     "round",
     "sign",
@@ -25,7 +29,10 @@ FUNCTIONS = (
     "where",
     "zeros_like",
 )
-"""Every function of `xp`. `spike` is the exact 1[v >= 0]; the others are the framework's own."""
+"""Every function of `xp`. `nonnegative`, `positive` and `spike` are exact for subnormals, the others the framework's own.
+
+`nonnegative` is v >= 0 and `positive` v > 0, false for NaN; `spike` is `nonnegative` as numbers of v's dtype.
+"""
 
 COMPUTE_DTYPES = {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"}
 """The dtypes of a potential, and the dtype in which each is computed: half types in float32, rounded once at the end."""
@@ -42,8 +49,8 @@ def compute_dtype(caller: str, dtype: str) -> str:
 class Namespace:
     """One backend's functions, under the names in `FUNCTIONS` and no others.
 
-    A backend subclasses this and gives each function. Two of them are defined here rather than left to
-    the frameworks, which disagree: d|v|/dv at 0 is 0, and `spike` never treats a subnormal as zero.
+    A backend subclasses this and gives each function. A few of them are defined there rather than left to
+    the frameworks, which disagree: d|v|/dv at 0 is 0, and a comparison with 0 never treats a subnormal as zero.
     """
 
     if typing.TYPE_CHECKING:

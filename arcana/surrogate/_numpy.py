@@ -25,8 +25,10 @@ class NumPyNamespace(Namespace):
     erfc = staticmethod(_erfc)
     exp = staticmethod(np.exp)
     expm1 = staticmethod(np.expm1)
+    fmod = staticmethod(np.fmod)
     log = staticmethod(np.log)
     log1p = staticmethod(np.log1p)
+    power = staticmethod(np.power)
     reciprocal = staticmethod(np.reciprocal)
     round = staticmethod(np.round)
     sign = staticmethod(np.sign)
@@ -35,6 +37,14 @@ class NumPyNamespace(Namespace):
     square = staticmethod(np.square)
     where = staticmethod(np.where)
     zeros_like = staticmethod(np.zeros_like)
+
+    @staticmethod
+    def nonnegative(v: np.ndarray) -> np.ndarray:
+        return v >= 0
+
+    @staticmethod
+    def positive(v: np.ndarray) -> np.ndarray:
+        return v > 0
 
     @staticmethod
     def spike(v: np.ndarray) -> np.ndarray:

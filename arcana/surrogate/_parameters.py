@@ -76,6 +76,11 @@ def parameter(
     return dataclasses.field(default=default, metadata={_BOUNDS: bounds})
 
 
+def positive(default: float) -> Any:
+    """A width, slope or height: from 1e-15 to 1e15, so that its square and its reciprocal's stay normal in float32."""
+    return parameter(default, at_least=1e-15, at_most=1e15)
+
+
 def bounds_of(field: dataclasses.Field[Any]) -> Bounds:
     """The bounds given with `parameter`; a plain field has to be finite and no more."""
     return field.metadata.get(_BOUNDS, FINITE)
@@ -98,9 +103,10 @@ def checked_bounds(surrogate: str, name: str, value: float, bounds: Bounds) -> f
     return value
 
 
-def checked_static(surrogate: str, name: str, value: object, default: object) -> Any:
-    """A setting that shapes the formula (an int, a bool or a string): exactly of its default's type."""
+def checked_static(surrogate: str, name: str, value: object, default: object, bounds: Bounds = FINITE) -> Any:
+    """A setting that shapes the formula (an int, a bool or a string): exactly of its default's type, an int within bounds."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and type(default) is int:
+        checked_bounds(surrogate, name, int(value), bounds)
         return int(value)
     if not isinstance(value, (int, bool, str)) or (default is not dataclasses.MISSING and type(value) is not type(default)):
         wanted = "an int, a bool or a str" if default is dataclasses.MISSING else f"of type {type(default).__name__}"

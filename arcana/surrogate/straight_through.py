@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from arcana.surrogate._base import Facts, Surrogate, formula
+from arcana.surrogate._parameters import parameter
 
-__all__ = ["STE", "ste"]
+__all__ = ["STE", "ClippedSTE", "clipped_ste", "ste"]
 
 
 class STE(Surrogate):
@@ -37,4 +38,39 @@ class STE(Surrogate):
         return Facts(peak=1.0, area=math.inf)
 
 
+class ClippedSTE(Surrogate):
+    """The straight-through estimator within a window around the threshold.
+
+    h(v) = 1 for lower <= v <= upper, else 0
+    G(v) = 1/2 + (v held within [lower, upper])
+
+    Args:
+        lower: the lower end, from −1e15 to 0 (default 0).
+        upper: the upper end, from 0 to 1e15 (default 1).
+
+    Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
+    Peak: 1. Area: upper − lower. Support: [lower, upper]. h(lower) = h(upper) = 1, h(±inf) = h(NaN) = 0; h′ = 0 everywhere.
+    Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    Reference: X. Luo, M. Yao, Y. Chou, B. Xu and G. Li (2024), "Integer-Valued Training and Spike-Driven Inference
+        Spiking Neural Network for High-performance and Energy-efficient Object Detection", ECCV, arXiv:2407.20708.
+    """
+
+    lower: float = parameter(0.0, at_least=-1e15, at_most=0)
+    upper: float = parameter(1.0, at_least=0, at_most=1e15)
+
+    @formula
+    def derivative(v: Any, xp: Any, *, lower: Any, upper: Any) -> Any:
+        return xp.where((v >= lower) & (v <= upper), xp.zeros_like(v) + 1, xp.zeros_like(v))
+
+    @formula
+    def primitive(v: Any, xp: Any, *, lower: Any, upper: Any) -> Any:
+        return xp.where(v < lower, lower, xp.where(v > upper, upper, v)) + 0.5
+
+    @staticmethod
+    def facts(*, lower: float, upper: float) -> Facts:
+        return Facts(peak=1.0, area=upper - lower, support=(lower, upper), even=lower == -upper)
+
+
 ste = STE()
+clipped_ste = ClippedSTE()

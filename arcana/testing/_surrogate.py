@@ -14,6 +14,9 @@ from arcana.testing._definition import definition_rows
 from arcana.testing._report import ConformanceError, Report, Row
 from arcana.testing._values import BITS, Array, from_float, hard_sample, to_float, ulp_difference
 
+COMPUTED_FINER = {"float64": 1.0, "float32": 1.0, "float16": 2.0**-13, "bfloat16": 2.0**-16}
+"""How many times finer a dtype is computed than it is stored."""
+
 TRANSFORM_POINTS = (-np.inf, -2.0, -0.9, -0.4, -0.03, -0.0, 0.0, 0.02, 0.3, 0.7, 1.6, np.inf)
 
 
@@ -68,8 +71,8 @@ def _numbers(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:
         c = from_float(np.random.default_rng(1).uniform(0.5, 2, v.size), dtype)
         exact, condition = _reference(surrogate, to_float(v, dtype), to_float(c, dtype))
         rounded = from_float(exact, dtype)
-        # Half types are computed in float32, so that only their own rounding of the result is left.
-        condition = condition if BITS[dtype] > 16 else 0 * condition
+        # Half types are computed in float32: its rounding is what the condition number multiplies.
+        condition = condition * COMPUTED_FINER[dtype]
         smallest = float(np.finfo(np.float32 if dtype == "bfloat16" else dtype).tiny)
         bound = 4 * (1 + condition)
         for mode in side.MODES:
@@ -111,9 +114,10 @@ def _transforms(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:
 def _parameter_slope(surrogate: Surrogate, name: str, p: Array, v: Array) -> Array:
     value = float(p.flat[0])
     step = 1e-5 * max(abs(value), 1.0)
-    above = dataclasses.replace(surrogate, **{name: value + step}).primitive(v)
-    below = dataclasses.replace(surrogate, **{name: value - step}).primitive(v)
-    return (above - below) / (2 * step)
+    # A default may lie at the end of its domain.
+    low, high = (surrogate.rounded(name, value + change, "float64") for change in (-step, step))
+    below, above = (dataclasses.replace(surrogate, **{name: each}).primitive(v) for each in (low, high))
+    return (above - below) / (high - low)
 
 
 def _close(where: str, what: str, found: Array, expected: Array) -> Row:

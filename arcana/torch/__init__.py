@@ -33,21 +33,84 @@ def _generate(definition: Callable[_P, definitions.Surrogate]) -> tuple[type[Spi
     return function_of(type(function.surrogate)), function
 
 
+ATan, atan = _generate(definitions.ATan)
+ClippedReciprocal, clipped_reciprocal = _generate(definitions.ClippedReciprocal)
+ClippedSTE, clipped_ste = _generate(definitions.ClippedSTE)
+Dspike, dspike = _generate(definitions.Dspike)
+EscapeExponential, escape_exponential = _generate(definitions.EscapeExponential)
+Exponential, exponential = _generate(definitions.Exponential)
 FastSigmoid, fast_sigmoid = _generate(definitions.FastSigmoid)
+Gaussian, gaussian = _generate(definitions.Gaussian)
+InverseSquareRoot, inverse_square_root = _generate(definitions.InverseSquareRoot)
+LeakyStep, leaky_step = _generate(definitions.LeakyStep)
+LogAbs, log_abs = _generate(definitions.LogAbs)
+LogTailedReLU, log_tailed_relu = _generate(definitions.LogTailedReLU)
+MultiGaussian, multi_gaussian = _generate(definitions.MultiGaussian)
+OneSidedFastSigmoid, one_sided_fast_sigmoid = _generate(definitions.OneSidedFastSigmoid)
+PeriodicExponential, periodic_exponential = _generate(definitions.PeriodicExponential)
+PiecewiseLeakyReLU, piecewise_leaky_relu = _generate(definitions.PiecewiseLeakyReLU)
+QPseudoSpike, q_pseudo_spike = _generate(definitions.QPseudoSpike)
+Rectangular, rectangular = _generate(definitions.Rectangular)
+S2NN, s2nn = _generate(definitions.S2NN)
+Sigmoid, sigmoid = _generate(definitions.Sigmoid)
+SparseFastSigmoid, sparse_fast_sigmoid = _generate(definitions.SparseFastSigmoid)
+SquarewaveFourier, squarewave_fourier = _generate(definitions.SquarewaveFourier)
 STE, ste = _generate(definitions.STE)
 Step, step = _generate(definitions.Step)
 Triangular, triangular = _generate(definitions.Triangular)
 
 __all__ = [
+    "S2NN",
     "STE",
+    "ATan",
+    "ClippedReciprocal",
+    "ClippedSTE",
+    "Dspike",
+    "EscapeExponential",
+    "Exponential",
     "FastSigmoid",
+    "Gaussian",
+    "InverseSquareRoot",
+    "LeakyStep",
+    "LogAbs",
+    "LogTailedReLU",
+    "MultiGaussian",
+    "OneSidedFastSigmoid",
+    "PeriodicExponential",
+    "PiecewiseLeakyReLU",
+    "QPseudoSpike",
+    "Rectangular",
+    "Sigmoid",
+    "SparseFastSigmoid",
     "Spike",
     "SpikeFunction",
+    "SquarewaveFourier",
     "Step",
     "Triangular",
+    "atan",
+    "clipped_reciprocal",
+    "clipped_ste",
+    "dspike",
+    "escape_exponential",
     "evaluate",
+    "exponential",
     "fast_sigmoid",
+    "gaussian",
+    "inverse_square_root",
+    "leaky_step",
+    "log_abs",
+    "log_tailed_relu",
+    "multi_gaussian",
+    "one_sided_fast_sigmoid",
+    "periodic_exponential",
+    "piecewise_leaky_relu",
+    "q_pseudo_spike",
+    "rectangular",
+    "s2nn",
+    "sigmoid",
+    "sparse_fast_sigmoid",
     "spike",
+    "squarewave_fourier",
     "ste",
     "step",
     "triangular",

@@ -63,10 +63,12 @@ class Rule:
         return evaluate_formula(self.definition, which, v, NAMESPACE, numbers, self.settings)
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
-        """dG/dparameter at every element of v, for each of the names."""
+        """dG/dparameter at every element of v, for each of the names; at ±inf that of the largest finite v."""
+        largest = torch.finfo(self.dtype).max
+        finite = self.v.clamp(-largest, largest)
 
         def primitive(*chosen: torch.Tensor) -> torch.Tensor:
-            return self._evaluate("primitive", self.v, {**self.numbers, **dict(zip(names, chosen, strict=True))})
+            return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})
 
         expanded = [self.numbers[name].expand(self.v.shape) for name in names]
         pullback = torch.func.vjp(primitive, *expanded)[1]

@@ -16,8 +16,10 @@ class TorchNamespace(Namespace):
     erfc = staticmethod(torch.special.erfc)
     exp = staticmethod(torch.exp)
     expm1 = staticmethod(torch.expm1)
+    fmod = staticmethod(torch.fmod)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
+    power = staticmethod(torch.pow)
     reciprocal = staticmethod(torch.reciprocal)
     round = staticmethod(torch.round)
     sign = staticmethod(torch.sign)
@@ -33,6 +35,14 @@ class TorchNamespace(Namespace):
         if not isinstance(numerator, torch.Tensor):
             numerator = torch.full_like(denominator, numerator)  # pyright: ignore[reportArgumentType]
         return torch.div(numerator, denominator)
+
+    @staticmethod
+    def nonnegative(v: torch.Tensor) -> torch.Tensor:
+        return v >= 0
+
+    @staticmethod
+    def positive(v: torch.Tensor) -> torch.Tensor:
+        return v > 0
 
     @staticmethod
     def spike(v: torch.Tensor) -> torch.Tensor:

@@ -29,11 +29,14 @@ CASES = [(name, each) for name in KNOWN for each in variants(name) if KNOWN[name
 @pytest.mark.parametrize("dtype", BITS)
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_gradients_have_the_same_bits(name: str, parameters: dict[str, float], dtype: str) -> None:
-    """Torch eager, torch.compile, JAX eager and JAX jit; where a subnormal is on the way, XLA may take it for zero."""
+    """Torch eager, JAX eager and JAX jit; where a subnormal is on the way, XLA may take it for zero.
+
+    torch.compile is compared with torch eager in tests/torch, all surrogates in one graph.
+    """
     surrogate = definitions.get(name, **parameters)
     v = hard_sample(dtype)
     c = from_float(np.random.default_rng(1).normal(size=v.size), dtype)
-    ways = [(torch_side, mode) for mode in torch_side.MODES] + [(jax_side, mode) for mode in jax_side.MODES]
+    ways = [(torch_side, "eager"), *((jax_side, mode) for mode in jax_side.MODES)]
     (spikes, gradient), *others = [side.spikes_and_gradient(surrogate, v, c, dtype, mode) for side, mode in ways]
     wide = "float64" if dtype == "float64" else "float32"
     h = surrogate.derivative(torch.from_numpy(to_float(v, dtype)))
@@ -64,12 +67,13 @@ def test_parameter_gradients_agree(name: str) -> None:
     v = np.random.default_rng(0).standard_normal((5, 3))
     c = np.random.default_rng(1).standard_normal((5, 3))
     for key in [*surrogate.numbers, "gain"]:
-        p = torch.full((3,), 2.0, dtype=torch.float64, requires_grad=True)
+        value = surrogate.rounded(key, 1.5 * getattr(surrogate, key) or 0.5, "float64")
+        p = torch.full((3,), value, dtype=torch.float64, requires_grad=True)
         (ours,) = torch.autograd.grad(arcana.torch.spike(torch.from_numpy(v), surrogate, **{key: p}), p, torch.from_numpy(c))
         theirs = jax.grad(lambda q, key=key: jnp.sum(c * arcana.jax.spike(jnp.asarray(v), surrogate, **{key: q})))(
-            jnp.full(3, 2.0)
+            jnp.full(3, value)
         )
-        np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_both_backends_give_the_same_names_and_signatures() -> None:
@@ -85,7 +89,10 @@ def test_both_backends_give_the_same_names_and_signatures() -> None:
         assert ours.surrogate == theirs.surrogate == definitions.get(name)
 
 
-@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in ("divide", "where", "zeros_like", "spike")])
+OTHERS = ("divide", "fmod", "nonnegative", "positive", "power", "spike", "where", "zeros_like")
+
+
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in OTHERS])
 def test_each_function_of_the_namespace_is_the_same_function(function: str) -> None:
     x = np.random.default_rng(0).uniform(0.1, 3, 200)
     spaces = [

@@ -1,4 +1,4 @@
-"""The exact results of section 4, from mpmath, beside what a backend found, in units in the last place."""
+"""The exact results from mpmath beside what a backend found, in units in the last place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from known_values import KNOWN
 from mpmath import mp, mpf
 
 from arcana.surrogate import Surrogate
-from arcana.testing._values import Array, from_float, is_subnormal, ulp_difference
+from arcana.testing._values import Array
 
 POINTS = np.array(
     [-np.inf, -3e30, -2.0, -1.0, -0.7, -0.3, -1e-3, -1e-30, -0.0, 0.0, 1e-20, 1e-3, 0.1, 0.4, 0.9, 1.0, 1.5, 7.0, 1e10, np.inf]
@@ -17,26 +17,59 @@ POINTS = np.array(
 COTANGENT = np.linspace(-1.7, 2.3, POINTS.size) + 0.01
 
 
+def operands(surrogate: Surrogate, dtype: str) -> dict[str, Any]:
+    """What a formula is given besides v: the settings, and the parameters rounded to the computing dtype."""
+    kind = np.float64 if dtype == "float64" else np.float32
+    wide = np.dtype(kind).name
+    numbers = {key: mpf(float(kind(surrogate.rounded(key, value, wide)))) for key, value in surrogate.numbers.items()}
+    return {**numbers, **{key: value for key, value in surrogate.settings.items() if key != "fires_at_threshold"}}
+
+
 def exact(
     which: str, surrogate: Surrogate, v: Array, c: Array, dtype: str, parameter: str = "", p: Array | None = None
 ) -> tuple[Array, Array]:
-    """c · h, h′ or ∂G/∂parameter rounded once to the dtype (bit patterns), and the condition number with respect to v."""
-    known = KNOWN[surrogate.name]
-    results, conditions = [], []
+    """c · h, c · h′ or c · ∂G/∂parameter in float64, and the error that rounding v and each step by one part may bring.
+
+    The second is in the result's own units: 1 + |v·h′/h| times |c · h| for h; for a slope, which is a difference of products,
+    as much as its largest value over v; for a parameter, the size of the terms |G − 1/2| and |v·h| that it is made of.
+    """
+    known, found, terms = KNOWN[surrogate.name], [], []
+    numbers = operands(surrogate, dtype)
     for i, (x, cotangent) in enumerate(zip(v.astype(np.float64), c.astype(np.float64), strict=True)):
-        numbers: dict[str, Any] = {key: mpf(surrogate.rounded(key, value, dtype)) for key, value in surrogate.numbers.items()}
         if p is not None:
             numbers[parameter] = mpf(float(p[i]))
+        x, cotangent = mpf(x), mpf(cotangent)
         formula = known.by_parameter[parameter] if which == "parameter" else getattr(known, which)
-        value = formula(mpf(x), **numbers)
-        results.append(float(mpf(cotangent) * value))
-        h = known.h(mpf(x), **numbers)
-        conditions.append(float(abs(mpf(x) * known.slope(mpf(x), **numbers) / h)) if h != 0 and mp.isfinite(x) else 0.0)
-    return from_float(np.array(results), dtype), np.array(conditions)
+        found.append(float(cotangent * formula(x, **numbers)))
+        h, spread = abs(known.h(x, **numbers)), known.sensitivity(x, **numbers)
+        if which == "parameter":
+            h = abs(known.rise(x, **numbers)) + abs(x) * (h + spread) if mp.isfinite(x) else mpf(0)
+            h, spread = (h / abs(numbers[parameter]) if numbers[parameter] else mpf(0)), mpf(0)
+        terms.append(float(abs(cotangent) * (h + spread)))
+    values, sizes = np.array(found), np.array(terms)
+    if which == "slope":
+        sizes = sizes * 0 + np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return values, sizes if which == "h" else np.abs(values) + sizes
 
 
-def assert_within(found: Array, expected: Array, bound: Array | float, dtype: str) -> None:
-    """Every found value within `bound` ULP of the expected, NaN and infinities matching; a subnormal may be a zero of XLA's."""
-    bits = from_float(found, dtype)
-    error = np.where(is_subnormal(expected, dtype) & (found == 0), 0, ulp_difference(bits, expected, dtype))
-    assert (error <= bound).all(), (error.max(), found, expected.view(dtype))
+def assert_exact(found: Array, exactly: tuple[Array, Array], factor: float, dtype: str, least: float = 2.0) -> None:
+    """Every found value within `factor` roundings of the exact one, infinities matching.
+
+    `least` smallest normal numbers more are allowed: a subnormal result, or a factor of it, is zero to XLA.
+    """
+    expected, size = exactly
+    info = np.finfo(dtype)
+    rounded = expected.astype(dtype)
+    finite = np.isfinite(rounded)
+    np.testing.assert_array_equal(found[~finite], rounded[~finite])
+    off = np.abs(found[finite].astype(np.float64) - expected[finite])
+    allowed = factor * float(info.eps) * size[finite] + least * float(info.tiny)
+    worst = int(np.argmax(off - allowed))
+    assert (off <= allowed).all(), (off[worst] / allowed[worst], found[finite][worst], expected[finite][worst])
+
+
+def parameter_points(surrogate: Surrogate, name: str, count: int) -> Array:
+    """Values of a parameter around its default, all within its bounds."""
+    value = getattr(surrogate, name)
+    spread = value * np.geomspace(0.6, 4, count) if value else np.linspace(-1.5, 1.5, count)
+    return np.array([surrogate.rounded(name, float(each), "float64") for each in spread])

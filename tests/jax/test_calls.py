@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 from known_values import KNOWN, variants
-from truth import assert_within, exact
+from truth import assert_exact, exact
 
 import arcana.jax
 import arcana.jax._conformance as side
@@ -60,16 +60,14 @@ def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradient_of_a_hard_sample_is_the_papers(name: str, parameters: dict[str, float], dtype: str) -> None:
     surrogate = definitions.get(name, **parameters)
-    bits = np.random.default_rng(2).choice(hard_sample(dtype), 1500, replace=False)
+    bits = np.random.default_rng(2).choice(hard_sample(dtype), 600, replace=False)
     # A subnormal potential is zero to XLA on CPU, which a steep enough surrogate shows.
     bits = bits[~np.isnan(to_float(bits, dtype)) & ~is_subnormal(bits, dtype)]
     c = np.random.default_rng(3).uniform(0.5, 2, bits.size).astype(dtype)
-    expected, condition = exact("h", surrogate, to_float(bits, dtype), c, dtype)
-    normal = np.abs(expected.view(dtype)) > 8 * np.finfo(dtype).tiny
+    exactly = exact("h", surrogate, to_float(bits, dtype), c, dtype)
     for mode in side.MODES:
         found = side.spikes_and_gradient(surrogate, bits, c.view(bits.dtype), dtype, mode)[1].view(dtype)
-        assert np.isfinite(found[np.isfinite(expected.view(dtype))]).all()
-        assert_within(np.where(normal, found, 0), np.where(normal, expected, 0), 4 * (1 + condition), dtype)
+        assert_exact(found, exactly, 4, dtype, least=2 * max(1.0, surrogate.peak))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

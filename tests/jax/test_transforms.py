@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from known_values import KNOWN
-from truth import COTANGENT, POINTS, assert_within, exact
+from truth import COTANGENT, POINTS, assert_exact, exact, parameter_points
 
 import arcana.jax._conformance as side
 from arcana import surrogate as definitions
@@ -25,8 +25,7 @@ def test_first_derivative(way: str, name: str, x64: bool) -> None:
         found = side.transform("first", way, surrogate, v, c)
         np.testing.assert_array_equal(found, side.transform("first", "vjp", surrogate, v, c))
     assert found.dtype == v.dtype
-    expected, condition = exact("h", surrogate, v, c, dtype)
-    assert_within(found, expected, 4 * (1 + condition), dtype)
+    assert_exact(found, exact("h", surrogate, v, c, dtype), 4, dtype)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -35,8 +34,7 @@ def test_second_derivative(way: str, name: str) -> None:
     surrogate = definitions.get(name)
     v, c = POINTS.astype("float32"), COTANGENT.astype("float32")
     found = side.transform("second", way, surrogate, v, c)
-    expected, condition = exact("slope", surrogate, v, c, "float32")
-    assert_within(found, expected, 4 * (1 + 2 * condition), "float32")
+    assert_exact(found, exact("slope", surrogate, v, c, "float32"), 8, "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -45,10 +43,9 @@ def test_second_derivative(way: str, name: str) -> None:
 def test_parameter_gradient(way: str, name: str, parameter: str, dtype: str) -> None:
     surrogate = definitions.get(name)
     v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
-    p = np.linspace(0.3, 30, v.size).astype(dtype)
+    p = parameter_points(surrogate, parameter, v.size).astype(dtype)
     found = side.transform("parameter", way, surrogate, p, v, c, parameter=parameter)
-    expected, condition = exact("parameter", surrogate, v, c, dtype, parameter, p)
-    assert_within(found, expected, 4 * (2 + 2 * condition), dtype)
+    assert_exact(found, exact("parameter", surrogate, v, c, dtype, parameter, p), 8, dtype)
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -1,0 +1,87 @@
+"""BrainCog, repository BrainCog-X/Brain-Cog at 3998fd5 (September 2025): `braincog.base.strategy.surrogate`. Read, not run.
+
+Some fire at v = 0 and some do not. `EIGrad` and `RoundGrad`, whose spikes have more than two values, have no preset.
+"""
+
+from __future__ import annotations
+
+from arcana.presets._registry import preset
+from arcana.surrogate import STE, ATan, Rectangular, Sigmoid, Step, Triangular
+
+
+@preset
+def sigmoid_grad(*, alpha: float = 1.0) -> Sigmoid:
+    """`SigmoidGrad` of BrainCog at 3998fd5; fires where v >= 0.
+
+    h(v) = alpha·s(alpha·v)·(1 − s(alpha·v)), s(x) = 1 / (1 + e^(−x))
+    """
+    return Sigmoid(slope=alpha)
+
+
+@preset
+def atan_grad(*, alpha: float = 2.0) -> ATan:
+    """`AtanGrad` of BrainCog at 3998fd5, where alpha is trained; fires where v > 0.
+
+    h(v) = (alpha/2) / (1 + (π·alpha·v/2)²)
+    """
+    return ATan(slope=alpha, fires_at_threshold=False)
+
+
+@preset
+def gate_grad(*, alpha: float = 2.0) -> Rectangular:
+    """`GateGrad` of BrainCog at 3998fd5; fires where v > 0.
+
+    h(v) = 1 for |v| < 1/alpha, else 0
+
+    Note: BrainCog's documentation has the logarithm's derivative; this is its code.
+    """
+    return Rectangular(height=1.0, width=2 / alpha, fires_at_threshold=False)
+
+
+@preset
+def q_gate_grad(*, alpha: float = 2.0) -> Triangular:
+    """`QGateGrad` of BrainCog at 3998fd5; fires where v > 0.
+
+    h(v) = alpha − alpha²·|v| for |v| <= 1/alpha, else 0
+    """
+    return Triangular(scale=alpha, width=1 / alpha, fires_at_threshold=False)
+
+
+@preset
+def relu_grad(*, alpha: float = 2.0) -> Step:
+    """`ReLUGrad` of BrainCog at 3998fd5; fires where v >= 0.
+
+    h(v) = alpha for v >= 0, else 0
+
+    Differs: at v = 0 alone, where the library's h is 0.
+    """
+    return Step(gain=alpha)
+
+
+@preset
+def straight_through_estimator() -> STE:
+    """`straight_through_estimator` of BrainCog at 3998fd5; fires where v >= 0.
+
+    h(v) = 1
+    """
+    return STE()
+
+
+@preset
+def stdp_grad() -> Step:
+    """`STDPGrad` of BrainCog at 3998fd5, whose alpha is not used; fires where v > 0.
+
+    h(v) = 1 for v >= 0, else 0
+
+    Differs: at v = 0 alone, where the library's h is 0.
+    """
+    return Step(fires_at_threshold=False)
+
+
+@preset
+def back_ei_gate_grad() -> Rectangular:
+    """`BackEIGateGrad` of BrainCog at 3998fd5, v its input minus 1/2, its alpha not used; fires where v > 0.
+
+    h(v) = 1 for |v| < 1/2, else 0
+    """
+    return Rectangular(height=1.0, width=1.0, fires_at_threshold=False)

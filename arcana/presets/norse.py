@@ -1,0 +1,63 @@
+"""Norse 1.1.0: `norse.torch.functional.threshold`. No spike at v = 0.
+
+Norse's functions have no default; its neurons pass them an alpha of 100 with every method, `triangle_fn` has its own 0.3.
+"""
+
+from __future__ import annotations
+
+from arcana.presets._registry import preset
+from arcana.surrogate import FastSigmoid, Gaussian, InverseSquareRoot, Sigmoid, Triangular
+
+
+@preset
+def superspike(*, alpha: float = 100.0) -> FastSigmoid:
+    """`threshold(v, "super", alpha)` of Norse 1.1.0, the default of its neurons; fires where v > 0.
+
+    h(v) = 1 / (alpha·|v| + 1)²
+
+    Differs: Norse 1.1.0 ignores alpha and computes 1 / (|v| + 1)²; its repository has had the alpha again since August
+    2024 (pull request 403), and the paper has it.
+    """
+    return FastSigmoid(scale=alpha, fires_at_threshold=False)
+
+
+@preset
+def triangle(*, alpha: float = 0.3) -> Triangular:
+    """`threshold(v, "triangle", alpha)` of Norse 1.1.0; fires where v > 0.
+
+    h(v) = alpha·max(1 − |v|, 0)
+    """
+    return Triangular(scale=alpha, width=1.0, fires_at_threshold=False)
+
+
+@preset
+def tanh(*, alpha: float = 100.0) -> Sigmoid:
+    """`threshold(v, "tanh", alpha)` of Norse 1.1.0; fires where v > 0.
+
+    h(v) = 1 − tanh²(alpha·v)
+
+    Note: the derivative of the primitive in Norse's documentation is alpha/2 times this.
+    """
+    return Sigmoid(slope=2 * alpha, gain=2 / alpha, fires_at_threshold=False)
+
+
+@preset
+def circ(*, alpha: float = 100.0) -> InverseSquareRoot:
+    """`threshold(v, "circ", alpha)` of Norse 1.1.0; fires where v > 0.
+
+    h(v) = (1 + (v/alpha)²)^(−3/2)
+
+    Note: alpha is a width here, so that at Norse's 100 h is flat wherever potentials lie.
+    """
+    return InverseSquareRoot(width=alpha, fires_at_threshold=False)
+
+
+@preset
+def heavi_erfc(*, alpha: float = 100.0) -> Gaussian:
+    """`threshold(v, "heavi_erfc", alpha)` of Norse 1.1.0; fires where v > 0.
+
+    h(v) = (2/√π)·e^(−(alpha·v)²)
+
+    Note: the derivative of the error function's step with this width is alpha/2 times this.
+    """
+    return Gaussian(sigma=0.5**0.5 / alpha, gain=2 / alpha, fires_at_threshold=False)

@@ -1,0 +1,115 @@
+"""Surrogates that repeat: for neurons that fire several times a step, and for the Fourier series of the step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from arcana.surrogate._base import Facts, Surrogate, formula
+from arcana.surrogate._parameters import parameter, positive
+
+__all__ = ["PeriodicExponential", "SquarewaveFourier", "periodic_exponential", "squarewave_fourier"]
+
+
+class PeriodicExponential(Surrogate):
+    """Exponential decay from the nearest threshold, where thresholds lie at v = 0, 1, 2, …: made for several spikes a step.
+
+    h(v) = e^(−d/width), d = |v| for v < 0, the distance to the nearest whole number for v >= 0
+    G(v) = 1/2 + width·(e^(v/width) − 1) for v < 0; for v >= 0, with n = round(v), r = v − n and
+    rise(r) = width·(1 − e^(−r/width)): 1/2 + 2·n·rise(1/2) + sign(r)·rise(|r|)
+
+    Args:
+        width: the distance over which h falls e-fold, from 1e-15 to 1e15 (default 0.5).
+
+    Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
+    Peak: 1 at every whole v >= 0. Area: infinite. Support: the real line. h(−inf) = 0, h(inf) = 1, since every large
+    float is whole; h′ = 0 at whole and half numbers from 0 up, by definition.
+    Errors: ValueError for a width out of its bounds; TypeError for a v that is no floating-point array.
+
+    Reference: P. Weidel and S. Sheik (2021), "WaveSense: Efficient Temporal Convolutions with Spiking Neural Networks
+        for Keyword Spotting", arXiv:2111.01456.
+    """
+
+    width: float = positive(0.5)
+
+    @formula
+    def derivative(v: Any, xp: Any, *, width: Any) -> Any:
+        return xp.exp(_distance(v, xp) * -xp.reciprocal(width))
+
+    @formula
+    def primitive(v: Any, xp: Any, *, width: Any) -> Any:
+        above = v >= 0
+        upper = xp.where(above, v, xp.zeros_like(v))
+        lower = xp.where(above, xp.zeros_like(v), v)
+        nearest = xp.round(upper)
+        remainder = xp.where(upper == nearest, xp.zeros_like(v), upper - nearest)
+        narrowness = xp.reciprocal(width)
+        period = -xp.expm1(narrowness * -0.5) * (width * 2)
+        part = -xp.expm1(xp.abs(remainder) * -narrowness) * xp.sign(remainder)
+        below = xp.expm1(lower * narrowness) * width
+        return xp.where(above, nearest * period + part * width, below) + 0.5
+
+    @staticmethod
+    def facts(*, width: float) -> Facts:
+        return Facts(peak=1.0, area=math.inf, even=False)
+
+
+def _distance(v: Any, xp: Any) -> Any:
+    """|v| below 0, and from 0 up the distance to the nearest whole number, 1/2 exactly where two are as near."""
+    upper = xp.where(v >= 0, v, xp.zeros_like(v))
+    nearest = xp.round(upper)
+    # Large floats are whole; the comparison keeps inf − inf out.
+    distance = xp.abs(xp.where(upper == nearest, xp.zeros_like(v), upper - nearest))
+    held = xp.where(distance == 0.5, xp.zeros_like(v) + 0.5, distance)
+    return xp.where(v >= 0, held, xp.abs(v))
+
+
+class SquarewaveFourier(Surrogate):
+    """The derivative of the first terms of a square wave's Fourier series.
+
+    h(v) = (4/period)·Σ cos((2i − 1)·2π·v/period), i from 1 to terms
+    G(v) = 1/2 + (2/π)·Σ sin((2i − 1)·2π·v/period) / (2i − 1)
+
+    Args:
+        period: of the wave, from 1e-15 to 1e15 (default 8).
+        terms: how many terms, a whole number from 1 to 64 (default 2).
+
+    Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
+    Peak: 4·terms/period at every multiple of the period. Area: undefined (nan), the integral oscillates. Support: the
+    real line. There is no limit: h(±inf) = 0, its mean, and G(±inf) = 1/2. The error is a few roundings of the largest
+    term, not of the sum where terms cancel.
+    Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    Reference: no paper; `SquarewaveFourierSeries` of W. Fang et al. (2023), "SpikingJelly: An open-source machine
+        learning infrastructure platform for spike-based intelligence", Science Advances 9(40), eadi1480.
+    """
+
+    period: float = positive(8.0)
+    terms: int = parameter(2, at_least=1, at_most=64)
+
+    @formula
+    def derivative(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
+        phase, infinite = _phase(v, period, xp)
+        total = sum(xp.cos(phase * (2 * math.pi * odd)) for odd in range(1, 2 * terms, 2))
+        return xp.where(infinite, xp.zeros_like(v), total * xp.divide(4, period))
+
+    @formula
+    def primitive(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
+        phase, infinite = _phase(v, period, xp)
+        total = sum(xp.sin(phase * (2 * math.pi * odd)) * (1 / odd) for odd in range(1, 2 * terms, 2))
+        return xp.where(infinite, xp.zeros_like(v), total * (2 / math.pi)) + 0.5
+
+    @staticmethod
+    def facts(*, period: float, terms: int) -> Facts:
+        return Facts(peak=4 * terms / period, area=math.nan)
+
+
+def _phase(v: Any, period: Any, xp: Any) -> tuple[Any, Any]:
+    """v/period less whole periods, and where v is infinite."""
+    # fmod is exact, so whole periods are taken off without an error before the cosine sees its argument.
+    infinite = xp.abs(v) == math.inf
+    return xp.fmod(xp.where(infinite, xp.zeros_like(v), v), period) * xp.reciprocal(period), infinite
+
+
+periodic_exponential = PeriodicExponential()
+squarewave_fourier = SquarewaveFourier()

@@ -1,0 +1,124 @@
+"""The presets by themselves: names, errors, descriptions, and surrogates that keep their values. No framework."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arcana import presets
+from arcana.surrogate import FastSigmoid, Surrogate, from_dict
+
+LIBRARIES = ["braincog", "braintools", "lava_dl", "norse", "rockpool", "sinabs", "snntorch", "spikingjelly", "spyx"]
+every_preset = pytest.mark.parametrize("name", presets.names())
+
+
+def test_names_are_those_of_nine_libraries() -> None:
+    assert sorted({name.partition(".")[0] for name in presets.names()}) == LIBRARIES
+    assert [name for library in LIBRARIES for name in presets.names(library)] == presets.names()
+    assert "norse.superspike" in presets.names("norse")
+
+
+def test_get_is_the_function_of_the_library() -> None:
+    expected = FastSigmoid(scale=25.0, fires_at_threshold=False)
+    assert presets.get("snntorch.fast_sigmoid", slope=25) == presets.snntorch.fast_sigmoid(slope=25) == expected
+
+
+@every_preset
+def test_preset_keeps_its_value(name: str) -> None:
+    surrogate = presets.get(name)
+    assert isinstance(surrogate, Surrogate)
+    assert presets.get(name, **presets.defaults(name)) == surrogate
+    for copy in (presets.get(name), pickle.loads(pickle.dumps(surrogate)), from_dict(surrogate.to_dict())):
+        assert copy == surrogate
+        assert hash(copy) == hash(surrogate)
+
+
+@every_preset
+def test_every_parameter_changes_the_preset(name: str) -> None:
+    for parameter, default in presets.defaults(name).items():
+        other = default + 1 if isinstance(default, int) else 1.5 * default + 0.25
+        assert presets.get(name, **{parameter: other}) != presets.get(name), parameter
+
+
+@every_preset
+def test_description_has_the_call_the_formula_and_the_spike(name: str) -> None:
+    call, source, formula, *remarks = presets.describe(name).split("\n\n")
+    assert call == f"{name}({', '.join(f'{key}={value!r}' for key, value in presets.defaults(name).items())})"
+    assert "`" in source
+    assert formula.startswith("h(v) = ")
+    assert all(parameter in formula for parameter in presets.defaults(name)) or name.startswith("lava_dl.")
+    assert ("fires where v >= 0." in source) == presets.get(name).fires_at_threshold
+    assert ("fires where v > 0." in source) != presets.get(name).fires_at_threshold
+    assert all(remark.startswith(("Differs: ", "Note: ")) for remark in remarks)
+
+
+# Independent of the presets: (name, parameters, v, h), written from what the library's code computes or, marked so, intends.
+VALUES: list[tuple[str, dict[str, Any], float, float]] = [
+    ("braincog.atan_grad", {}, 1.0, 1 / (1 + np.pi**2)),
+    ("braincog.back_ei_gate_grad", {}, 0.5, 0.0),
+    ("braincog.gate_grad", {"alpha": 4.0}, 0.24, 1.0),
+    ("braincog.gate_grad", {"alpha": 4.0}, 0.25, 0.0),
+    ("braincog.q_gate_grad", {}, 0.25, 2 - 4 * 0.25),
+    ("braincog.relu_grad", {"alpha": 3.0}, 0.1, 3.0),
+    ("braincog.sigmoid_grad", {}, 0.0, 0.25),
+    ("braincog.stdp_grad", {}, -0.1, 0.0),
+    ("braincog.straight_through_estimator", {}, -9.0, 1.0),
+    ("lava_dl.alif", {}, 0.0, 0.0005),
+    ("lava_dl.cuba", {"threshold": 2.0, "tau_grad": 0.5, "scale_grad": 3.0}, 50.0, 0.3 / 200 * np.exp(-0.5)),
+    ("lava_dl.rf_iz", {"tau_grad": 0.01}, -1.0, 0.05 * np.exp(-1)),
+    ("lava_dl.spike", {"tau_rho": 2.0, "scale_rho": 3.0}, -1.0, 0.75 * np.exp(-0.5)),
+    ("rockpool.periodic_exponential", {}, 1.75, np.exp(-0.5)),
+    ("rockpool.periodic_exponential", {}, -1.75, np.exp(-3.5)),
+    ("rockpool.step_pwl", {"threshold": 2.0}, -0.5, 0.5),
+    ("rockpool.step_pwl", {"threshold": 2.0}, -0.51, 0.0),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "v", "h"), VALUES)
+def test_value(name: str, parameters: dict[str, Any], v: float, h: float) -> None:
+    """Of the three libraries that tests/peers does not run."""
+    derivative = presets.get(name, **parameters).derivative(np.array([v]))
+    np.testing.assert_allclose(derivative, [h], rtol=1e-12)
+
+
+def test_values_have_every_preset_that_is_not_run() -> None:
+    unrun = [name for library in ("braincog", "lava_dl", "rockpool") for name in presets.names(library)]
+    assert sorted({name for name, *_ in VALUES}) == unrun
+
+
+ERRORS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
+    ("snntorch.fastsigmoid", {}, ValueError, "unknown preset 'snntorch.fastsigmoid'; did you mean snntorch.fast_sigmoid or "),
+    ("snntorch.SFS", {}, ValueError, "unknown preset 'snntorch.SFS'; did you mean snntorch.sfs?"),
+    ("soft_sign", {}, ValueError, "unknown preset 'soft_sign'; did you mean braintools.soft_sign or spikingjelly.soft_sign?"),
+    ("spyx.zzz", {}, ValueError, "unknown preset 'spyx.zzz'; there are spyx.arctan, spyx.boxcar, spyx.custom, "),
+    ("nowhere.xyz", {}, ValueError, "unknown preset 'nowhere.xyz'; there are braincog.*, braintools.*, lava_dl.*, "),
+    ("snntorch.sfs", {"slop": 1}, TypeError, "preset snntorch.sfs has no parameter 'slop'; did you mean slope?"),
+    ("snntorch.sfs", {"xyz": 1}, TypeError, "preset snntorch.sfs has no parameter 'xyz'; there are B, slope"),
+    ("spyx.custom", {"k": 1}, TypeError, "preset spyx.custom has no parameter 'k'; it has none"),
+    ("spyx.tanh", {"k": 0}, ValueError, "preset spyx.tanh(k=0): k must not be 0"),
+    ("spyx.tanh", {"k": "1"}, TypeError, "preset spyx.tanh(k='1'): "),
+    ("spyx.superspike", {"k": -1.0}, ValueError, "preset spyx.superspike(k=-1.0): FastSigmoid: scale must be > 0, got -1.0"),
+    ("spikingjelly.squarewave_fourier_series", {"n": 1}, ValueError, "(n=1): SquarewaveFourier: terms must be >= 1 "),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "error", "message"), ERRORS)
+def test_error(name: str, parameters: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        presets.get(name, **parameters)
+
+
+def test_unknown_library() -> None:
+    with pytest.raises(ValueError, match=re.escape("no presets of a library 'snnTorch'; did you mean snntorch?")):
+        presets.names("snnTorch")
+
+
+def test_import_needs_no_framework() -> None:
+    code = "import sys; from arcana import presets; presets.names(); assert not {'torch', 'jax', 'snntorch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
