@@ -1,11 +1,12 @@
-"""Draws docs/_static/surrogates.svg from the definitions: python docs/draw.py
+"""Draws docs/_static/surrogates.svg and writes docs/catalogue.md from the definitions: python docs/draw.py
 
-With --check nothing is written, and the exit status is 1 if the picture is not the one that the definitions give.
+With --check nothing is written, and the exit status is 1 if a file is not the one that the definitions give.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import io
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from arcana.surrogate import Surrogate, get, names
 
 PICTURE = Path(__file__).parent / "_static" / "surrogates.svg"
+TABLE = Path(__file__).parent / "catalogue.md"
 EXTENT = 2.0
 COLUMNS = 5
 BLUE, ORANGE, GREY, LIGHT = "#1f5fa8", "#c4500a", "#555555", "#dddddd"
@@ -72,19 +74,54 @@ def picture() -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
+PAGE = """<!-- Written by `python docs/draw.py`; edit the definitions instead. -->
+# The catalogue
+
+Every surrogate at its default parameters. v is the potential minus the threshold; every one takes `gain` and
+`fires_at_threshold` besides its own parameters. [The reference](reference.md) has the primitives, the bounds of the parameters,
+the values at kinks and at ±inf, and the papers in full.
+
+![h and G of every surrogate at its defaults, and the spike](_static/surrogates.svg)
+
+| surrogate | h(v) | peak | area | from |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def between(text: str, start: str, end: str) -> str:
+    """One line of what lies between two marks of a docstring, for a cell of a table."""
+    return " ".join(text.partition(start)[2].partition(end)[0].split()).replace("|", "\\|")
+
+
+def row(surrogate: Surrogate) -> str:
+    """One surrogate's line of the table."""
+    text = inspect.getdoc(type(surrogate)) or ""
+    # A paper is known by its authors and the year; a shape without one says so in its first words.
+    authors, _, rest = surrogate.reference.partition(" (")
+    source = f"{authors} ({rest[:4]})" if rest[:4].isdigit() else surrogate.reference.partition(",")[0]
+    cells = [f"`{surrogate!r}`", between(text, "h(v) = ", "\nG(v) = "), f"{surrogate.peak:.4g}", f"{surrogate.area:.4g}", source]
+    return "| " + " | ".join(cells) + " |"
+
+
+def catalogue() -> str:
+    """The page's text."""
+    return PAGE.format(rows="\n".join(row(get(name)) for name in names()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare with the picture that is there, write nothing")
+    parser.add_argument("--check", action="store_true", help="compare with the files that are there, write nothing")
     check = parser.parse_args().check
-    drawn = picture()
-    if not check:
-        PICTURE.parent.mkdir(exist_ok=True)
-        PICTURE.write_text(drawn, encoding="utf-8")
-        return 0
-    if PICTURE.read_text(encoding="utf-8") == drawn:
-        return 0
-    print(f"{PICTURE} is not what the definitions give; draw it with: python docs/draw.py")
-    return 1
+    differing = 0
+    for path, text in {PICTURE: picture(), TABLE: catalogue()}.items():
+        if not check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != text:
+            print(f"{path} is not what the definitions give; write it with: python docs/draw.py")
+            differing += 1
+    return 1 if differing else 0
 
 
 if __name__ == "__main__":

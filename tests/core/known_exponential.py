@@ -88,9 +88,7 @@ EXPONENTIAL: dict[str, Known] = {
             if abs(v) <= 0.5
             else mpf(0)
         ),
-        rise=lambda v, temperature: (
-            stretch(temperature) * mp.tanh(temperature * v) if abs(v) <= 0.5 else mpf(sign(v)) / 2
-        ),
+        rise=lambda v, temperature: stretch(temperature) * mp.tanh(temperature * v) if abs(v) <= 0.5 else mpf(sign(v)) / 2,
         by_parameter={"temperature": lambda v, temperature: dspike_by_temperature(v, temperature)},
         values={
             0.0: 1.657187089473768,
