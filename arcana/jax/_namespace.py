@@ -52,6 +52,7 @@ class JaxNamespace(Namespace):
     arctan = staticmethod(jnp.arctan)
     cos = staticmethod(jnp.cos)
     divide = staticmethod(jnp.divide)
+    erf = staticmethod(jax.lax.erf)
     erfc = staticmethod(jax.lax.erfc)
     exp = staticmethod(jnp.exp)
     expm1 = staticmethod(jnp.expm1)

@@ -19,7 +19,7 @@ from arcana.jax._namespace import NAMESPACE, nonnegative, positive
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, observe_classes, resolved
 from arcana.surrogate._function import DefinitionMeta
-from arcana.surrogate._namespace import compute_dtype
+from arcana.surrogate._namespace import FAR, compute_dtype
 
 Operands = dict[str, Any]
 
@@ -37,15 +37,21 @@ class Shape:
         aligned = {name: _aligned(x.astype(dtype), v) for name, x in {**numbers, **arrays}.items()}
         return evaluate_formula(self.definition, which, v.astype(dtype), NAMESPACE, aligned, dict(self.settings))
 
+    def derivative(self, v: jax.Array, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> jax.Array:
+        """h of v, whose own derivative at ±inf is 0."""
+        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
+        infinite = jnp.isinf(v)
+        h = self.evaluate("derivative", jnp.where(infinite, jax.lax.stop_gradient(v), v), numbers, arrays)
+        return jnp.where(infinite, jax.lax.stop_gradient(h), h)
+
     def fires(self, v: jax.Array) -> jax.Array:
         compare = nonnegative if dict(self.settings)["fires_at_threshold"] else positive
         return compare(v).astype(v.dtype)
 
     def sensitivities(self, v: jax.Array, numbers: Operands, arrays: Operands) -> Operands:
-        """dG/dparameter at every element of v, for each of the arrays; at ±inf that of the largest finite v."""
+        """dG/dparameter at every element of v, for each of the arrays; at ±inf that of ±FAR."""
         dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
-        largest = jnp.finfo(dtype).max
-        finite = jnp.clip(v.astype(dtype), -largest, largest)
+        finite = jnp.where(jnp.isinf(v), jnp.sign(v).astype(dtype) * dtype.type(FAR[dtype.name]), v.astype(dtype))
 
         def primitive(expanded: Operands) -> jax.Array:
             return self.evaluate("primitive", finite, numbers, expanded)
@@ -78,7 +84,7 @@ def _reverse_forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Oper
 
 def _reverse_backward(shape: Shape, kept: Any, cotangent: jax.Array) -> tuple[jax.Array, Operands, Operands]:
     v, numbers, arrays = jnp.asarray(kept[0]), *kept[1:]  # jax.grad of a Python number keeps that number
-    h = shape.evaluate("derivative", v, numbers, arrays)
+    h = shape.derivative(v, numbers, arrays)
     cotangent = cotangent.astype(h.dtype)
     slopes = shape.sensitivities(v, numbers, arrays) if arrays else {}
     for_arrays = {name: _summed_to(cotangent * slope, arrays[name]) for name, slope in slopes.items()}
@@ -97,7 +103,7 @@ def _forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Operands) ->
 def _forward_rule(shape: Shape, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
     v, numbers, arrays = jnp.asarray(primals[0]), *primals[1:]
     v_dot, _, arrays_dot = tangents
-    h = shape.evaluate("derivative", v, numbers, arrays)
+    h = shape.derivative(v, numbers, arrays)
     total = v_dot.astype(h.dtype) * h
     slopes = shape.sensitivities(v, numbers, arrays) if arrays else {}
     for name, slope in slopes.items():

@@ -10,6 +10,7 @@ FUNCTIONS = (
     "arctan",
     "cos",
     "divide",
+    "erf",
     "erfc",
     "exp",
     "expm1",
@@ -36,6 +37,10 @@ FUNCTIONS = (
 
 COMPUTE_DTYPES = {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"}
 """The dtypes of a potential, and the dtype in which each is computed: half types in float32, rounded once at the end."""
+
+
+FAR = {"float64": 2.0**1008, "float32": 2.0**112}
+"""Stands for an infinite potential in the gradient of a parameter: far enough for every limit, with room for products."""
 
 
 def compute_dtype(caller: str, dtype: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,8 @@ from arcana.surrogate._base import Surrogate, evaluate_formula
 from arcana.surrogate._namespace import Namespace, compute_dtype
 
 
-def _erfc(x: np.ndarray) -> np.ndarray:
-    return np.vectorize(math.erfc, otypes=[np.float64])(x).astype(x.dtype)[()]
+def _of_each(function: Callable[[float], float], x: np.ndarray) -> np.ndarray:
+    return np.vectorize(function, otypes=[np.float64])(x).astype(x.dtype)[()]
 
 
 class NumPyNamespace(Namespace):
@@ -22,7 +24,8 @@ class NumPyNamespace(Namespace):
     arctan = staticmethod(np.arctan)
     cos = staticmethod(np.cos)
     divide = staticmethod(np.divide)
-    erfc = staticmethod(_erfc)
+    erf = staticmethod(functools.partial(_of_each, math.erf))
+    erfc = staticmethod(functools.partial(_of_each, math.erfc))
     exp = staticmethod(np.exp)
     expm1 = staticmethod(np.expm1)
     fmod = staticmethod(np.fmod)

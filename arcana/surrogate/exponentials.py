@@ -32,7 +32,7 @@ def _logistic(x: Any, xp: Any) -> Any:
 def _logistic_slope(x: Any, xp: Any) -> Any:
     """s(x)·s(−x) = e / (1 + e)² with e = e^(−|x|)."""
     decay = xp.exp(-xp.abs(x))
-    return decay * xp.square(xp.reciprocal(decay + 1))
+    return xp.divide(decay, xp.square(decay + 1))
 
 
 class Sigmoid(Surrogate):
@@ -123,7 +123,7 @@ class Dspike(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, temperature: Any) -> Any:
-        peak = temperature * 0.5 / _tanh_of_half(temperature, xp)
+        peak = xp.divide(temperature * 0.5, _tanh_of_half(temperature, xp))
         bell = _logistic_slope(v * (temperature * 2), xp) * (peak * 4)
         return xp.where(xp.abs(v) > 0.5, xp.zeros_like(v), bell)
 
@@ -141,7 +141,7 @@ class Dspike(Surrogate):
 
 def _tanh_of_half(x: Any, xp: Any) -> Any:
     """tanh(x/2) for x >= 0."""
-    return -xp.expm1(-x) / (xp.exp(-x) + 1)
+    return xp.divide(-xp.expm1(-x), xp.exp(-x) + 1)
 
 
 SATURATION = 13
@@ -181,7 +181,7 @@ class EscapeExponential(Surrogate):
     def primitive(v: Any, xp: Any, *, rate: Any, width: Any) -> Any:
         x = v * xp.reciprocal(width)
         high = x > SATURATION
-        growth = xp.exp(xp.where(high, xp.zeros_like(x) + SATURATION, x)) - 1
+        growth = xp.expm1(xp.where(high, xp.zeros_like(x) + SATURATION, x))
         beyond = xp.where(high, x - SATURATION, xp.zeros_like(x)) * math.exp(SATURATION)
         return (growth + beyond) * rate + 0.5
 

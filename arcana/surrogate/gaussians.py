@@ -13,11 +13,6 @@ __all__ = ["Gaussian", "MultiGaussian", "gaussian", "multi_gaussian"]
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
-def _distribution(x: Any, xp: Any) -> Any:
-    """The normal distribution function at x standard deviations."""
-    return xp.erfc(x * -math.sqrt(0.5)) * 0.5
-
-
 class Gaussian(Surrogate):
     """The normal density.
 
@@ -43,7 +38,8 @@ class Gaussian(Surrogate):
 
     @formula
     def primitive(v: Any, xp: Any, *, sigma: Any) -> Any:
-        return _distribution(v * xp.reciprocal(sigma), xp)
+        # From the lower tail up, where 1/2 + erf would cancel.
+        return xp.erfc(v * xp.reciprocal(sigma) * -math.sqrt(0.5)) * 0.5
 
     @staticmethod
     def facts(*, sigma: float) -> Facts:
@@ -88,16 +84,24 @@ class MultiGaussian(Surrogate):
 
     @formula
     def primitive(v: Any, xp: Any, *, height: Any, sigma: Any, spread: Any, scale: Any) -> Any:
-        x, narrowness = v * xp.reciprocal(sigma), xp.reciprocal(spread)
-        centre = (_distribution(x, xp) - 0.5) * (height + 1)
-        left = _distribution((x + 1) * narrowness, xp)
-        right = _distribution((x - 1) * narrowness, xp)
-        return (centre - (left + right - 1) * height) * scale + 0.5
+        x, narrowness = _held(v * xp.reciprocal(sigma), xp), xp.reciprocal(spread)
+        lobes = _rise((x + 1) * narrowness, xp) + _rise((x - 1) * narrowness, xp)
+        return (_rise(x, xp) * (height + 1) - lobes * height) * scale + 0.5
 
     @staticmethod
     def facts(*, height: float, sigma: float, spread: float, scale: float) -> Facts:
         lobes = 2 * height / spread * math.exp(-0.5 / spread**2)
         return Facts(peak=scale * _DENSITY / sigma * (1 + height - lobes), area=scale * (1 - height))
+
+
+def _rise(x: Any, xp: Any) -> Any:
+    """Φ(x) − 1/2."""
+    return xp.erf(x * math.sqrt(0.5)) * 0.5
+
+
+def _held(x: Any, xp: Any) -> Any:
+    """x held where the widest lobe has long ended, so that no gradient meets an infinity."""
+    return xp.where(xp.abs(x) > 1e20, xp.sign(x) * 1e20, x)
 
 
 gaussian = Gaussian()

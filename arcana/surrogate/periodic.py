@@ -105,10 +105,12 @@ class SquarewaveFourier(Surrogate):
 
 
 def _phase(v: Any, period: Any, xp: Any) -> tuple[Any, Any]:
-    """v/period less whole periods, and where v is infinite."""
-    # fmod is exact, so whole periods are taken off without an error before the cosine sees its argument.
+    """v/period less the nearest whole number, and where v is infinite."""
     infinite = xp.abs(v) == math.inf
-    return xp.fmod(xp.where(infinite, xp.zeros_like(v), v), period) * xp.reciprocal(period), infinite
+    # Both steps are exact: whole periods are taken off without an error before the cosine sees its argument.
+    rest = xp.fmod(xp.where(infinite, xp.zeros_like(v), v), period)
+    nearest = xp.where(xp.abs(rest) * 2 > period, rest - xp.sign(rest) * period, rest)
+    return xp.divide(nearest, period), infinite
 
 
 periodic_exponential = PeriodicExponential()

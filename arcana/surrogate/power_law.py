@@ -32,8 +32,8 @@ class InverseSquareRoot(Surrogate):
     @formula
     def derivative(v: Any, xp: Any, *, width: Any) -> Any:
         # v·(v·k) and not a square, whose abs XLA would drop and then contract the sum.
-        ratio = xp.reciprocal(xp.abs(v * (v * xp.square(xp.reciprocal(width)))) + 1)
-        return ratio * xp.sqrt(ratio)
+        root = xp.reciprocal(xp.sqrt(xp.abs(v * (v * xp.square(xp.reciprocal(width)))) + 1))
+        return xp.square(root) * root
 
     @formula
     def primitive(v: Any, xp: Any, *, width: Any) -> Any:
@@ -90,7 +90,7 @@ class QPseudoSpike(Surrogate):
         far, steep = x > 1e30, steepness > 1
         one = xp.zeros_like(v) + 1
         apart = xp.power(xp.where(far, xp.abs(v), one), 1 - q) * xp.power(xp.where(steep, steepness, one), 1 - q)
-        far_tail = xp.where(steep, apart, xp.power(xp.where(far, x, one), 1 - q))
+        far_tail = xp.where(steep, apart, xp.power(xp.where(far, xp.where(steep, one, x), one), 1 - q))
         tail = xp.where(far, far_tail, _power(xp.where(far, one, x), xp, 1 - q)) * 0.5
         return xp.where(v >= 0, 1 - tail, tail)
 

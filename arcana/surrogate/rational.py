@@ -30,8 +30,9 @@ def _fast_sigmoid(v: Any, xp: Any, scale: Any) -> Any:
 
 
 def _fast_sigmoid_rise(v: Any, xp: Any, scale: Any) -> Any:
-    # Beyond |v| = 1 as 1/(1/|v| + scale), which stays finite at ±inf; each branch is kept safe where it is not taken.
-    far = xp.abs(v) > 1
+    # Beyond |v| = 1/scale as 1/(1/|v| + scale): finite at ±inf, and no cancellation in its derivatives. Each branch is
+    # kept safe where it is not taken.
+    far = xp.abs(v) * scale > 1
     near_v = xp.where(far, xp.zeros_like(v), v)
     far_v = xp.where(far, v, xp.zeros_like(v) + 1)
     near_rise = xp.divide(near_v, xp.abs(near_v) * scale + 1)

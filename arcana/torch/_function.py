@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import class_of, evaluate_formula, resolved
 from arcana.surrogate._function import DefinitionMeta
-from arcana.surrogate._namespace import compute_dtype
+from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.torch._namespace import NAMESPACE
 
 
@@ -57,15 +57,22 @@ class Rule:
         return (one * value).clamp(low, high).to(self.dtype)
 
     def derivative(self) -> torch.Tensor:
-        return self._evaluate("derivative", self.v, self.numbers)
+        """h of v, whose own derivative at ±inf is 0."""
+        v = self.v
+        if not torch.is_grad_enabled() and not _transformed(v):
+            return self._evaluate("derivative", v, self.numbers)
+        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
+        infinite = v.isinf()
+        h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
+        return torch.where(infinite, h.detach(), h)
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return evaluate_formula(self.definition, which, v, NAMESPACE, numbers, self.settings)
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
-        """dG/dparameter at every element of v, for each of the names; at ±inf that of the largest finite v."""
-        largest = torch.finfo(self.dtype).max
-        finite = self.v.clamp(-largest, largest)
+        """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""
+        far = FAR[str(self.dtype).removeprefix("torch.")]
+        finite = torch.where(self.v.isinf(), self.v.sign() * far, self.v)
 
         def primitive(*chosen: torch.Tensor) -> torch.Tensor:
             return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})

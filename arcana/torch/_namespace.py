@@ -13,10 +13,10 @@ class TorchNamespace(Namespace):
     abs = staticmethod(torch.abs)
     arctan = staticmethod(torch.arctan)
     cos = staticmethod(torch.cos)
+    erf = staticmethod(torch.erf)
     erfc = staticmethod(torch.special.erfc)
     exp = staticmethod(torch.exp)
     expm1 = staticmethod(torch.expm1)
-    fmod = staticmethod(torch.fmod)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
     power = staticmethod(torch.pow)
@@ -35,6 +35,11 @@ class TorchNamespace(Namespace):
         if not isinstance(numerator, torch.Tensor):
             numerator = torch.full_like(denominator, numerator)  # pyright: ignore[reportArgumentType]
         return torch.div(numerator, denominator)
+
+    @staticmethod
+    def fmod(dividend: torch.Tensor, divisor: torch.Tensor | float) -> torch.Tensor:
+        # torch.fmod is NaN where the quotient overflows; taking off multiples of a larger divisor first is exact.
+        return torch.fmod(torch.fmod(dividend, divisor * 2.0**64), divisor)
 
     @staticmethod
     def nonnegative(v: torch.Tensor) -> torch.Tensor:

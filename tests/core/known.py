@@ -23,6 +23,7 @@ class Known:
         values: h at points worth knowing, kinks among them.
         parameters: parameter sets to test besides the default, extremes of the domain among them.
         bits: whether every backend must give the same bits.
+        rise_terms: the sum of the sizes of G − 1/2's terms, where they cancel.
         spread: what stands for |v·h′| in the error bound, where h is a sum whose terms cancel in h′ too.
     """
 
@@ -39,6 +40,7 @@ class Known:
     kinks: tuple[float, ...] = (0.0,)
     bits: bool = True
     spread: Formula | None = None
+    rise_terms: Formula | None = None
 
     def sensitivity(self, v: mpf, **numbers: Any) -> mpf:
         """|v·h′|, by which a rounding of v is multiplied."""

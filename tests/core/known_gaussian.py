@@ -42,6 +42,11 @@ def multi_rise(v: mpf, height: mpf, sigma: mpf, spread: mpf, scale: mpf) -> mpf:
     return scale * ((1 + height) * distribution(v / sigma) - height * lobes)
 
 
+def multi_rise_terms(v: mpf, height: mpf, sigma: mpf, spread: mpf, scale: mpf) -> mpf:
+    lobes = abs(distribution((v - sigma) / (spread * sigma))) + abs(distribution((v + sigma) / (spread * sigma)))
+    return scale * ((1 + height) * abs(distribution(v / sigma)) + height * lobes)
+
+
 def multi_by_height(v: mpf, height: mpf, sigma: mpf, spread: mpf, scale: mpf) -> mpf:
     lobes = distribution((v - sigma) / (spread * sigma)) + distribution((v + sigma) / (spread * sigma))
     return scale * (distribution(v / sigma) - lobes)
@@ -82,6 +87,7 @@ GAUSSIAN: dict[str, Known] = {
         h=multi,
         slope=lambda v, **numbers: multi(v, of=density_slope, **numbers),
         rise=multi_rise,
+        rise_terms=multi_rise_terms,
         by_parameter={
             "height": multi_by_height,
             "sigma": multi_by_sigma,

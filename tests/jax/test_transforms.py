@@ -1,4 +1,4 @@
-"""Every JAX row of the transforms table, for every surrogate: bits against plain vjp, and against the paper."""
+"""Every JAX row of the transforms table, for every surrogate: against the paper, and where the formula is rational bits against plain vjp."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def test_first_derivative(way: str, name: str, x64: bool) -> None:
     # Looking for leaked tracers switches JAX's caches off, so only one of the two does.
     with jax.enable_x64(x64), jax.check_tracer_leaks(not x64):
         found = side.transform("first", way, surrogate, v, c)
-        np.testing.assert_array_equal(found, side.transform("first", "vjp", surrogate, v, c))
+        if KNOWN[name].bits:
+            np.testing.assert_array_equal(found, side.transform("first", "vjp", surrogate, v, c))
     assert found.dtype == v.dtype
     assert_exact(found, exact("h", surrogate, v, c, dtype), 4, dtype)
 
@@ -58,7 +59,7 @@ def test_gain_gradient_is_the_rise_of_the_primitive(way: str, name: str) -> None
     p = np.linspace(0.5, 3, v.size, dtype="float32")
     found = side.transform("parameter", way, surrogate, p, v, c, parameter="gain")
     rise = (surrogate.primitive(v.astype("float64")) - 0.5) * c
-    np.testing.assert_allclose(found, rise, rtol=3e-7, atol=3e-7)
+    np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 
 
 def test_shard_map_sums_the_gradient_of_a_parameter_that_all_devices_share() -> None:

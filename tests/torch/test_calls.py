@@ -57,7 +57,7 @@ def test_gradient_of_a_hard_sample_is_the_papers(name: str, parameters: dict[str
     exactly = exact("h", surrogate, to_float(bits, dtype), c, dtype)
     for mode in side.MODES:
         found = side.spikes_and_gradient(surrogate, bits, c.view(bits.dtype), dtype, mode, compiler="aot_eager")[1].view(dtype)
-        assert_exact(found, exactly, 4, dtype, least=2 * max(1.0, surrogate.peak))
+        assert_exact(found, exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
