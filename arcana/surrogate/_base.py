@@ -193,7 +193,7 @@ class Surrogate:
     def rounded(cls, name: str, value: float, dtype: str) -> float:
         """A parameter moved to the nearest end of the interval that its bounds leave in a dtype, if it lies outside."""
         low, high = cls._numbers[name].representable(dtype)
-        return min(max(value, low), high)
+        return float(min(max(value, low), high))
 
     @property
     def peak(self) -> float:

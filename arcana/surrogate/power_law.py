@@ -32,8 +32,8 @@ class InverseSquareRoot(Surrogate):
     @formula
     def derivative(v: Any, xp: Any, *, width: Any) -> Any:
         # v·(v·k) and not a square, whose abs XLA would drop and then contract the sum.
-        root = xp.reciprocal(xp.sqrt(xp.abs(v * (v * xp.square(xp.reciprocal(width)))) + 1))
-        return xp.square(root) * root
+        base = xp.abs(v * (v * xp.square(xp.reciprocal(width)))) + 1
+        return xp.divide(xp.reciprocal(base), xp.sqrt(base))
 
     @formula
     def primitive(v: Any, xp: Any, *, width: Any) -> Any:

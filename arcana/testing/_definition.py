@@ -47,10 +47,10 @@ def _facts(surrogate: Surrogate) -> Iterator[Row]:
 def _primitive(surrogate: Surrogate) -> Iterator[Row]:
     at_zero = float(surrogate.primitive(0.0))
     yield Row(WHERE, "primitive at 0", at_zero == 0.5, f"G(0) = {at_zero!r}")
-    if not math.isnan(surrogate.area):  # the integral of a periodic h has no value
-        rise = float(surrogate.primitive(math.inf) - surrogate.primitive(-math.inf))
-        same = rise == surrogate.area or math.isclose(rise, surrogate.area, rel_tol=1e-9)
-        yield Row(WHERE, "area", same, f"G(inf) - G(-inf) = {rise:.9g}, {surrogate.area:.9g} stated")
+    rise, area = float(surrogate.primitive(math.inf) - surrogate.primitive(-math.inf)), surrogate.area
+    # The integral of a periodic h has no value; the primitive has one even then.
+    same = not math.isnan(rise) if math.isnan(area) else rise == area or math.isclose(rise, area, rel_tol=1e-9)
+    yield Row(WHERE, "area", same, f"G(inf) - G(-inf) = {rise:.9g}, {area:.9g} stated")
     # By the mean value theorem the slope of G over a short interval is a value of h within it, kinks included.
     v = np.random.default_rng(0).uniform(-4, 4, 2000)
     width = 1e-4
