@@ -85,6 +85,13 @@ def exhaustive(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def accuracy(session: nox.Session) -> None:
+    """The largest error of every surrogate against mpmath, eager and compiled; needs a C++ compiler for torch.compile."""
+    install(session, "test", extras="torch,jax,cli")
+    session.run("python", "tests/accuracy.py", *session.posargs)
+
+
+@nox.session(default=False)
 def peers(session: nox.Session) -> None:
     """The presets against the libraries they are named after, and the table of both; a missing library is an error."""
     install(session, "test", "peers", extras="torch,jax")

@@ -20,7 +20,22 @@ from arcana import surrogate as definitions
 from arcana.testing._values import is_subnormal, ulp_difference
 
 CHUNK = 1 << 20  # 4 MiB an array: the work stays in the cache and the allocator reuses its pages
-RATIONAL_AND_PIECEWISE = ("fast_sigmoid", "ste", "step", "triangular")
+RATIONAL_AND_PIECEWISE = (
+    "atan",
+    "clipped_reciprocal",
+    "clipped_ste",
+    "fast_sigmoid",
+    "leaky_step",
+    "log_abs",
+    "log_tailed_relu",
+    "one_sided_fast_sigmoid",
+    "piecewise_leaky_relu",
+    "rectangular",
+    "sparse_fast_sigmoid",
+    "ste",
+    "step",
+    "triangular",
+)
 
 Array = np.ndarray[Any, Any]
 

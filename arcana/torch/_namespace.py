@@ -22,7 +22,6 @@ class TorchNamespace(Namespace):
     power = staticmethod(torch.pow)
     reciprocal = staticmethod(torch.reciprocal)
     round = staticmethod(torch.round)
-    sign = staticmethod(torch.sign)
     sin = staticmethod(torch.sin)
     sqrt = staticmethod(torch.sqrt)
     square = staticmethod(torch.square)
@@ -48,6 +47,11 @@ class TorchNamespace(Namespace):
     @staticmethod
     def positive(v: torch.Tensor) -> torch.Tensor:
         return v > 0
+
+    @staticmethod
+    def sign(v: torch.Tensor) -> torch.Tensor:
+        # torch.sign(NaN) is 0, and a primitive would lose the NaN.
+        return torch.where(v.isnan(), v.detach(), torch.sign(v))
 
     @staticmethod
     def spike(v: torch.Tensor) -> torch.Tensor:

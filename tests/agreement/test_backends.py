@@ -113,6 +113,18 @@ def test_division_of_a_number_is_rounded_once() -> None:
         np.testing.assert_array_equal(np.asarray(xp.divide(3.0, a)), np.float32(3) / x)
 
 
+@pytest.mark.parametrize("which", ["derivative", "primitive"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_nan_gives_the_same_in_every_backend(name: str, which: str) -> None:
+    function = getattr(definitions.get(name), which)
+    nan = np.array([np.nan], np.float32)
+    ours, theirs = function(torch.from_numpy(nan)), function(jnp.asarray(nan))
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(ours, function(nan))
+    constant = {"ste", "step", "rectangular", "clipped_ste", "log_tailed_relu", "leaky_step", "piecewise_leaky_relu"}
+    assert bool(ours.isnan()) == (name not in ({"step"} if which == "primitive" else constant))
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_conformance_suite_passes(name: str) -> None:
     assert check_surrogate(definitions.get(name)).passed

@@ -31,7 +31,7 @@ PIECEWISE: dict[str, Known] = {
         slope=lambda v, leak, slope: 0,
         rise=lambda v, leak, slope: slope * v if v >= 0 else (leak * v if leak else ZERO),
         by_parameter={"leak": lambda v, leak, slope: min(v, ZERO), "slope": lambda v, leak, slope: max(v, ZERO)},
-        values={0.0: 1.0, -0.0: 1.0, -1e-30: 0.1, 5.0: 1.0, math.inf: 1.0, -math.inf: 0.1},
+        values={0.0: 1.0, -1e-30: 0.1, 5.0: 1.0, math.inf: 1.0, -math.inf: 0.1},
         peak=1.0,
         area=math.inf,
         even=False,

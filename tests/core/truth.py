@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from known_values import KNOWN
-from mpmath import mp, mpf
+from mpmath import mpf
 
 from arcana.surrogate import Surrogate
 from arcana.testing._values import Array

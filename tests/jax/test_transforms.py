@@ -1,4 +1,4 @@
-"""Every JAX row of the transforms table, for every surrogate: against the paper, and where the formula is rational bits against plain vjp."""
+"""Every JAX row of the transforms table, for every surrogate: against the paper, rational ones bit for bit against vjp too."""
 
 from __future__ import annotations
 
