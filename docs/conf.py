@@ -43,16 +43,17 @@ html_static_path = ["_static"]
 
 def as_restructured_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are written for `help()`: code in single backquotes, a formula or fact a line, |v| for the modulus."""
-    in_fact = False
+    in_fact = in_formula = False
     for i, line in enumerate(lines):
         line = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line)
         line = line.replace("|", r"\|") if not line.lstrip().startswith(">>>") else line
         in_fact = bool(FACT.match(line)) or (in_fact and bool(line.strip()))
+        in_formula = bool(FORMULA.match(line)) or (in_formula and bool(line.strip()))
         if FORMULA.match(line):
             line = f"| {line}"
         elif FACT.match(line):
             line = FACT.sub(r"- **\1**: ", line)
-        elif in_fact:
+        elif in_fact or in_formula:
             line = f"  {line.strip()}"
         lines[i] = line
 
