@@ -33,15 +33,11 @@ def to_bits(x: torch.Tensor) -> Array:
     return x.detach().contiguous().view(getattr(torch, f"int{size}")).numpy().view(f"uint{size}")
 
 
-@functools.cache
-def _call(surrogate: Surrogate, mode: str, compiler: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    def call(x: torch.Tensor) -> torch.Tensor:
-        return spike(x, surrogate)
-
-    if mode == "eager":
-        return call
-    torch.compiler.reset()  # every surrogate is one more recompilation of `call`, and torch stops at 8
-    return torch.compile(call, fullgraph=True, backend=compiler)
+@functools.lru_cache(maxsize=1)
+def _compiled_call(surrogate: Surrogate, dtype: str, compiler: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    # All surrogates and dtypes share one code object, which torch compiles 8 times at most: hence one at a time, after a reset.
+    torch.compiler.reset()
+    return torch.compile(lambda x: spike(x, surrogate), fullgraph=True, backend=compiler)
 
 
 def spikes_and_gradient(
@@ -49,7 +45,7 @@ def spikes_and_gradient(
 ) -> tuple[Array, Array]:
     """Spikes and cotangent · h of bit patterns, as bit patterns."""
     x = from_bits(v, dtype).requires_grad_()
-    spikes = _call(surrogate, mode, compiler)(x)
+    spikes = spike(x, surrogate) if mode == "eager" else _compiled_call(surrogate, dtype, compiler)(x)
     (gradient,) = torch.autograd.grad(spikes, x, from_bits(cotangent, dtype))
     return to_bits(spikes), to_bits(gradient)
 
