@@ -100,7 +100,8 @@ def checked_bounds(surrogate: str, name: str, value: float, bounds: Bounds) -> f
     if not (-math.inf < value < math.inf) or not bounds.holds(value):
         msg = f"{surrogate}: {name} must be {bounds}, got {value!r}"
         raise ValueError(msg)
-    return value
+    # A zero without a sign: equal surrogates share what was made for the first of them.
+    return value + 0.0
 
 
 def checked_static(surrogate: str, name: str, value: object, default: object, bounds: Bounds = FINITE) -> Any:

@@ -2,7 +2,8 @@
 
 There are two, because Dynamo refuses a Function that defines `jvp` and drops the rule of one that does not:
 
-- `SpikeFunction`, one subclass a definition: the quick one, for plain eager tensors and reverse mode.
+- `SpikeFunction`, one subclass a definition: the quick one, for plain eager tensors and reverse mode. What it keeps and how
+  its backward runs is in `Call`.
 - `Composable`: every functorch transform, forward mode, tensor subclasses and torch.compile, which keeps it in the graph.
 """
 
@@ -16,70 +17,15 @@ import torch
 from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
-from arcana.surrogate._base import class_of, evaluate_formula, resolved
+from arcana.surrogate._base import class_of
 from arcana.surrogate._function import DefinitionMeta
-from arcana.surrogate._namespace import FAR, compute_dtype
+from arcana.torch._eager import Call, call_of
 from arcana.torch._namespace import NAMESPACE
+from arcana.torch._rule import Rule, checked, transformed
 
 
-def fires(v: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
-    """The spikes of v in its dtype; NaN does not fire."""
+def _fires(v: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
     return NAMESPACE.spike(v) if settings["fires_at_threshold"] else (v > 0).to(v.dtype)
-
-
-def _fires_in_one_pass(v: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
-    compare = torch.ge if settings["fires_at_threshold"] else torch.gt
-    return compare(v, 0, out=torch.empty_like(v))
-
-
-class Rule:
-    """The derivative rule of one call: the definition with its parameters as tensors of the computing dtype.
-
-    A number becomes a 0-d tensor before the formula sees it, so a number, a 0-d tensor and JAX give the same bits.
-    """
-
-    def __init__(self, definition: type[Surrogate], settings: Mapping[str, Any], v: torch.Tensor, values: Mapping[str, Any]):
-        self.definition = definition
-        self.settings = settings
-        self.dtype = getattr(torch, compute_dtype(definition.__name__, str(v.dtype).removeprefix("torch.")))
-        self.v = v.to(self.dtype)
-        self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
-
-    def _tensor(self, name: str, value: Any, v: torch.Tensor) -> torch.Tensor:
-        if isinstance(value, torch.Tensor):
-            return value.to(self.dtype)
-        dtype = str(self.dtype).removeprefix("torch.")
-        if isinstance(value, float):
-            return torch.scalar_tensor(self.definition.rounded(name, value, dtype), dtype=self.dtype)
-        # torch.compile's symbolic float: the same rounding as tensor operations; only a product keeps it symbolic.
-        low, high = self.definition._numbers[name].representable(dtype)
-        one = torch.ones((), dtype=torch.float64, device=v.device)
-        return (one * value).clamp(low, high).to(self.dtype)
-
-    def derivative(self) -> torch.Tensor:
-        """h of v, whose own derivative at ±inf is 0."""
-        v = self.v
-        if not torch.is_grad_enabled() and not _transformed(v):
-            return self._evaluate("derivative", v, self.numbers)
-        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
-        infinite = v.isinf()
-        h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
-        return torch.where(infinite, h.detach(), h)
-
-    def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return evaluate_formula(self.definition, which, v, NAMESPACE, numbers, self.settings)
-
-    def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
-        """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""
-        far = FAR[str(self.dtype).removeprefix("torch.")]
-        finite = torch.where(self.v.isinf(), self.v.sign() * far, self.v)
-
-        def primitive(*chosen: torch.Tensor) -> torch.Tensor:
-            return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})
-
-        expanded = [self.numbers[name].expand(self.v.shape) for name in names]
-        pullback = torch.func.vjp(primitive, *expanded)[1]
-        return pullback(torch.ones_like(self.v))
 
 
 def _split(values: tuple[Any, ...]) -> tuple[list[torch.Tensor], list[Any]]:
@@ -106,19 +52,6 @@ def _rule(ctx: Any, saved: Iterable[torch.Tensor]) -> tuple[torch.Tensor, list[A
     return v, values, Rule(class_of(ctx.key), dict(ctx.settings), v, dict(zip(ctx.names, values, strict=True)))
 
 
-def _backward(ctx: Any, cotangent: torch.Tensor) -> tuple[Any, ...]:
-    """cotangent · h for v and cotangent · dG/dparameter, summed to its shape, for every parameter that asks for one."""
-    v, values, rule = _rule(ctx, ctx.saved_tensors)
-    cotangent = cotangent.to(rule.dtype)
-    for_v = (cotangent * rule.derivative()).to(v.dtype) if ctx.needs_input_grad[0] else None
-    asking = [i for i in range(len(values)) if ctx.needs_input_grad[4 + i]]
-    gradients: list[Any] = [None] * len(values)
-    if asking:
-        for i, slope in zip(asking, rule.sensitivities([ctx.names[i] for i in asking]), strict=True):
-            gradients[i] = (cotangent * slope).sum_to_size(values[i].shape).to(values[i].dtype)
-    return for_v, None, None, None, *gradients
-
-
 def _batched(x: torch.Tensor, dim: int, ndim: int) -> torch.Tensor:
     x = x.movedim(dim, 0)
     return x.reshape(x.shape[0], *[1] * (ndim - x.ndim + 1), *x.shape[1:])
@@ -129,7 +62,7 @@ class Composable(torch.autograd.Function):
 
     @staticmethod
     def forward(v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any) -> torch.Tensor:
-        return fires(v, dict(settings))
+        return _fires(v, dict(settings))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -151,7 +84,9 @@ class Composable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _backward(ctx, cotangent)
+        v, values, rule = _rule(ctx, ctx.saved_tensors)
+        for_v = (cotangent.to(rule.dtype) * rule.derivative()).to(v.dtype) if ctx.needs_input_grad[0] else None
+        return for_v, None, None, None, *rule.gradients(cotangent, ctx.names, values, ctx.needs_input_grad[4:])
 
     @staticmethod
     def jvp(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -193,15 +128,23 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
     @staticmethod
-    def forward(
-        ctx: Any, v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any
-    ) -> torch.Tensor:
-        _keep(ctx, v, key, settings, names, values)
-        return _fires_in_one_pass(v, dict(settings))
+    def forward(ctx: Any, v: torch.Tensor, call: Call, *tensors: torch.Tensor) -> torch.Tensor:
+        spikes = call.fires(v)
+        ctx.call = call
+        ctx.save_for_backward(*call.kept(v, spikes), *tensors)
+        return spikes
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _backward(ctx, cotangent)
+        call: Call = ctx.call
+        saved = ctx.saved_tensors
+        split = len(saved) - len(call.names)
+        kept, tensors = saved[:split], saved[split:]
+        for_v = call.pull(kept, tensors, cotangent) if ctx.needs_input_grad[0] else None
+        if not any(ctx.needs_input_grad[2:]):
+            return for_v, None, *([None] * len(tensors))
+        rule = call.rule(kept[0], tensors)
+        return for_v, None, *rule.gradients(cotangent, call.names, tensors, ctx.needs_input_grad[2:])
 
 
 @functools.cache
@@ -223,57 +166,28 @@ def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Ten
         TypeError: v is no floating-point torch.Tensor, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or a tensor does not broadcast to v.
     """
-    settings, values = _checked(v, surrogate, parameters)
-    inputs = (v, surrogate.key, tuple(settings.items()), tuple(values), *values.values())
     if torch.compiler.is_compiling():
         from arcana.torch._graph import composable
 
-        return composable(*inputs)
-    if _transformed(v):
-        return Composable.apply(*inputs)
-    if torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in inputs):
-        return super(SpikeFunction, function_of(type(surrogate))).apply(*inputs)
-    return _fires_in_one_pass(v, settings)
+        return composable(*_inputs(v, surrogate, parameters))
+    if transformed(v):
+        return Composable.apply(*_inputs(v, surrogate, parameters))
+    call, tensors = call_of(v, surrogate, parameters)
+    if torch.is_grad_enabled() and (v.requires_grad or any(x.requires_grad for x in tensors)):
+        return super(SpikeFunction, function_of(call.definition)).apply(v, call, *tensors)
+    return call.fires(v)
+
+
+def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The inputs of `Composable`."""
+    settings, values = checked(v, surrogate, parameters)
+    return v, surrogate.key, tuple(settings.items()), tuple(values), *values.values()
 
 
 def evaluate(surrogate: Surrogate, which: str, v: torch.Tensor, **parameters: float | torch.Tensor) -> torch.Tensor:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
-    settings, values = _checked(v, surrogate, parameters)
+    settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
     return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
 
 
-def _transformed(v: torch.Tensor) -> bool:
-    """Whether something other than plain eager autograd will look at this call."""
-    return (
-        type(v) not in (torch.Tensor, torch.nn.Parameter)
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch._C._len_torch_dispatch_stack() > 0
-    )
-
-
-def _checked(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    definition = type(surrogate)
-    if not isinstance(v, torch.Tensor):
-        msg = f"{definition.__name__}: v must be a torch.Tensor, got {type(v).__module__}.{type(v).__qualname__}"
-        raise TypeError(msg)
-    compute_dtype(definition.__name__, str(v.dtype).removeprefix("torch."))
-    settings, values = resolved(surrogate, parameters)
-    for name, value in values.items():
-        if isinstance(value, torch.Tensor):
-            _check_array(definition.__name__, name, value, v)
-        elif not isinstance(value, float):
-            msg = f"{definition.__name__}: {name} must be a number or a torch.Tensor, got {value!r} ({type(value).__name__})"
-            raise TypeError(msg)
-    return settings, values
-
-
-def _check_array(surrogate: str, name: str, value: torch.Tensor, v: torch.Tensor) -> None:
-    if not value.is_floating_point():
-        msg = f"{surrogate}: {name} must be a floating-point tensor, got {value.dtype}"
-        raise TypeError(msg)
-    sizes = zip(reversed(value.shape), reversed(v.shape), strict=False)
-    if value.ndim > v.ndim or any(size not in (1, full) for size, full in sizes):
-        msg = f"{surrogate}: {name} must broadcast to v's shape {tuple(v.shape)}, got shape {tuple(value.shape)}"
-        raise ValueError(msg)

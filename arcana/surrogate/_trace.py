@@ -1,0 +1,163 @@
+"""A formula as data: traced once with symbols in the place of arrays, so that a backend can order and split its operations.
+
+A backend learns from it what the backward pass needs to keep: nothing, the comparison that decides between constants, or v.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from arcana.surrogate._base import Surrogate, evaluate_formula
+from arcana.surrogate._namespace import FUNCTIONS, Namespace
+
+COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive"})
+_LOGICAL = frozenset({"and_", "invert", "or_", "xor"})
+_OPERATORS = ("add", "and_", "eq", "ge", "gt", "le", "lt", "mul", "ne", "neg", "or_", "pow", "sub", "truediv", "invert", "xor")
+_REFLECTED = ("add", "and_", "mul", "or_", "pow", "sub", "truediv", "xor")
+
+
+class Untraceable(Exception):
+    """A formula does with an array what no symbol can stand for."""
+
+
+class Symbol:
+    """One operation of a formula: its name, in `operator` or in `xp`, and its operands, symbols or numbers."""
+
+    def __init__(self, tape: Tape, operation: str, operands: tuple[Any, ...]) -> None:
+        self.tape = tape
+        self.operation = operation
+        self.operands = operands
+        self.symbols = [each for each in operands if isinstance(each, Symbol)]
+        self.moves = operation in ("v", "cotangent") or any(each.moves for each in self.symbols)
+        """Whether it differs from element to element; else it is a number, or an array of the parameters' shapes."""
+        self.boolean = operation in COMPARISONS or (operation in _LOGICAL and all(each.boolean for each in self.symbols))
+
+    def __bool__(self) -> bool:
+        msg = "a formula branches on the value of an array"
+        raise Untraceable(msg)
+
+    __hash__ = object.__hash__
+
+
+def _define(operation: str, method: str, reflected: bool = False) -> None:
+    def apply(self: Symbol, *others: Any) -> Symbol:
+        return self.tape.record(operation, *others, self) if reflected else self.tape.record(operation, self, *others)
+
+    setattr(Symbol, method, apply)
+
+
+for _name in _OPERATORS:
+    _define(_name, f"__{_name.rstrip('_')}__")
+for _name in _REFLECTED:
+    _define(_name, f"__r{_name.rstrip('_')}__", reflected=True)
+
+
+class _SymbolNamespace(Namespace):
+    """`xp` for symbols."""
+
+    def __init__(self, tape: Tape) -> None:
+        for name in FUNCTIONS:
+            setattr(self, name, functools.partial(tape.record, name))
+
+        self.spike = lambda x: tape.as_number(tape.record("nonnegative", x))
+        # Zeros of any shape are the one number 0, which every operation broadcasts.
+        self.zeros_like = lambda x: tape.record("zero")
+
+
+class Tape:
+    """The operations of one formula; what is written twice is recorded once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Symbol] = {}
+
+    def record(self, operation: str, *operands: Any) -> Symbol:
+        for each in operands:
+            if not isinstance(each, (Symbol, int, float)):
+                msg = f"{operation} of {each!r}"
+                raise Untraceable(msg)
+        key = (operation, *((type(each), id(each) if isinstance(each, Symbol) else repr(each)) for each in operands))
+        if key not in self._known:
+            self._known[key] = Symbol(self, operation, operands)
+        return self._known[key]
+
+    def as_number(self, comparison: Symbol) -> Symbol:
+        """1 where it is true, else 0."""
+        zero = self.record("zero")
+        return self.record("where", comparison, self.record("add", zero, 1), zero)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trace:
+    """The derivative h as symbols.
+
+    Attributes:
+        v: the potential.
+        cotangent: of the spikes.
+        parameters: the parameters by name.
+        h: the derivative.
+        product: cotangent · h.
+        gate: the comparison that is h's only way from v, if there is one: then h takes as many values as it, and one byte
+            an element is enough to know h.
+        spikes: the gate as a number; v where there is no gate.
+    """
+
+    v: Symbol
+    cotangent: Symbol
+    parameters: Mapping[str, Symbol]
+    h: Symbol
+    product: Symbol
+    gate: Symbol | None
+    spikes: Symbol
+
+    def gate_is_the_spike(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the spikes themselves say which way the comparison went."""
+        as_fired = "nonnegative" if settings["fires_at_threshold"] else "positive"
+        return self.gate is not None and self.gate.operation == as_fired and self.gate.operands[0] is self.v
+
+
+@functools.lru_cache(maxsize=512)
+def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Trace | None:
+    """The derivative of a definition with these settings and parameters; None where it cannot be traced."""
+    tape = Tape()
+    v, cotangent = tape.record("v"), tape.record("cotangent")
+    parameters = {name: tape.record(f"parameter {name}") for name in names}
+    try:
+        h = evaluate_formula(definition, "derivative", v, _SymbolNamespace(tape), parameters, dict(settings))
+    except (AttributeError, NotImplementedError, TypeError, Untraceable):
+        return None
+    if not isinstance(h, Symbol):
+        return None
+    gates = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
+    gate = gates[0] if gates else None
+    return Trace(v, cotangent, parameters, h, tape.record("mul", cotangent, h), gate, v if gate is None else tape.as_number(gate))
+
+
+def needed(results: Iterable[Symbol], given: Iterable[Symbol] = ()) -> list[Symbol]:
+    """The operations that the results need, operands first, up to those that are given."""
+    order = dict.fromkeys(given)
+    skipped = len(order)
+
+    def visit(symbol: Symbol) -> None:
+        if symbol not in order:
+            for each in symbol.symbols:
+                visit(each)
+            order[symbol] = None
+
+    for result in results:
+        visit(result)
+    return list(order)[skipped:]
+
+
+def evaluate(results: Iterable[Symbol], values: dict[Symbol, Any], xp: Any, zero: Any) -> None:
+    """Add the values of the results, and of all they need, to those that are given, in one backend."""
+    for symbol in needed(results, given=list(values)):
+        operands = [values[each] if isinstance(each, Symbol) else each for each in symbol.operands]
+        if symbol.operation == "zero":
+            values[symbol] = zero
+        else:
+            space = xp if symbol.operation in FUNCTIONS else operator
+            values[symbol] = getattr(space, symbol.operation)(*operands)

@@ -1,0 +1,115 @@
+"""The derivative rule of one call by plain torch operations, which every transform can follow, and the checks of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from arcana.surrogate import Surrogate
+from arcana.surrogate._base import evaluate_formula, resolved
+from arcana.surrogate._namespace import FAR, compute_dtype
+from arcana.torch._namespace import NAMESPACE
+
+
+class Rule:
+    """The derivative rule of one call: the definition with its parameters as tensors of the computing dtype.
+
+    A number becomes a 0-d tensor before the formula sees it, so a number, a 0-d tensor and JAX give the same bits.
+    """
+
+    def __init__(self, definition: type[Surrogate], settings: Mapping[str, Any], v: torch.Tensor, values: Mapping[str, Any]):
+        self.definition = definition
+        self.settings = settings
+        self.dtype = getattr(torch, compute_dtype(definition.__name__, str(v.dtype).removeprefix("torch.")))
+        self.v = v.to(self.dtype)
+        self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
+
+    def _tensor(self, name: str, value: Any, v: torch.Tensor) -> torch.Tensor:
+        if isinstance(value, torch.Tensor):
+            return value.to(self.dtype)
+        dtype = str(self.dtype).removeprefix("torch.")
+        if isinstance(value, float):
+            return torch.scalar_tensor(self.definition.rounded(name, value, dtype), dtype=self.dtype)
+        # torch.compile's symbolic float: the same rounding as tensor operations; only a product keeps it symbolic.
+        low, high = self.definition._numbers[name].representable(dtype)
+        one = torch.ones((), dtype=torch.float64, device=v.device)
+        return (one * value).clamp(low, high).to(self.dtype)
+
+    def derivative(self) -> torch.Tensor:
+        """h of v, whose own derivative at ±inf is 0."""
+        v = self.v
+        if not torch.is_grad_enabled() and not transformed(v):
+            return self._evaluate("derivative", v, self.numbers)
+        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
+        infinite = v.isinf()
+        h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
+        return torch.where(infinite, h.detach(), h)
+
+    def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return evaluate_formula(self.definition, which, v, NAMESPACE, numbers, self.settings)
+
+    def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
+        """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""
+        far = FAR[str(self.dtype).removeprefix("torch.")]
+        finite = torch.where(self.v.isinf(), self.v.sign() * far, self.v)
+
+        def primitive(*chosen: torch.Tensor) -> torch.Tensor:
+            return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})
+
+        expanded = [self.numbers[name].expand(self.v.shape) for name in names]
+        pullback = torch.func.vjp(primitive, *expanded)[1]
+        return pullback(torch.ones_like(self.v))
+
+    def gradients(
+        self, cotangent: torch.Tensor, names: Sequence[str], tensors: Sequence[torch.Tensor], asked: Sequence[bool]
+    ) -> list[torch.Tensor | None]:
+        """cotangent · dG/dparameter, summed to its shape, for each of the parameters that asks for it."""
+        asking = [name for name, wanted in zip(names, asked, strict=True) if wanted]
+        slopes = dict(zip(asking, self.sensitivities(asking), strict=True)) if asking else {}
+        return [
+            (cotangent.to(self.dtype) * slopes[name]).sum_to_size(tensor.shape).to(tensor.dtype) if name in slopes else None
+            for name, tensor in zip(names, tensors, strict=True)
+        ]
+
+
+def transformed(v: torch.Tensor) -> bool:
+    """Whether something other than plain eager autograd will look at this call."""
+    return (
+        type(v) not in (torch.Tensor, torch.nn.Parameter)
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def checked(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings and the parameters of a call, the surrogate's own and those given in their place."""
+    definition = type(surrogate)
+    if not isinstance(surrogate, Surrogate):
+        msg = f"spike takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {surrogate!r}"
+        raise TypeError(msg)
+    if not isinstance(v, torch.Tensor):
+        msg = f"{definition.__name__}: v must be a torch.Tensor, got {type(v).__module__}.{type(v).__qualname__}"
+        raise TypeError(msg)
+    compute_dtype(definition.__name__, str(v.dtype).removeprefix("torch."))
+    settings, values = resolved(surrogate, parameters)
+    for name, value in values.items():
+        if isinstance(value, torch.Tensor):
+            _check_array(definition.__name__, name, value, v)
+        elif not isinstance(value, float):
+            msg = f"{definition.__name__}: {name} must be a number or a torch.Tensor, got {value!r} ({type(value).__name__})"
+            raise TypeError(msg)
+    return settings, values
+
+
+def _check_array(surrogate: str, name: str, value: torch.Tensor, v: torch.Tensor) -> None:
+    if not value.is_floating_point():
+        msg = f"{surrogate}: {name} must be a floating-point tensor, got {value.dtype}"
+        raise TypeError(msg)
+    sizes = zip(reversed(value.shape), reversed(v.shape), strict=False)
+    if value.ndim > v.ndim or any(size not in (1, full) for size, full in sizes):
+        msg = f"{surrogate}: {name} must broadcast to v's shape {tuple(v.shape)}, got shape {tuple(value.shape)}"
+        raise ValueError(msg)
