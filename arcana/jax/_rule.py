@@ -20,6 +20,7 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, observe_classes, resolved
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._namespace import FAR, compute_dtype
+from arcana.surrogate._trace import Symbol, Trace, evaluate as evaluate_symbols, trace
 
 Operands = dict[str, Any]
 
@@ -48,6 +49,27 @@ class Shape:
         compare = nonnegative if dict(self.settings)["fires_at_threshold"] else positive
         return compare(v).astype(v.dtype)
 
+    def gate(self, v: jax.Array, numbers: Mapping[str, Any]) -> jax.Array:
+        """The comparison that decides between the values of h."""
+        traced = self.trace(numbers)
+        assert traced is not None
+        dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
+        return _evaluate_trace(traced, traced.gate, {traced.v: v.astype(dtype)}, numbers, dtype)
+
+    def derivative_from(self, kept: Mapping[str, jax.Array], numbers: Mapping[str, Any], dtype: Any) -> jax.Array:
+        """h of a gate, of the spikes, or of nothing, in the computing dtype of a potential's dtype."""
+        traced = self.trace(numbers)
+        assert traced is not None
+        dtype = jnp.dtype(compute_dtype(self.definition.__name__, dtype.name))
+        values: dict[Symbol, Any] = {}
+        if traced.gate is not None and kept:
+            spikes = traced.tape.as_number(traced.gate)
+            values = {traced.gate: kept["gate"]} if "gate" in kept else {traced.gate: kept["spikes"] != 0, spikes: kept["spikes"].astype(dtype)}
+        return _evaluate_trace(traced, traced.h, values, numbers, dtype)
+
+    def trace(self, numbers: Mapping[str, Any]) -> Trace | None:
+        return trace(self.definition, self.settings, tuple(numbers))
+
     def sensitivities(self, v: jax.Array, numbers: Operands, arrays: Operands) -> Operands:
         """dG/dparameter at every element of v, for each of the arrays; at ±inf that of ±FAR."""
         dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
@@ -59,6 +81,12 @@ class Shape:
         expanded = {name: jnp.broadcast_to(_aligned(x.astype(dtype), v), v.shape) for name, x in arrays.items()}
         value, pullback = jax.vjp(primitive, expanded)
         return pullback(jnp.ones_like(value))[0]
+
+
+def _evaluate_trace(traced: Trace, result: Symbol, values: dict[Symbol, Any], numbers: Mapping[str, Any], dtype: Any) -> jax.Array:
+    values |= {symbol: jnp.asarray(numbers[name]) for name, symbol in traced.parameters.items()}
+    evaluate_symbols([result], values, NAMESPACE, jnp.zeros((), dtype))
+    return values[result]
 
 
 def _aligned(x: jax.Array, v: jax.Array) -> jax.Array:
@@ -79,16 +107,31 @@ def _reverse(shape: Shape, v: jax.Array, numbers: Operands, arrays: Operands) ->
 
 
 def _reverse_forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Operands) -> tuple[jax.Array, Any]:
-    return shape.fires(v), (v, numbers, arrays)
+    spikes = shape.fires(v)
+    traced = None if arrays else shape.trace(numbers)
+    if traced is None or (traced.h.moves and traced.gate is None):
+        kept = {"v": v}
+    elif not traced.h.moves:
+        kept = {}
+    elif traced.gate_is_the_spike:
+        kept = {"spikes": spikes}
+    else:
+        kept = {"gate": shape.gate(v, numbers)}
+    return spikes, (kept, numbers, arrays)
 
 
-def _reverse_backward(shape: Shape, kept: Any, cotangent: jax.Array) -> tuple[jax.Array, Operands, Operands]:
-    v, numbers, arrays = jnp.asarray(kept[0]), *kept[1:]  # jax.grad of a Python number keeps that number
-    h = shape.derivative(v, numbers, arrays)
+def _reverse_backward(shape: Shape, residuals: Any, cotangent: jax.Array) -> tuple[jax.Array, Operands, Operands]:
+    kept, numbers, arrays = residuals
+    dtype = cotangent.dtype
+    if "v" in kept:
+        v = jnp.asarray(kept["v"])  # jax.grad of a Python number keeps that number
+        h = shape.derivative(v, numbers, arrays)
+        slopes = shape.sensitivities(v, numbers, arrays) if arrays else {}
+    else:
+        h, slopes = shape.derivative_from(kept, numbers, dtype), {}
     cotangent = cotangent.astype(h.dtype)
-    slopes = shape.sensitivities(v, numbers, arrays) if arrays else {}
     for_arrays = {name: _summed_to(cotangent * slope, arrays[name]) for name, slope in slopes.items()}
-    return (cotangent * h).astype(v.dtype), jax.tree.map(jnp.zeros_like, numbers), for_arrays
+    return (cotangent * h).astype(dtype), jax.tree.map(jnp.zeros_like, numbers), for_arrays
 
 
 _reverse.defvjp(_reverse_forward, _reverse_backward)

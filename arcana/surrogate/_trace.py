@@ -14,8 +14,10 @@ from typing import Any
 from arcana.surrogate._base import Surrogate, evaluate_formula
 from arcana.surrogate._namespace import FUNCTIONS, Namespace
 
-COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive"})
+_COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive", "truth"})
 _LOGICAL = frozenset({"and_", "invert", "or_", "xor"})
+INPUTS = ("v", "cotangent", "kept")
+"""Arrays of v's shape; `truth` is the comparison that `kept` stands for."""
 _OPERATORS = ("add", "and_", "eq", "ge", "gt", "le", "lt", "mul", "ne", "neg", "or_", "pow", "sub", "truediv", "invert", "xor")
 _REFLECTED = ("add", "and_", "mul", "or_", "pow", "sub", "truediv", "xor")
 
@@ -32,9 +34,9 @@ class Symbol:
         self.operation = operation
         self.operands = operands
         self.symbols = [each for each in operands if isinstance(each, Symbol)]
-        self.moves = operation in ("v", "cotangent") or any(each.moves for each in self.symbols)
+        self.moves = operation in INPUTS or any(each.moves for each in self.symbols)
         """Whether it differs from element to element; else it is a number, or an array of the parameters' shapes."""
-        self.boolean = operation in COMPARISONS or (operation in _LOGICAL and all(each.boolean for each in self.symbols))
+        self.boolean = operation in _COMPARISONS or (operation in _LOGICAL and all(each.boolean for each in self.symbols))
 
     def __bool__(self) -> bool:
         msg = "a formula branches on the value of an array"
@@ -65,7 +67,7 @@ class _SymbolNamespace(Namespace):
 
         self.spike = lambda x: tape.as_number(tape.record("nonnegative", x))
         # Zeros of any shape are the one number 0, which every operation broadcasts.
-        self.zeros_like = lambda x: tape.record("zero")
+        self.zeros_like = lambda x: tape.zero
 
 
 class Tape:
@@ -74,10 +76,22 @@ class Tape:
     def __init__(self) -> None:
         self._known: dict[Any, Symbol] = {}
 
+    @property
+    def zero(self) -> Symbol:
+        return self.record("zero")
+
+    @property
+    def one(self) -> Symbol:
+        return self.record("add", self.zero, 1)
+
     def record(self, operation: str, *operands: Any) -> Symbol:
-        for each in operands:
+        for i, each in enumerate(operands):
             if not isinstance(each, (Symbol, int, float)):
                 msg = f"{operation} of {each!r}"
+                raise Untraceable(msg)
+            as_truth = operation in _LOGICAL or (operation == "where" and i == 0)
+            if as_truth != (isinstance(each, Symbol) and each.boolean):
+                msg = f"{operation} takes a comparison for a number, or a number for a comparison"
                 raise Untraceable(msg)
         key = (operation, *((type(each), id(each) if isinstance(each, Symbol) else repr(each)) for each in operands))
         if key not in self._known:
@@ -86,8 +100,14 @@ class Tape:
 
     def as_number(self, comparison: Symbol) -> Symbol:
         """1 where it is true, else 0."""
-        zero = self.record("zero")
-        return self.record("where", comparison, self.record("add", zero, 1), zero)
+        return self.record("where", comparison, self.one, self.zero)
+
+    def replaced(self, symbol: Symbol, by: Mapping[Symbol, Symbol]) -> Symbol:
+        """The symbol with others in the place of some that it is made of."""
+        known: dict[Symbol, Symbol] = dict(by)
+        for each in needed([symbol], given=by):
+            known[each] = self.record(each.operation, *(known[x] if isinstance(x, Symbol) else x for x in each.operands))
+        return known[symbol]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,35 +115,28 @@ class Trace:
     """The derivative h as symbols.
 
     Attributes:
+        tape: where more can be recorded.
         v: the potential.
-        cotangent: of the spikes.
         parameters: the parameters by name.
         h: the derivative.
-        product: cotangent · h.
         gate: the comparison that is h's only way from v, if there is one: then h takes as many values as it, and one byte
             an element is enough to know h.
-        spikes: the gate as a number; v where there is no gate.
+        gate_is_the_spike: whether the spikes themselves say which way it went.
     """
 
+    tape: Tape
     v: Symbol
-    cotangent: Symbol
     parameters: Mapping[str, Symbol]
     h: Symbol
-    product: Symbol
     gate: Symbol | None
-    spikes: Symbol
-
-    def gate_is_the_spike(self, settings: Mapping[str, Any]) -> bool:
-        """Whether the spikes themselves say which way the comparison went."""
-        as_fired = "nonnegative" if settings["fires_at_threshold"] else "positive"
-        return self.gate is not None and self.gate.operation == as_fired and self.gate.operands[0] is self.v
+    gate_is_the_spike: bool
 
 
 @functools.lru_cache(maxsize=512)
 def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Trace | None:
     """The derivative of a definition with these settings and parameters; None where it cannot be traced."""
     tape = Tape()
-    v, cotangent = tape.record("v"), tape.record("cotangent")
+    v = tape.record("v")
     parameters = {name: tape.record(f"parameter {name}") for name in names}
     try:
         h = evaluate_formula(definition, "derivative", v, _SymbolNamespace(tape), parameters, dict(settings))
@@ -133,7 +146,8 @@ def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], na
         return None
     gates = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
     gate = gates[0] if gates else None
-    return Trace(v, cotangent, parameters, h, tape.record("mul", cotangent, h), gate, v if gate is None else tape.as_number(gate))
+    as_fired = tape.record("nonnegative" if dict(settings)["fires_at_threshold"] else "positive", v)
+    return Trace(tape, v, parameters, h, gate, gate is as_fired)
 
 
 def needed(results: Iterable[Symbol], given: Iterable[Symbol] = ()) -> list[Symbol]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from arcana.surrogate import Surrogate
+from arcana.torch._pieces import run
 from arcana.torch._program import Kept, Program, program
 from arcana.torch._rule import Rule, checked, transformed
 
@@ -54,28 +55,28 @@ class Call:
         if self.program is None or self.program.kept is Kept.POTENTIAL:
             return (v,)
         if self.program.kept is Kept.MASK:
-            return (self.program.mask(v.to(self.dtype), *self.constants),)
+            return (run(self.program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype),)
         return (spikes,) if self.program.kept is Kept.SPIKES else ()
 
     def pull(self, kept: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor], cotangent: torch.Tensor) -> torch.Tensor:
         """cotangent · h, in the cotangent's dtype."""
-        wide = cotangent.to(self.dtype)
+        if self.program is not None and self.program.passes:
+            return cotangent
         composed = torch.is_grad_enabled() or transformed(cotangent)
         if self.program is None or (composed and self.program.kept is Kept.POTENTIAL):
-            gradient = wide * self.rule(kept[0], tensors).derivative()
-        elif composed:
-            # Here h takes constant values, so it has no derivative, and the spikes must not lend it theirs.
-            gradient = wide * self._program(self.program, [x.detach() for x in kept], self.one, self.constants)
-        else:
-            constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
-            gradient = self._program(self.program, kept, wide, constants)
-        return gradient.to(cotangent.dtype)
+            return (cotangent.to(self.dtype) * self.rule(kept[0], tensors).derivative()).to(cotangent.dtype)
+        if composed:
+            return (cotangent.to(self.dtype) * self._derivative(self.program, kept)).to(cotangent.dtype)
+        constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
+        like = kept[0] if kept else cotangent
+        out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
+        return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
 
-    def _program(
-        self, program: Program, kept: Sequence[torch.Tensor], cotangent: torch.Tensor, constants: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        array = None if not kept else kept[0].to(self.dtype) if kept[0].is_floating_point() else kept[0]
-        return program.pull(array, cotangent, *constants)
+    def _derivative(self, program: Program, kept: Sequence[torch.Tensor]) -> torch.Tensor:
+        """h where it takes constant values: it has no derivative, and the spikes must not lend it theirs."""
+        with torch.no_grad():
+            one = self.one.expand(kept[0].shape if kept else ())
+            return run(program.pull, [*kept, one], torch.empty_like(one), self.constants, self.dtype)
 
     def rule(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Rule:
         """The rule of this call by plain operations."""
@@ -84,7 +85,7 @@ class Call:
 
 def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call, tuple[torch.Tensor, ...]]:
     """The call, made once for equal arguments, and the tensors among the parameters; all checked."""
-    if all(isinstance(value, (int, float)) for value in parameters.values()):
+    if not parameters or all(isinstance(value, (int, float)) for value in parameters.values()):
         return _call_with_numbers(surrogate, v.dtype, **parameters), ()
     settings, values = checked(v, surrogate, parameters)
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}

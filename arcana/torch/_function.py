@@ -138,11 +138,10 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         call: Call = ctx.call
         saved = ctx.saved_tensors
-        split = len(saved) - len(call.names)
-        kept, tensors = saved[:split], saved[split:]
+        if not call.names:
+            return call.pull(saved, (), cotangent), None
+        kept, tensors = saved[:1], saved[1:]
         for_v = call.pull(kept, tensors, cotangent) if ctx.needs_input_grad[0] else None
-        if not any(ctx.needs_input_grad[2:]):
-            return for_v, None, *([None] * len(tensors))
         rule = call.rule(kept[0], tensors)
         return for_v, None, *rule.gradients(cotangent, call.names, tensors, ctx.needs_input_grad[2:])
 
@@ -173,7 +172,7 @@ def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Ten
     if transformed(v):
         return Composable.apply(*_inputs(v, surrogate, parameters))
     call, tensors = call_of(v, surrogate, parameters)
-    if torch.is_grad_enabled() and (v.requires_grad or any(x.requires_grad for x in tensors)):
+    if torch.is_grad_enabled() and (v.requires_grad or (tensors and any(x.requires_grad for x in tensors))):
         return super(SpikeFunction, function_of(call.definition)).apply(v, call, *tensors)
     return call.fires(v)
 

@@ -21,45 +21,29 @@ import torch.fx
 from arcana.surrogate import Surrogate
 from arcana.surrogate._namespace import FUNCTIONS
 from arcana.surrogate._trace import Symbol, Trace, evaluate, needed, trace
+from arcana.torch._bits import choose, choose_or_constant, comparison, comparison_as_bools, constant_or_choose, truth
 from arcana.torch._namespace import NAMESPACE
 
 Function = Callable[..., Any]
 Constant = Symbol | float
 
-
-def _nonnegative(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    return torch.ge(x, 0, out=out)
-
-
-def _positive(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    return torch.gt(x, 0, out=out)
-
-
-_WITH_OUT: dict[str, Function] = {
+_NUMBERS: dict[str, Function] = {
     "abs": torch.abs,
     "add": torch.add,
     "and_": torch.bitwise_and,
     "arctan": torch.arctan,
     "cos": torch.cos,
     "divide": torch.div,
-    "eq": torch.eq,
     "erf": torch.erf,
     "erfc": torch.special.erfc,
     "exp": torch.exp,
     "expm1": torch.expm1,
-    "ge": torch.ge,
-    "gt": torch.gt,
     "invert": torch.bitwise_not,
-    "le": torch.le,
     "log": torch.log,
     "log1p": torch.log1p,
-    "lt": torch.lt,
     "mul": torch.mul,
-    "ne": torch.ne,
     "neg": torch.neg,
-    "nonnegative": _nonnegative,
     "or_": torch.bitwise_or,
-    "positive": _positive,
     "power": torch.pow,
     "reciprocal": torch.reciprocal,
     "round": torch.round,
@@ -67,10 +51,16 @@ _WITH_OUT: dict[str, Function] = {
     "sqrt": torch.sqrt,
     "square": torch.square,
     "sub": torch.sub,
-    "where": torch.where,
+    "xor": torch.bitwise_xor,
 }
-"""The operations that can write into a given tensor: torch's own function for each. The others are called as they are."""
+_COMPARISONS: dict[str, Function] = {each: getattr(torch, each) for each in ("eq", "ge", "gt", "le", "lt", "ne")}
+_COMPARISONS |= {"nonnegative": torch.ge, "positive": torch.gt}
+_BOOLS = {**_NUMBERS, **{name: comparison_as_bools(each) for name, each in _COMPARISONS.items()}, "where": torch.where}
+_WORDS = {**_NUMBERS, **{name: comparison(each) for name, each in _COMPARISONS.items()}, "truth": truth, "where": choose}
+"""The operations that can write into a given tensor: torch's own function for each, or one on the bits. The others are
+called as they are."""
 
+_WITH_ZERO = ("nonnegative", "positive", "truth")
 
 
 class Kept(enum.Enum):
@@ -89,14 +79,16 @@ class Program:
     Attributes:
         kept: what `pull` needs besides the constants.
         fold: of the parameters the constants, arrays of the parameters' shapes.
-        mask: of v and the constants the comparison that is kept, where it is that.
-        pull: of what is kept, the cotangent and the constants, cotangent · h.
+        mask: of v, the tensor to write to and the constants: the comparison that is kept, where it is that.
+        pull: of what is kept, the cotangent, the tensor to write to and the constants: cotangent · h.
+        passes: whether h is 1 everywhere, and the cotangent is the gradient.
     """
 
     kept: Kept
     fold: Callable[[Mapping[str, torch.Tensor]], list[torch.Tensor]]
     mask: Function
     pull: Function
+    passes: bool
 
 
 @functools.lru_cache(maxsize=1024)
@@ -107,22 +99,26 @@ def program(
     traced = trace(definition, settings, names)
     if traced is None:
         return None
-    kept = Kept.POTENTIAL if keep_v else _kept(traced, dict(settings))
-    gate = traced.v if traced.gate is None else traced.gate
-    start = {Kept.SPIKES: traced.spikes, Kept.MASK: gate}.get(kept, traced.v)
-    pull = _Writer({start: "kept", traced.cotangent: "cotangent"}, traced.product, gate if kept is Kept.SPIKES else None)
-    mask = _Writer({traced.v: "v"}, gate)
+    kept = Kept.POTENTIAL if keep_v else _kept(traced)
+    tape, kept_array, cotangent = traced.tape, traced.tape.record("kept"), traced.tape.record("cotangent")
+    by = {traced.v: kept_array}
+    if traced.gate is not None and kept is not Kept.POTENTIAL:
+        truth = tape.record("truth", kept_array)
+        by = {traced.gate: truth, **({tape.as_number(traced.gate): kept_array} if kept is Kept.SPIKES else {})}
+    product = tape.record("mul", cotangent, tape.replaced(traced.h, by))
+    pull = _Writer(_WORDS, [cotangent] if kept is Kept.NOTHING else [kept_array, cotangent], product)
+    mask = _Writer(_BOOLS, [traced.v], traced.v if traced.gate is None else traced.gate)
     constants = pull.constants | mask.constants
     fold = functools.partial(_fold, traced, list(constants.values()), dtype)
-    return Program(kept, fold, mask.function(constants), pull.function(constants))
+    return Program(kept, fold, mask.function(constants), pull.function(constants), passes=traced.h is tape.one)
 
 
-def _kept(traced: Trace, settings: Mapping[str, Any]) -> Kept:
+def _kept(traced: Trace) -> Kept:
     if not traced.h.moves:
         return Kept.NOTHING
     if traced.gate is None:
         return Kept.POTENTIAL
-    return Kept.SPIKES if traced.gate_is_the_spike(settings) else Kept.MASK
+    return Kept.SPIKES if traced.gate_is_the_spike else Kept.MASK
 
 
 def _fold(traced: Trace, constants: list[Constant], dtype: torch.dtype, numbers: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -138,57 +134,79 @@ def _key(operand: Constant) -> Symbol | str:
     return operand if isinstance(operand, Symbol) else repr(float(operand))
 
 
-def _is_constant(symbol: Symbol, operand: Constant) -> bool:
-    """Whether an operand is handed over as a tensor. torch's power is another function for a number, and so is number / tensor."""
-    if isinstance(operand, Symbol):
-        return not operand.moves
-    return symbol.operation in _WITH_OUT and symbol.operation != "power" and not isinstance(operand, bool)
+def _operands(symbol: Symbol) -> tuple[Constant, ...]:
+    """The operands of torch's function, which compares with a 0 that it is given."""
+    return (*symbol.operands, symbol.tape.zero) if symbol.operation in _WITH_ZERO else symbol.operands
 
 
 class _Writer:
-    """Writes operations as a torch.fx graph in which a tensor is written to again after its last use."""
+    """Writes operations as a torch.fx graph in which a tensor is written to again after its last use.
 
-    def __init__(self, inputs: Mapping[Symbol, str], result: Symbol, from_spikes: Symbol | None = None) -> None:
+    Args:
+        functions: torch's function for each operation that can write into a given tensor.
+        inputs: the symbols whose values are given.
+        result: the symbol to compute, in the tensor `out`.
+    """
+
+    def __init__(self, functions: Mapping[str, Function], inputs: list[Symbol], result: Symbol) -> None:
+        self.functions = functions
         self.inputs = inputs
         self.result = result
-        self.from_spikes = from_spikes
-        given = [*inputs, *([] if from_spikes is None else [from_spikes])]
-        self.operations = [each for each in needed([result], given=given) if each.moves]
-        self.constants = {_key(x): x for each in self.operations for x in each.operands if _is_constant(each, x)}
+        self.operations = [each for each in needed([result], given=inputs) if each.moves]
         self.uses = collections.Counter([result, *(x for each in self.operations for x in each.symbols)])
+        operands = [(each, x) for each in self.operations for x in _operands(each)]
+        self.constants = {result.tape.zero: result.tape.zero} | {_key(x): x for each, x in operands if self._is_constant(each, x)}
         self.values: dict[Symbol | str, torch.fx.Node] = {}
         self.free: dict[bool, list[torch.fx.Node]] = {True: [], False: []}
         self.owned: set[Symbol] = set()
         self.graph = torch.fx.Graph()
 
+    def _is_constant(self, symbol: Symbol, operand: Constant) -> bool:
+        """Whether it is handed over as a tensor; torch's power is another function for a number, and so is number / tensor."""
+        if isinstance(operand, Symbol):
+            return not operand.moves
+        return symbol.operation in self.functions and symbol.operation != "power"
+
     def function(self, constants: Iterable[Symbol | str]) -> Function:
-        """The written function of the inputs and the constants."""
-        for symbol, name in self.inputs.items():
-            self.values[symbol] = self.graph.placeholder(name)
+        """The written function of the inputs, the tensor to write to, and the constants."""
+        for i, symbol in enumerate(self.inputs):
+            self.values[symbol] = self.graph.placeholder(f"input_{i}")
+        self.out = self.graph.placeholder("out")
+        self.free[self.result.boolean].append(self.out)
         for i, key in enumerate(constants):
             self.values[key] = self.graph.placeholder(f"constant_{i}")
-        if self.from_spikes is not None and self.uses[self.from_spikes]:
-            self._keep(self.from_spikes, self.graph.call_function(_positive, (self.values[next(iter(self.inputs))],)))
         for symbol in self.operations:
             self._write(symbol)
         self.graph.output(self.values[self.result])
         return torch.fx.GraphModule(torch.nn.Module(), self.graph).forward
 
     def _write(self, symbol: Symbol) -> None:
-        operands = tuple(self.values.get(_key(each), each) for each in symbol.operands)
+        operands = [self.values.get(_key(each), each) for each in _operands(symbol)]
         for each in symbol.symbols:
             self._release(each)
-        function = _WITH_OUT.get(symbol.operation)
-        free = self.free[symbol.boolean]
-        if function is not None:
-            self._keep(symbol, self.graph.call_function(function, operands, {"out": free.pop()} if free else {}))
-        else:
-            space = NAMESPACE if symbol.operation in FUNCTIONS else operator
-            self._keep(symbol, self.graph.call_function(getattr(space, symbol.operation), operands))
-
-    def _keep(self, symbol: Symbol, value: torch.fx.Node) -> None:
-        self.values[symbol] = value
+        function, keywords = self.functions.get(symbol.operation), {}
+        if function is choose:
+            function, operands, keywords = self._choice(symbol, operands)
+        if function is None:
+            function = getattr(NAMESPACE if symbol.operation in FUNCTIONS else operator, symbol.operation)
+        elif symbol is self.result:
+            keywords["out"] = self.out
+        elif self.free[symbol.boolean]:
+            keywords["out"] = self.free[symbol.boolean].pop()
+        self.values[symbol] = self.graph.call_function(function, tuple(operands), keywords)
         self.owned.add(symbol)
+
+    def _choice(self, symbol: Symbol, operands: list[Any]) -> tuple[Function, list[Any], dict[str, Any]]:
+        """The cheapest way to choose, for arrays and constants in either place."""
+        mask, *chosen = symbol.operands
+        if all(isinstance(each, Symbol) and each.moves for each in chosen):
+            return choose, operands, {}
+        zero = self.values[symbol.tape.zero]
+        without_zero = [operands[0], *(None if x is symbol.tape.zero else y for x, y in zip(chosen, operands[1:], strict=True)), zero]
+        if isinstance(chosen[1], Symbol) and chosen[1].moves:
+            dead = mask in self.owned and self.uses[mask] == 0
+            return constant_or_choose, without_zero, {"scratch": operands[0]} if dead else {}
+        return choose_or_constant, without_zero, {}
 
     def _release(self, symbol: Symbol) -> None:
         """Count one use; after the last one the tensor may be written to, unless it came from outside."""

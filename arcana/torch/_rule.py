@@ -82,6 +82,7 @@ def transformed(v: torch.Tensor) -> bool:
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.is_legacy_batchedtensor(v)  # torch.autograd.grad(is_grads_batched=True)
     )
 
 

@@ -1,0 +1,247 @@
+"""The in-place backward against the plain evaluation of the formula, bit for bit, and what is kept for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from known_values import KNOWN, variants
+
+import arcana.torch._conformance as side
+from arcana import surrogate as definitions
+from arcana.surrogate import FastSigmoid, Surrogate, parameter
+from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
+from arcana.torch import _bits, _pieces, spike
+from arcana.torch._eager import call_of
+from arcana.torch._program import Kept
+from arcana.torch._rule import Rule
+
+KEPT = {
+    "ste": Kept.NOTHING,
+    "step": Kept.SPIKES,
+    "leaky_step": Kept.SPIKES,
+    "clipped_ste": Kept.MASK,
+    "piecewise_leaky_relu": Kept.MASK,
+    "rectangular": Kept.MASK,
+}
+"""Every other surrogate keeps v."""
+
+
+POSITION_COUNTS = {"q_pseudo_spike": 2}
+"""torch.pow gives another last bit to an element of a vector than to one of the rest, so a piece may differ from the whole."""
+
+
+class Bump(Surrogate):
+    """Not in the catalogue: comparisons joined, negated, and compared with a parameter."""
+
+    width: float = parameter(1.0, above=0)
+
+    @staticmethod
+    def derivative(v, xp, *, width):
+        inside = (v > -width) & ~(v > width) | (v == 3)
+        return xp.where(inside, xp.where(v < 0, v, 2.0), xp.where(v > 5, 0.25, xp.abs(v)))
+
+
+class ByNumber(Surrogate):
+    """Multiplies by a comparison, which is no number in a program."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return (v >= 0) * xp.exp(-xp.abs(v))
+
+
+class ByShape(Surrogate):
+    """Looks at its array, which no symbol can answer."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.abs(v) * float(v.ndim + 1)
+
+
+def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
+    """cotangent · h by the definition as it is written."""
+    rule = Rule(type(surrogate), surrogate.settings, v, {**surrogate.numbers, **tensors})
+    with torch.no_grad():
+        return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
+
+
+def gradient(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
+    v = v.detach().requires_grad_()
+    return torch.autograd.grad(spike(v, surrogate, **tensors), v, c)[0]
+
+
+def assert_same_bits(found: torch.Tensor, expected: torch.Tensor, units: int = 0) -> None:
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    dtype = str(found.dtype).removeprefix("torch.")
+    assert ulp_difference(side.to_bits(found), side.to_bits(expected), dtype).max() <= units
+    assert ((torch.signbit(found) == torch.signbit(expected)) | found.isnan()).all()
+
+
+def sample(dtype: str, at_least: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    # float64 has eight times as many exponents; 5 is no divisor of the sample's 32 fractions.
+    bits = hard_sample(dtype)[:: 5 if dtype == "float64" else 1]
+    bits = np.tile(bits, 1 + at_least // bits.size)
+    c = from_float(np.random.default_rng(5).normal(size=bits.size), dtype)
+    return side.from_bits(bits, dtype), side.from_bits(c, dtype)
+
+
+@pytest.mark.parametrize("dtype", BITS)
+@pytest.mark.parametrize(("name", "parameters"), [(name, each) for name in KNOWN for each in variants(name)])
+def test_bits_of_the_plain_evaluation(name: str, parameters: dict[str, float], dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few elements, with many, and piece by piece; NaN included."""
+    for fires_at_threshold in (True, False) if not parameters else (True,):
+        surrogate = definitions.get(name, **parameters, gain=1.5, fires_at_threshold=fires_at_threshold)
+        v, c = sample(dtype, _bits.FEW)
+        expected = plain(surrogate, v, c)
+        assert v.numel() > _bits.FEW
+        assert_same_bits(gradient(surrogate, v, c), expected)
+        few = slice(0, None, 7)
+        monkeypatch.setattr(_bits, "FEW", v.numel())
+        assert_same_bits(gradient(surrogate, v[few], c[few]), plain(surrogate, v[few], c[few]))
+        monkeypatch.undo()
+        monkeypatch.setattr(_pieces, "PIECE", _bits.FEW // torch.get_num_threads() + 1)
+        assert_same_bits(gradient(surrogate, v, c), expected, units=POSITION_COUNTS.get(name, 0))
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("name", [*KNOWN, "bump"])
+@pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "strided cotangent", "0-d"])
+def test_any_layout(layout: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    surrogate = Bump() if name == "bump" else definitions.get(name)
+    monkeypatch.setattr(_pieces, "PIECE", 5000)
+    generator = torch.Generator().manual_seed(6)
+    v = torch.randn(4, 32, 40, 8, generator=generator) * 2
+    c = torch.randn(v.shape, generator=generator)
+    changed = {
+        "transposed": (v.permute(3, 1, 0, 2), c.permute(3, 1, 0, 2)),
+        "channels last": (v.to(memory_format=torch.channels_last), c),
+        "strided": (v[:, ::2, 1:], c[:, ::2, 1:].contiguous()),
+        "expanded cotangent": (v, c[:1, :1, :1, :1].expand(v.shape)),
+        "strided cotangent": (v, c.transpose(1, 2).contiguous().transpose(1, 2)),
+        "0-d": (v[0, 0, 0, 0], c[0, 0, 0, 0]),
+    }
+    v, c = changed[layout]
+    assert_same_bits(gradient(surrogate, v, c), plain(surrogate, v, c), units=POSITION_COUNTS.get(name, 0))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_parameters_as_tensors(name: str, dtype: str) -> None:
+    """One value a channel, and one for all, for every parameter at once; none asks for a gradient."""
+    surrogate = definitions.get(name)
+    v, c = sample(dtype, _bits.FEW)
+    v, c = v[: v.numel() // 4 * 4].view(4, -1), c[: c.numel() // 4 * 4].view(4, -1)
+    for shape in ((), (4, 1)):
+        tensors = {key: torch.full(shape, value) for key, value in surrogate.numbers.items()}
+        if shape and tensors:
+            first = next(iter(tensors))
+            tensors[first] = tensors[first] * torch.tensor([[1.0], [0.5], [0.75], [0.25]])
+        assert_same_bits(gradient(surrogate, v, c, **tensors), plain(surrogate, v, c, **tensors))
+
+
+@pytest.mark.parametrize("surrogate", [Bump(), Bump(width=2.5, gain=0.5), ByNumber(), ByShape()], ids=repr)
+def test_a_users_formula(surrogate: Surrogate) -> None:
+    for dtype in ("float32", "float64"):
+        v, c = sample(dtype, _bits.FEW)
+        assert_same_bits(gradient(surrogate, v, c), plain(surrogate, v, c))
+    traced = call_of(v, surrogate, {})[0].program is not None
+    assert traced == isinstance(surrogate, Bump)
+
+
+def kept_bytes(surrogate: Surrogate, v: torch.Tensor, **tensors: torch.Tensor) -> dict[torch.dtype, int]:
+    """What the forward saved besides v's own and the output's memory, and what is v's or the output's."""
+    saved: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
+        spikes = spike(v, surrogate, **tensors)
+    owners = {v.data_ptr(): "v", spikes.data_ptr(): "spikes"}
+    return {owners.get(x.data_ptr(), "new"): x.numel() * x.element_size() for x in saved}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_no_more_is_kept_than_needed(name: str, dtype: str) -> None:
+    n = 10_000
+    v = torch.randn(n).to(getattr(torch, dtype)).requires_grad_()
+    width = v.element_size()
+    expected = {Kept.NOTHING: {}, Kept.SPIKES: {"spikes": n * width}, Kept.MASK: {"new": n}, Kept.POTENTIAL: {"v": n * width}}
+    kept = KEPT.get(name, Kept.POTENTIAL)
+    assert kept_bytes(definitions.get(name), v) == expected[kept]
+    strict = definitions.get(name, fires_at_threshold=False)
+    # Where the spikes are v > 0, they no longer say whether v >= 0.
+    assert kept_bytes(strict, v) == expected[Kept.MASK if kept is Kept.SPIKES else kept]
+
+
+def test_parameters_that_train_keep_v() -> None:
+    v = torch.randn(100, requires_grad=True)
+    height = torch.tensor(2.0, requires_grad=True)
+    saved = kept_bytes(definitions.rectangular, v, height=height)
+    assert saved == {"v": 400, "new": 4}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_nothing_is_kept_without_gradient(name: str) -> None:
+    v = torch.randn(10)
+    assert kept_bytes(definitions.get(name), v) == {}
+    with torch.no_grad():
+        assert kept_bytes(definitions.get(name), v.requires_grad_()) == {}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_batch_of_cotangents(name: str) -> None:
+    """torch.autograd.grad(is_grads_batched=True) runs backward under vmap, where nothing may be written in place."""
+    surrogate = definitions.get(name)
+    v = torch.randn(50, requires_grad=True)
+    c = torch.randn(3, 50)
+    (batched,) = torch.autograd.grad(spike(v, surrogate), v, c, is_grads_batched=True)
+    for one, cotangent in zip(batched, c, strict=True):
+        assert_same_bits(one, plain(surrogate, v, cotangent))
+
+
+@pytest.mark.parametrize("name", [name for name, kept in KEPT.items() if kept is not Kept.POTENTIAL])
+def test_constant_pieces_have_no_second_derivative(name: str) -> None:
+    """The spikes that are kept have a surrogate gradient of their own; it must not enter."""
+    surrogate = definitions.get(name)
+    v = torch.linspace(-1, 1, 41, requires_grad=True)
+    c = torch.rand(41, requires_grad=True)
+    (first,) = torch.autograd.grad(spike(v, surrogate), v, c, create_graph=True)
+    by_v, by_c = torch.autograd.grad(first.sum(), (v, c), allow_unused=True, materialize_grads=True)
+    assert torch.equal(by_v, torch.zeros_like(v))
+    assert torch.equal(by_c, surrogate.derivative(v.detach()))
+
+
+def test_the_saved_spikes_are_not_changed() -> None:
+    """What is kept belongs to the graph: a second backward through it gives the same."""
+    for name in KNOWN:
+        v = torch.randn(_bits.FEW + 1, requires_grad=True)
+        spikes = spike(v, definitions.get(name))
+        before = spikes.clone()
+        c = torch.randn_like(spikes)
+        first = torch.autograd.grad(spikes, v, c, retain_graph=True)[0].clone()
+        second = torch.autograd.grad(spikes, v, c)[0]
+        assert torch.equal(first, second)
+        assert torch.equal(spikes, before)
+
+
+def test_calls_are_found_by_value() -> None:
+    v = torch.zeros(1)
+    call = call_of(v, FastSigmoid(scale=25.0), {})[0]
+    assert call_of(v, FastSigmoid(scale=25), {})[0] is call
+    assert call_of(v, FastSigmoid(), {"scale": 25.0})[0] is call
+    assert call_of(v.double(), FastSigmoid(scale=25.0), {})[0] is not call
+
+
+def test_calls_made_in_inference_mode_can_be_differentiated_later() -> None:
+    surrogate = FastSigmoid(scale=17.25)
+    with torch.inference_mode():
+        spike(torch.ones(3), surrogate)
+    v = torch.ones(3, requires_grad=True)
+    assert_same_bits(torch.autograd.grad(spike(v, surrogate).sum(), v)[0], plain(surrogate, v.detach(), torch.ones(3)))
+
+
+def test_negative_zero_is_zero() -> None:
+    v = torch.randn(9, requires_grad=True)
+    for zero in (0.0, -0.0):
+        (found,) = torch.autograd.grad(spike(v, definitions.LeakyStep(leak=zero)), v, torch.ones(9))
+        assert not torch.signbit(found).any()
+
+
