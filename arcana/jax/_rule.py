@@ -53,6 +53,7 @@ class Shape:
         """The comparison that decides between the values of h."""
         traced = self.trace(numbers)
         assert traced is not None
+        assert traced.gate is not None
         dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
         return _evaluate_trace(traced, traced.gate, {traced.v: v.astype(dtype)}, numbers, dtype)
 
@@ -64,7 +65,11 @@ class Shape:
         values: dict[Symbol, Any] = {}
         if traced.gate is not None and kept:
             spikes = traced.tape.as_number(traced.gate)
-            values = {traced.gate: kept["gate"]} if "gate" in kept else {traced.gate: kept["spikes"] != 0, spikes: kept["spikes"].astype(dtype)}
+            values = (
+                {traced.gate: kept["gate"]}
+                if "gate" in kept
+                else {traced.gate: kept["spikes"] != 0, spikes: kept["spikes"].astype(dtype)}
+            )
         return _evaluate_trace(traced, traced.h, values, numbers, dtype)
 
     def trace(self, numbers: Mapping[str, Any]) -> Trace | None:
@@ -83,7 +88,9 @@ class Shape:
         return pullback(jnp.ones_like(value))[0]
 
 
-def _evaluate_trace(traced: Trace, result: Symbol, values: dict[Symbol, Any], numbers: Mapping[str, Any], dtype: Any) -> jax.Array:
+def _evaluate_trace(
+    traced: Trace, result: Symbol, values: dict[Symbol, Any], numbers: Mapping[str, Any], dtype: Any
+) -> jax.Array:
     values |= {symbol: jnp.asarray(numbers[name]) for name, symbol in traced.parameters.items()}
     evaluate_symbols([result], values, NAMESPACE, jnp.zeros((), dtype))
     return values[result]

@@ -22,7 +22,7 @@ _OPERATORS = ("add", "and_", "eq", "ge", "gt", "le", "lt", "mul", "ne", "neg", "
 _REFLECTED = ("add", "and_", "mul", "or_", "pow", "sub", "truediv", "xor")
 
 
-class Untraceable(Exception):
+class UntraceableError(Exception):
     """A formula does with an array what no symbol can stand for."""
 
 
@@ -40,7 +40,7 @@ class Symbol:
 
     def __bool__(self) -> bool:
         msg = "a formula branches on the value of an array"
-        raise Untraceable(msg)
+        raise UntraceableError(msg)
 
     __hash__ = object.__hash__
 
@@ -88,11 +88,11 @@ class Tape:
         for i, each in enumerate(operands):
             if not isinstance(each, (Symbol, int, float)):
                 msg = f"{operation} of {each!r}"
-                raise Untraceable(msg)
+                raise UntraceableError(msg)
             as_truth = operation in _LOGICAL or (operation == "where" and i == 0)
             if as_truth != (isinstance(each, Symbol) and each.boolean):
                 msg = f"{operation} takes a comparison for a number, or a number for a comparison"
-                raise Untraceable(msg)
+                raise UntraceableError(msg)
         key = (operation, *((type(each), id(each) if isinstance(each, Symbol) else repr(each)) for each in operands))
         if key not in self._known:
             self._known[key] = Symbol(self, operation, operands)
@@ -140,7 +140,7 @@ def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], na
     parameters = {name: tape.record(f"parameter {name}") for name in names}
     try:
         h = evaluate_formula(definition, "derivative", v, _SymbolNamespace(tape), parameters, dict(settings))
-    except (AttributeError, NotImplementedError, TypeError, Untraceable):
+    except (AttributeError, NotImplementedError, TypeError, UntraceableError):
         return None
     if not isinstance(h, Symbol):
         return None

@@ -188,5 +188,3 @@ def evaluate(surrogate: Surrogate, which: str, v: torch.Tensor, **parameters: fl
     settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
     return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
-
-

@@ -121,7 +121,9 @@ def _kept(traced: Trace) -> Kept:
     return Kept.SPIKES if traced.gate_is_the_spike else Kept.MASK
 
 
-def _fold(traced: Trace, constants: list[Constant], dtype: torch.dtype, numbers: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+def _fold(
+    traced: Trace, constants: list[Constant], dtype: torch.dtype, numbers: Mapping[str, torch.Tensor]
+) -> list[torch.Tensor]:
     # Constants outlive the call, so they are not made in inference mode, nor with a history.
     with torch.inference_mode(False), torch.no_grad():
         values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in traced.parameters.items()}
@@ -181,7 +183,7 @@ class _Writer:
         return torch.fx.GraphModule(torch.nn.Module(), self.graph).forward
 
     def _write(self, symbol: Symbol) -> None:
-        operands = [self.values.get(_key(each), each) for each in _operands(symbol)]
+        operands: list[Any] = [self.values.get(_key(each), each) for each in _operands(symbol)]
         for each in symbol.symbols:
             self._release(each)
         function, keywords = self.functions.get(symbol.operation), {}
@@ -202,7 +204,11 @@ class _Writer:
         if all(isinstance(each, Symbol) and each.moves for each in chosen):
             return choose, operands, {}
         zero = self.values[symbol.tape.zero]
-        without_zero = [operands[0], *(None if x is symbol.tape.zero else y for x, y in zip(chosen, operands[1:], strict=True)), zero]
+        without_zero = [
+            operands[0],
+            *(None if x is symbol.tape.zero else y for x, y in zip(chosen, operands[1:], strict=True)),
+            zero,
+        ]
         if isinstance(chosen[1], Symbol) and chosen[1].moves:
             dead = mask in self.owned and self.uses[mask] == 0
             return constant_or_choose, without_zero, {"scratch": operands[0]} if dead else {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch._C._functorch import is_legacy_batchedtensor
 from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
@@ -82,7 +83,7 @@ def transformed(v: torch.Tensor) -> bool:
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._functorch.is_legacy_batchedtensor(v)  # torch.autograd.grad(is_grads_batched=True)
+        or is_legacy_batchedtensor(v)  # torch.autograd.grad(is_grads_batched=True)
     )
 
 

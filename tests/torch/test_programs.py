@@ -87,7 +87,9 @@ def sample(dtype: str, at_least: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("dtype", BITS)
 @pytest.mark.parametrize(("name", "parameters"), [(name, each) for name in KNOWN for each in variants(name)])
-def test_bits_of_the_plain_evaluation(name: str, parameters: dict[str, float], dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bits_of_the_plain_evaluation(
+    name: str, parameters: dict[str, float], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With few elements, with many, and piece by piece; NaN included."""
     for fires_at_threshold in (True, False) if not parameters else (True,):
         surrogate = definitions.get(name, **parameters, gain=1.5, fires_at_threshold=fires_at_threshold)
@@ -243,5 +245,3 @@ def test_negative_zero_is_zero() -> None:
     for zero in (0.0, -0.0):
         (found,) = torch.autograd.grad(spike(v, definitions.LeakyStep(leak=zero)), v, torch.ones(9))
         assert not torch.signbit(found).any()
-
-
