@@ -45,12 +45,17 @@ def spike(v: jax.Array) -> jax.Array:
     return nonnegative(v).astype(v.dtype)
 
 
+def _decay(x: jax.Array) -> jax.Array:
+    return jnp.exp(-x)
+
+
 class JaxNamespace(Namespace):
     """jax.numpy's own functions, save abs at 0 and the exact comparisons with 0."""
 
     abs = staticmethod(_abs)
     arctan = staticmethod(jnp.arctan)
     cos = staticmethod(jnp.cos)
+    decay = staticmethod(_decay)
     divide = staticmethod(jnp.divide)
     erf = staticmethod(jax.lax.erf)
     erfc = staticmethod(jax.lax.erfc)
@@ -63,6 +68,7 @@ class JaxNamespace(Namespace):
     positive = staticmethod(positive)
     power = staticmethod(jnp.power)
     reciprocal = staticmethod(jnp.reciprocal)
+    relu = staticmethod(jax.nn.relu)
     round = staticmethod(jnp.round)
     sign = staticmethod(jnp.sign)
     sin = staticmethod(jnp.sin)

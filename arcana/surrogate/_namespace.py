@@ -9,6 +9,7 @@ FUNCTIONS = (
     "abs",
     "arctan",
     "cos",
+    "decay",
     "divide",
     "erf",
     "erfc",
@@ -21,6 +22,7 @@ FUNCTIONS = (
     "positive",
     "power",
     "reciprocal",
+    "relu",
     "round",
     "sign",
     "sin",
@@ -32,6 +34,7 @@ FUNCTIONS = (
 )
 """Every function of `xp`. `nonnegative`, `positive` and `spike` are exact for subnormals, the others the framework's own.
 
+`decay` is e^(−x) for x >= 0; `relu` has the derivative 0 at 0 in every backend.
 `nonnegative` is v >= 0 and `positive` v > 0, false for NaN; `spike` is `nonnegative` as numbers of v's dtype.
 """
 

@@ -42,12 +42,20 @@ class NumPyNamespace(Namespace):
     zeros_like = staticmethod(np.zeros_like)
 
     @staticmethod
+    def decay(x: np.ndarray) -> np.ndarray:
+        return np.exp(-x)
+
+    @staticmethod
     def nonnegative(v: np.ndarray) -> np.ndarray:
         return v >= 0
 
     @staticmethod
     def positive(v: np.ndarray) -> np.ndarray:
         return v > 0
+
+    @staticmethod
+    def relu(x: np.ndarray) -> np.ndarray:
+        return np.maximum(x, np.zeros_like(x))
 
     @staticmethod
     def spike(v: np.ndarray) -> np.ndarray:

@@ -24,14 +24,14 @@ __all__ = [
 
 def _logistic(x: Any, xp: Any) -> Any:
     """s(x) = 1 / (1 + e^(−x))."""
-    decay = xp.exp(-xp.abs(x))
+    decay = xp.decay(xp.abs(x))
     upper = xp.reciprocal(decay + 1)
     return xp.where(x >= 0, upper, decay * upper)
 
 
 def _logistic_slope(x: Any, xp: Any) -> Any:
     """s(x)·s(−x) = e / (1 + e)² with e = e^(−|x|)."""
-    decay = xp.exp(-xp.abs(x))
+    decay = xp.decay(xp.abs(x))
     return xp.divide(decay, xp.square(decay + 1))
 
 
@@ -88,11 +88,11 @@ class Exponential(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, slope: Any) -> Any:
-        return xp.exp(-xp.abs(v * slope)) * (slope * 0.5)
+        return xp.decay(xp.abs(v * slope)) * (slope * 0.5)
 
     @formula
     def primitive(v: Any, xp: Any, *, slope: Any) -> Any:
-        tail = xp.exp(-xp.abs(v * slope)) * 0.5
+        tail = xp.decay(xp.abs(v * slope)) * 0.5
         return xp.where(v >= 0, 1 - tail, tail)
 
     @staticmethod
@@ -125,7 +125,7 @@ class Dspike(Surrogate):
     def derivative(v: Any, xp: Any, *, temperature: Any) -> Any:
         peak = xp.divide(temperature * 0.5, _tanh_of_half(temperature, xp))
         bell = _logistic_slope(v * (temperature * 2), xp) * (peak * 4)
-        return xp.where(xp.abs(v) > 0.5, xp.zeros_like(v), bell)
+        return bell * xp.where(xp.abs(v) <= 0.5, xp.zeros_like(v) + 1, xp.zeros_like(v))
 
     @formula
     def primitive(v: Any, xp: Any, *, temperature: Any) -> Any:

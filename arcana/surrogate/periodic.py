@@ -34,7 +34,7 @@ class PeriodicExponential(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, width: Any) -> Any:
-        return xp.exp(_distance(v, xp) * -xp.reciprocal(width))
+        return xp.decay(_distance(v, xp) * xp.reciprocal(width))
 
     @formula
     def primitive(v: Any, xp: Any, *, width: Any) -> Any:

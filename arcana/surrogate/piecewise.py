@@ -123,9 +123,7 @@ class Triangular(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, scale: Any, width: Any) -> Any:
-        distance = xp.abs(v)
-        # The comparison is true outside the window, so that NaN stays NaN.
-        return xp.where(distance >= width, xp.zeros_like(v), width - distance) * xp.divide(scale, width)
+        return xp.relu(width - xp.abs(v)) * xp.divide(scale, width)
 
     @formula
     def primitive(v: Any, xp: Any, *, scale: Any, width: Any) -> Any:
@@ -161,7 +159,7 @@ class Rectangular(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, height: Any, width: Any) -> Any:
-        return xp.where(xp.abs(v) < width * 0.5, height, height * 0)
+        return xp.where(xp.abs(v) < width * 0.5, height, xp.zeros_like(v))
 
     @formula
     def primitive(v: Any, xp: Any, *, height: Any, width: Any) -> Any:

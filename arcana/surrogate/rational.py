@@ -103,7 +103,7 @@ class OneSidedFastSigmoid(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, scale: Any) -> Any:
-        return _fast_sigmoid(xp.where(v >= 0, xp.zeros_like(v), v), xp, scale)
+        return _fast_sigmoid(xp.relu(-v), xp, scale)
 
     @formula
     def primitive(v: Any, xp: Any, *, scale: Any) -> Any:
@@ -139,7 +139,8 @@ class SparseFastSigmoid(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, scale: Any, cutoff: Any) -> Any:
-        return xp.where(xp.abs(v) >= cutoff, xp.zeros_like(v), _fast_sigmoid(v, xp, scale))
+        inside = xp.where(xp.abs(v) < cutoff, xp.zeros_like(v) + 1, xp.zeros_like(v))
+        return _fast_sigmoid(v, xp, scale) * inside
 
     @formula
     def primitive(v: Any, xp: Any, *, scale: Any, cutoff: Any) -> Any:
@@ -238,8 +239,7 @@ class ClippedReciprocal(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, bound: Any) -> Any:
-        near = xp.abs(v * bound) < 1
-        return xp.where(near, bound, xp.reciprocal(xp.where(near, xp.zeros_like(v) + 1, xp.abs(v))))
+        return xp.reciprocal(xp.where(xp.abs(v * bound) < 1, xp.reciprocal(bound), xp.abs(v)))
 
     @formula
     def primitive(v: Any, xp: Any, *, bound: Any) -> Any:

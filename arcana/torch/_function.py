@@ -10,7 +10,7 @@ There are two, because Dynamo refuses a Function that defines `jvp` and drops th
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -153,6 +153,13 @@ def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
     return SpikeFunctionMeta(definition.__name__, (SpikeFunction,), namespace)
 
 
+@functools.cache
+def _recording(definition: type[Surrogate]) -> Callable[..., torch.Tensor]:
+    """`apply` of the definition's Function, for autograd alone."""
+    # Past torch.autograd.Function.apply, which looks for the functorch wrappers that `transformed` has excluded.
+    return super(torch.autograd.Function, function_of(definition)).apply  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Tensor) -> torch.Tensor:
     """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's gradient.
 
@@ -173,7 +180,7 @@ def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Ten
         return Composable.apply(*_inputs(v, surrogate, parameters))
     call, tensors = call_of(v, surrogate, parameters)
     if torch.is_grad_enabled() and (v.requires_grad or (tensors and any(x.requires_grad for x in tensors))):
-        return super(SpikeFunction, function_of(call.definition)).apply(v, call, *tensors)
+        return _recording(call.definition)(v, call, *tensors)
     return call.fires(v)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-PIECE = 131072
-"""Elements for each thread: long enough to outweigh the calls, and short enough for a second-level cache."""
+PIECE = 1 << 21
+"""Elements: long enough to outweigh the calls, and short enough for a last-level cache."""
 
 
 def run(
@@ -26,10 +26,9 @@ def run(
         constants: tensors that broadcast to out.
         dtype: to compute in.
     """
-    size = PIECE * torch.get_num_threads()
-    if out.numel() <= size or any(each.ndim for each in constants):
+    if out.numel() <= PIECE or any(each.ndim for each in constants):
         return _run(function, arrays, out, constants, dtype)
-    for piece in zip(*(_flat(each, out).split(size) for each in (*arrays, out)), strict=True):
+    for piece in zip(*(_flat(each, out).split(PIECE) for each in (*arrays, out)), strict=True):
         _run(function, piece[:-1], piece[-1], constants, dtype)
     return out
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch._C._functorch import is_legacy_batchedtensor
+from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
 from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
@@ -83,6 +83,7 @@ def transformed(v: torch.Tensor) -> bool:
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch._C._len_torch_dispatch_stack() > 0
+        or is_functorch_wrapped_tensor(v)  # left over from a transform that has ended
         or is_legacy_batchedtensor(v)  # torch.autograd.grad(is_grads_batched=True)
     )
 
