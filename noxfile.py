@@ -97,3 +97,11 @@ def peers(session: nox.Session) -> None:
     install(session, "test", "peers", extras="torch,jax")
     session.run("pytest", "-n", "2", "tests/peers", *session.posargs, env={"ARCANA_TEST_PEERS": "1"})
     session.run("python", "tests/peers/table.py")
+
+
+@nox.session(default=False)
+def tests_cuda(session: nox.Session) -> None:
+    """Eager calls with and without compiled kernels on a GPU; without one the tests fail."""
+    install(session, "test", extras="torch")
+    environment = {"ARCANA_TEST_BACKENDS": "torch", "ARCANA_TEST_DEVICE": "cuda"}
+    session.run("pytest", "tests/torch/test_kernels.py", *session.posargs, env=environment)

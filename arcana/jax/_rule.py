@@ -120,7 +120,7 @@ def _reverse_forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Oper
         kept = {"v": v}
     elif not traced.h.moves:
         kept = {}
-    elif traced.gate_is_the_spike:
+    elif traced.gate is traced.fired:
         kept = {"spikes": spikes}
     else:
         kept = {"gate": shape.gate(v, numbers)}

@@ -121,7 +121,7 @@ class Trace:
         h: the derivative.
         gate: the comparison that is h's only way from v, if there is one: then h takes as many values as it, and one byte
             an element is enough to know h.
-        gate_is_the_spike: whether the spikes themselves say which way it went.
+        fired: the comparison that the spikes are.
     """
 
     tape: Tape
@@ -129,7 +129,7 @@ class Trace:
     parameters: Mapping[str, Symbol]
     h: Symbol
     gate: Symbol | None
-    gate_is_the_spike: bool
+    fired: Symbol
 
 
 @functools.lru_cache(maxsize=512)
@@ -146,8 +146,8 @@ def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], na
         return None
     gates = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
     gate = gates[0] if gates else None
-    as_fired = tape.record("nonnegative" if dict(settings)["fires_at_threshold"] else "positive", v)
-    return Trace(tape, v, parameters, h, gate, gate is as_fired)
+    fired = tape.record("nonnegative" if dict(settings)["fires_at_threshold"] else "positive", v)
+    return Trace(tape, v, parameters, h, gate, fired)
 
 
 def needed(results: Iterable[Symbol], given: Iterable[Symbol] = ()) -> list[Symbol]:

@@ -76,9 +76,9 @@ class MultiGaussian(Surrogate):
     @formula
     def derivative(v: Any, xp: Any, *, height: Any, sigma: Any, spread: Any, scale: Any) -> Any:
         x, narrowness = xp.abs(v * xp.reciprocal(sigma)), xp.reciprocal(spread)
-        centre = xp.decay(xp.square(x) * 0.5) * (height + 1)
-        left = xp.decay(xp.square((x + 1) * narrowness) * 0.5)
-        right = xp.decay(xp.square((x - 1) * narrowness) * 0.5)
+        centre = xp.exp(xp.square(x) * -0.5) * (height + 1)
+        left = xp.exp(xp.square((x + 1) * narrowness) * -0.5)
+        right = xp.exp(xp.square((x - 1) * narrowness) * -0.5)
         lobes = (left + right) * (height * narrowness)
         return (centre - lobes) * xp.divide(scale * _DENSITY, sigma)
 

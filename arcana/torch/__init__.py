@@ -23,6 +23,7 @@ except ImportError as error:
 
 from arcana.surrogate._function import SurrogateFunction
 from arcana.torch._function import SpikeFunction, evaluate, function_of, spike
+from arcana.torch._kernels import set_compiled_kernels
 from arcana.torch._module import Spike
 
 _P = ParamSpec("_P")
@@ -107,6 +108,7 @@ __all__ = [
     "q_pseudo_spike",
     "rectangular",
     "s2nn",
+    "set_compiled_kernels",
     "sigmoid",
     "sparse_fast_sigmoid",
     "spike",

@@ -12,9 +12,15 @@ from collections.abc import Callable
 import torch
 
 FEW = 4096
-"""Up to this many elements a call costs more than its elements, and torch's own comparison and choice are used."""
+"""Up to this many elements a call costs more than its elements."""
 
 _WORDS = {torch.float32: torch.int32, torch.float64: torch.int64}
+
+
+def few(x: torch.Tensor) -> bool:
+    """Whether torch's own comparison and choice are the quicker ones; off the CPU they always are."""
+    return x.numel() <= FEW or not x.is_cpu
+
 
 Output = torch.Tensor | None
 Operand = torch.Tensor | None
@@ -38,7 +44,7 @@ def comparison_as_bools(compare: Callable[..., torch.Tensor]) -> Callable[..., t
 
     def compared(x: torch.Tensor, y: torch.Tensor, out: Output = None) -> torch.Tensor:
         full = x if x.numel() >= y.numel() else y
-        if full.numel() <= FEW:
+        if few(full):
             return compare(x, y, out=out)
         truth = compare(x, y, out=torch.empty_like(full))
         return truth.to(torch.bool) if out is None else out.copy_(truth)

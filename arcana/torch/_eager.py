@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from arcana.surrogate import Surrogate
+from arcana.torch._kernels import Kernels
 from arcana.torch._pieces import run
 from arcana.torch._program import Kept, Program, program
 from arcana.torch._rule import Rule, checked, transformed
@@ -23,6 +24,7 @@ class Call:
         numbers: the parameters that are numbers.
         names: those that are given to each call as tensors.
         dtype: of the potential.
+        device: of the potential.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Call:
         numbers: Mapping[str, float],
         names: tuple[str, ...],
         dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
         self.definition = definition
         self.settings = settings
@@ -39,26 +42,44 @@ class Call:
         self.names = names
         self.compare = torch.ge if settings["fires_at_threshold"] else torch.gt
         with torch.inference_mode(False):
-            self.zero = torch.zeros((), dtype=dtype)
+            self.zero = torch.zeros((), dtype=dtype, device=device)
             rule = Rule(definition, settings, self.zero, numbers)
             self.dtype = rule.dtype
-            self.one = torch.ones((), dtype=rule.dtype)
+            self.one = torch.ones((), dtype=rule.dtype, device=device)
         self.program = program(definition, tuple(settings.items()), (*numbers, *names), self.dtype, keep_v=bool(names))
-        self.constants = self.program.fold(rule.numbers) if self.program and not names else []
+        constants = self.program.fold(rule.numbers) if self.program and not names else []
+        self.constants = [each.to(device) for each in constants]
 
     def fires(self, v: torch.Tensor) -> torch.Tensor:
         """The spikes of v in one pass; NaN does not fire."""
         return self.compare(v, self.zero, out=torch.empty_like(v))
 
-    def kept(self, v: torch.Tensor, spikes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What `pull` needs of the potential, to be saved: nothing, the spikes, a comparison, or v."""
+    def fires_and_keeps(self, v: torch.Tensor, compiled: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """The spikes, and what `pull` needs of the potential: nothing, the spikes, a comparison, or v."""
+        spikes, *mask = self.kernels.fire(v, self.constants) if compiled else (self.fires(v),)
         if self.program is None or self.program.kept is Kept.POTENTIAL:
-            return (v,)
+            return spikes, (v,)
         if self.program.kept is Kept.MASK:
-            return (run(self.program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype),)
-        return (spikes,) if self.program.kept is Kept.SPIKES else ()
+            return spikes, (mask[0] if compiled else self._mask(self.program, v),)
+        return spikes, (spikes,) if self.program.kept is Kept.SPIKES else ()
 
-    def pull(self, kept: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor], cotangent: torch.Tensor) -> torch.Tensor:
+    def _mask(self, program: Program, v: torch.Tensor) -> torch.Tensor:
+        return run(program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype)
+
+    @functools.cached_property
+    def kernels(self) -> Kernels:
+        """The compiled kernels of a traced definition whose parameters are all numbers."""
+        assert self.program is not None
+        return Kernels(self.program)
+
+    @property
+    def compilable(self) -> bool:
+        """Whether there are such kernels."""
+        return self.program is not None and not self.names
+
+    def pull(
+        self, kept: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, compiled: bool
+    ) -> torch.Tensor:
         """cotangent · h, in the cotangent's dtype."""
         if self.program is not None and self.program.passes:
             return cotangent
@@ -67,6 +88,8 @@ class Call:
             return (cotangent.to(self.dtype) * self.rule(kept[0], tensors).derivative()).to(cotangent.dtype)
         if composed:
             return (cotangent.to(self.dtype) * self._derivative(self.program, kept)).to(cotangent.dtype)
+        if compiled:
+            return self.kernels.pull(kept, cotangent, self.constants)
         constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
@@ -86,18 +109,18 @@ class Call:
 def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call, tuple[torch.Tensor, ...]]:
     """The call, made once for equal arguments, and the tensors among the parameters; all checked."""
     if not parameters or all(isinstance(value, (int, float)) for value in parameters.values()):
-        return _call_with_numbers(surrogate, v.dtype, **parameters), ()
+        return _call_with_numbers(surrogate, v.dtype, v.device, **parameters), ()
     settings, values = checked(v, surrogate, parameters)
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
     numbers = tuple((name, value) for name, value in values.items() if name not in tensors)
-    return _call(type(surrogate), tuple(settings.items()), numbers, tuple(tensors), v.dtype), tuple(tensors.values())
+    return _call(type(surrogate), tuple(settings.items()), numbers, tuple(tensors), v.dtype, v.device), tuple(tensors.values())
 
 
 # Typed, since a scale of True is an error and a scale of 1 is not.
 @functools.lru_cache(maxsize=1024, typed=True)
-def _call_with_numbers(surrogate: Surrogate, dtype: torch.dtype, /, **numbers: float) -> Call:
+def _call_with_numbers(surrogate: Surrogate, dtype: torch.dtype, device: torch.device, /, **numbers: float) -> Call:
     settings, values = checked(torch.empty((), dtype=dtype), surrogate, numbers)
-    return _call(type(surrogate), tuple(settings.items()), tuple(values.items()), (), dtype)
+    return _call(type(surrogate), tuple(settings.items()), tuple(values.items()), (), dtype, device)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -107,5 +130,6 @@ def _call(
     numbers: tuple[tuple[str, float], ...],
     names: tuple[str, ...],
     dtype: torch.dtype,
+    device: torch.device,
 ) -> Call:
-    return Call(definition, dict(settings), dict(numbers), names, dtype)
+    return Call(definition, dict(settings), dict(numbers), names, dtype, device)

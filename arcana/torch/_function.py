@@ -20,6 +20,7 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._base import class_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.torch._eager import Call, call_of
+from arcana.torch._kernels import wanted as kernels_wanted
 from arcana.torch._namespace import NAMESPACE
 from arcana.torch._rule import Rule, checked, transformed
 
@@ -129,9 +130,10 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
 
     @staticmethod
     def forward(ctx: Any, v: torch.Tensor, call: Call, *tensors: torch.Tensor) -> torch.Tensor:
-        spikes = call.fires(v)
         ctx.call = call
-        ctx.save_for_backward(*call.kept(v, spikes), *tensors)
+        ctx.compiled = call.compilable and kernels_wanted(v)
+        spikes, kept = call.fires_and_keeps(v, ctx.compiled)
+        ctx.save_for_backward(*kept, *tensors)
         return spikes
 
     @staticmethod
@@ -139,9 +141,9 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
         call: Call = ctx.call
         saved = ctx.saved_tensors
         if not call.names:
-            return call.pull(saved, (), cotangent), None
+            return call.pull(saved, (), cotangent, ctx.compiled), None
         kept, tensors = saved[:1], saved[1:]
-        for_v = call.pull(kept, tensors, cotangent) if ctx.needs_input_grad[0] else None
+        for_v = call.pull(kept, tensors, cotangent, compiled=False) if ctx.needs_input_grad[0] else None
         rule = call.rule(kept[0], tensors)
         return for_v, None, *rule.gradients(cotangent, call.names, tensors, ctx.needs_input_grad[2:])
 

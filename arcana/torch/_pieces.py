@@ -26,7 +26,7 @@ def run(
         constants: tensors that broadcast to out.
         dtype: to compute in.
     """
-    if out.numel() <= PIECE or any(each.ndim for each in constants):
+    if out.numel() <= PIECE or not out.is_cpu or any(each.ndim for each in constants):
         return _run(function, arrays, out, constants, dtype)
     for piece in zip(*(_flat(each, out).split(PIECE) for each in (*arrays, out)), strict=True):
         _run(function, piece[:-1], piece[-1], constants, dtype)

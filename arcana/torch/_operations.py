@@ -1,0 +1,113 @@
+"""torch's function for each operation of a traced formula."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from arcana.surrogate._namespace import FUNCTIONS
+from arcana.surrogate._trace import Symbol, needed
+from arcana.torch._bits import choose, comparison, comparison_as_bools, logical, number, truth, truth_as_bools
+from arcana.torch._namespace import NAMESPACE, decay
+
+Function = Callable[..., Any]
+Constant = Symbol | float
+
+
+def _relu(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    # torch.relu is this, and takes no `out`.
+    return torch.clamp_min(x, 0.0, out=out)
+
+
+_NUMBERS: dict[str, Function] = {
+    "abs": torch.abs,
+    "add": torch.add,
+    "arctan": torch.arctan,
+    "cos": torch.cos,
+    "decay": decay,
+    "divide": torch.div,
+    "erf": torch.erf,
+    "erfc": torch.special.erfc,
+    "exp": torch.exp,
+    "expm1": torch.expm1,
+    "log": torch.log,
+    "log1p": torch.log1p,
+    "mul": torch.mul,
+    "neg": torch.neg,
+    "power": torch.pow,
+    "reciprocal": torch.reciprocal,
+    "relu": _relu,
+    "round": torch.round,
+    "sin": torch.sin,
+    "sqrt": torch.sqrt,
+    "square": torch.square,
+    "sub": torch.sub,
+}
+_COMPARISONS: dict[str, Function] = {each: getattr(torch, each) for each in ("eq", "ge", "gt", "le", "lt", "ne")}
+_COMPARISONS |= {"nonnegative": torch.ge, "positive": torch.gt}
+_LOGICAL: dict[str, Function] = {
+    "and_": torch.bitwise_and,
+    "invert": torch.bitwise_not,
+    "or_": torch.bitwise_or,
+    "xor": torch.bitwise_xor,
+}
+_NUMBERS |= {f"number_{name}": each for name, each in _COMPARISONS.items()} | {"number_truth": number}
+PLAIN = {**_NUMBERS, **_COMPARISONS, **_LOGICAL, "truth": truth_as_bools, "where": torch.where}
+"""torch's own functions, for few elements and for a compiler."""
+BOOLS = {**PLAIN, **{name: comparison_as_bools(each) for name, each in _COMPARISONS.items()}}
+"""For many elements, where the result is a comparison."""
+BITS = {
+    **_NUMBERS,
+    **{name: comparison(each) for name, each in _COMPARISONS.items()},
+    **{name: logical(each) for name, each in _LOGICAL.items()},
+    "truth": truth,
+    "where": choose,
+}
+"""For many elements, with bits in the place of bools."""
+# Each of these takes `out`; an operation that is in none of the tables is called as it is.
+
+_WITH_ZERO = ("nonnegative", "positive", "truth", "number_nonnegative", "number_positive", "number_truth")
+
+
+def function_of(operation: str) -> Function:
+    """The function of an operation that is in none of the tables."""
+    return getattr(NAMESPACE if operation in FUNCTIONS else operator, operation)
+
+
+def key(operand: Constant) -> Symbol | str:
+    """Of a number its digits, since 0.0 and −0.0 are one as keys."""
+    return operand if isinstance(operand, Symbol) else repr(float(operand))
+
+
+def operands(symbol: Symbol) -> tuple[Constant, ...]:
+    """The operands of torch's function, which compares with a 0 that it is given."""
+    return (*symbol.operands, symbol.tape.zero) if symbol.operation in _WITH_ZERO else symbol.operands
+
+
+def is_constant(symbol: Symbol, operand: Constant) -> bool:
+    """Whether it is handed over as a tensor; torch's power is another function for a number, and so is number / tensor."""
+    if isinstance(operand, Symbol):
+        return not operand.moves
+    return symbol.operation in PLAIN and symbol.operation != "power"
+
+
+def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | str, Constant]:
+    """The constants that the results need besides the inputs, 0 first, each under its key."""
+    zero = results[0].tape.zero
+    moving = [each for each in needed(results, given=inputs) if each.moves]
+    return {zero: zero} | {key(x): x for each in moving for x in operands(each) if is_constant(each, x)}
+
+
+def with_numbers(result: Symbol) -> Symbol:
+    """The result with 1.0 and 0.0 straight from a comparison, where they were chosen by it."""
+    tape = result.tape
+    by = {
+        each: tape.record(f"number_{comparison.operation}", *comparison.operands)
+        for each in needed([result])
+        for comparison in (each.symbols[:1] if each.operation == "where" else ())
+        if each is tape.as_number(comparison) and f"number_{comparison.operation}" in PLAIN
+    }
+    return tape.replaced(result, by)

@@ -1,0 +1,150 @@
+"""Compiled kernels in eager mode, on ARCANA_TEST_DEVICE: "cpu" if it is not set, and `nox -s tests_cuda` sets "cuda"."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch._inductor.config
+import torch._inductor.metrics
+from known_values import KNOWN
+
+from arcana import surrogate as definitions
+from arcana.surrogate import Surrogate
+from arcana.torch import _kernels, set_compiled_kernels, spike
+from arcana.torch._eager import call_of
+
+DEVICE = torch.device(os.environ.get("ARCANA_TEST_DEVICE", "cpu"))
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kernels for every size, compiled anew."""
+    monkeypatch.setattr(_kernels, "LEAST", 0)
+    torch.compiler.reset()
+    with set_compiled_kernels(True):
+        yield
+    forget_calls()
+
+
+def forget_calls() -> None:
+    from arcana.torch import _eager
+
+    _eager._call_with_numbers.cache_clear()
+    _eager._call.cache_clear()
+
+
+@pytest.fixture
+def without_inductor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs as they are: what is compared is our part, and inductor's own takes seconds a surrogate."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    forget_calls()
+
+
+def potentials(dtype: torch.dtype, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    v = torch.randn(shape, generator=generator) * 2
+    v.view(-1)[:4] = torch.tensor([0.0, -0.0, float("inf"), float("-inf")])
+    c = torch.randn(shape, generator=generator)
+    return v.to(DEVICE, dtype).requires_grad_(), c.to(DEVICE, dtype)
+
+
+def both(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    spikes = spike(v, surrogate)
+    return spikes.detach(), torch.autograd.grad(spikes, v, c)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.usefixtures("without_inductor", "kernels")
+def test_the_same_as_without(name: str, dtype: torch.dtype) -> None:
+    for surrogate in (definitions.get(name), definitions.get(name, gain=1.5, fires_at_threshold=False)):
+        for shape in ((5, 7, 3), (64,)):
+            v, c = potentials(dtype, *shape)
+            found = both(surrogate, v, c)
+            assert "kernels" in vars(call_of(v, surrogate, {})[0])
+            with set_compiled_kernels(False):
+                expected = both(surrogate, v, c)
+            for one, other in zip(found, expected, strict=True):
+                assert (one.dtype, one.shape) == (other.dtype, other.shape)
+                torch.testing.assert_close(one, other, rtol=4 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "sigmoid"])
+@pytest.mark.usefixtures("kernels")
+@torch._inductor.config.patch(fx_graph_cache=False)
+def test_one_kernel_each_way(name: str) -> None:
+    surrogate = definitions.get(name)
+    forget_calls()
+    torch._inductor.metrics.reset()
+    v, c = potentials(torch.float32, 3, 1000)
+    spikes = spike(v, surrogate)
+    forward = torch._inductor.metrics.generated_kernel_count
+    (gradient,) = torch.autograd.grad(spikes, v, c)
+    assert (forward, torch._inductor.metrics.generated_kernel_count) == (1, 2)
+    with set_compiled_kernels(False):
+        expected = both(surrogate, v, c)
+    assert torch.equal(spikes, expected[0])
+    torch.testing.assert_close(gradient, expected[1], rtol=1e-6, atol=0)
+    v, c = potentials(torch.float32, 17)
+    both(surrogate, v, c)
+    assert torch._inductor.metrics.generated_kernel_count == 2, "another shape compiles again"
+
+
+@pytest.mark.usefixtures("without_inductor", "kernels")
+def test_every_other_call_is_as_without() -> None:
+    surrogate = definitions.FastSigmoid(scale=12.5)
+    v, c = potentials(torch.float32, 40)
+    scale = torch.tensor(12.5, device=DEVICE, requires_grad=True)
+    by_v, by_scale = torch.autograd.grad(spike(v, surrogate, scale=scale), (v, scale), c)
+    (of_gradient,) = torch.autograd.grad(torch.autograd.grad(spike(v, surrogate), v, c, create_graph=True)[0].sum(), v)
+    by_column = torch.autograd.grad(spike(v.view(8, 5).t(), surrogate), v, c.view(8, 5).t())[0]
+    by_each = torch.func.vmap(torch.func.grad(lambda x, y: y * spike(x, surrogate)))(v.detach(), c)
+    with set_compiled_kernels(False):
+        expected = torch.autograd.grad(spike(v, surrogate, scale=scale), (v, scale), c)
+        second = torch.autograd.grad(torch.autograd.grad(spike(v, surrogate), v, c, create_graph=True)[0].sum(), v)[0]
+    assert torch.equal(by_v, expected[0])
+    assert torch.equal(by_scale, expected[1])
+    assert torch.equal(of_gradient, second)
+    assert torch.equal(by_column, by_v)
+    assert torch.equal(by_each, by_v)
+
+
+def test_off_at_first_and_restored() -> None:
+    assert not _kernels._enabled
+    with set_compiled_kernels(True):
+        with set_compiled_kernels(False):
+            assert not _kernels._enabled
+        assert _kernels._enabled
+    assert not _kernels._enabled
+    set_compiled_kernels(True)
+    assert _kernels._enabled
+    set_compiled_kernels(False)
+
+
+@pytest.mark.usefixtures("without_inductor")
+def test_few_elements_on_a_cpu_go_without() -> None:
+    v, c = potentials(torch.float32, 100)
+    with set_compiled_kernels(True):
+        both(definitions.fast_sigmoid, v, c)
+    used = "kernels" in vars(call_of(v, definitions.fast_sigmoid, {})[0])
+    assert used == (DEVICE.type != "cpu")
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_no_tensor_of_another_device(name: str) -> None:
+    """On the meta device, which has no values but refuses to mix, as a GPU does."""
+    v = torch.empty(_few_and_more(), device="meta", requires_grad=True)
+    spikes, gradient = both(definitions.get(name), v, torch.empty_like(v))
+    assert {spikes.device.type, gradient.device.type} == {"meta"}
+    assert gradient.shape == v.shape
+
+
+def _few_and_more() -> int:
+    from arcana.torch._bits import FEW
+
+    return FEW + 1
