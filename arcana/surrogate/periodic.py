@@ -107,9 +107,9 @@ class SquarewaveFourier(Surrogate):
 def _phase(v: Any, period: Any, xp: Any) -> tuple[Any, Any]:
     """v/period less the nearest whole number, and where v is infinite."""
     infinite = xp.abs(v) == math.inf
-    # Both steps are exact: whole periods are taken off without an error before the cosine sees its argument.
+    # Both steps are exact (the second takes off one period, or none): no error before the cosine sees its argument.
     rest = xp.fmod(xp.where(infinite, xp.zeros_like(v), v), period)
-    nearest = xp.where(xp.abs(rest) * 2 > period, rest - xp.sign(rest) * period, rest)
+    nearest = rest - xp.round(rest * xp.reciprocal(period)) * period
     return xp.divide(nearest, period), infinite
 
 
