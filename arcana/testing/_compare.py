@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from arcana.testing._cause import Cause
 from arcana.testing._difference import Leaf
 from arcana.testing._gradient_causes import causes_of
 from arcana.testing._table import aligned
@@ -40,7 +41,7 @@ class Comparison:
     outputs: tuple[Leaf, ...]
     gradients: tuple[Leaf, ...]
     settings: dict[str, dict[str, str]]
-    causes: tuple[str, ...]
+    causes: tuple[Cause, ...]
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -50,6 +51,11 @@ class Comparison:
     def close(self) -> bool:
         """Whether `assert_close()` would pass."""
         return all(leaf.close() for leaf in self.leaves)
+
+    @property
+    def verdict(self) -> str:
+        """What `close` says: same, or else the kind of the first cause."""
+        return "same" if self.close else self.causes[0].kind if self.causes else "differs"
 
     def assert_close(self, *, relative: float | None = None, absolute: float | None = None) -> None:
         """Check |torch − JAX| ≤ absolute + relative · |JAX| for each element, and shapes and dtypes.
@@ -75,15 +81,15 @@ class Comparison:
         """The lines under the table: causes and settings."""
         names = list(next(iter(self.settings.values())))
         rows = [["", *self.settings], *([name, *(side[name] for side in self.settings.values())] for name in names)]
-        return [*(f"likely: {cause}" for cause in self.causes), *aligned(rows)]
+        return [*(f"likely: {cause.evidence}" for cause in self.causes), *aligned(rows)]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
         return {
-            "close": self.close,
+            "verdict": self.verdict,
             "outputs": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.outputs],
             "gradients": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.gradients],
-            "causes": list(self.causes),
+            "causes": [dataclasses.asdict(cause) for cause in self.causes],
             "settings": self.settings,
         }
 

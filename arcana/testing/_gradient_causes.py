@@ -6,54 +6,56 @@ from collections.abc import Callable
 
 import numpy as np
 
+from arcana.testing._cause import Cause
 from arcana.testing._difference import Leaf
+from arcana.testing._values import Array
 
 
-def causes_of(outputs: tuple[Leaf, ...], gradients: tuple[Leaf, ...], first_row: Callable[[Leaf], list[Leaf]]) -> tuple[str, ...]:
-    """Sentences; `first_row` gives the gradients of an output's first row alone."""
+def causes_of(
+    outputs: tuple[Leaf, ...], gradients: tuple[Leaf, ...], first_row: Callable[[Leaf], list[Leaf]]
+) -> tuple[Cause, ...]:
+    """The causes, the most direct first; `first_row` gives the gradients of an output's first row alone."""
+    different = [leaf for leaf in outputs if not leaf.close()]
     causes = [
-        f"{leaf.name}: {leaf.mismatch}: a dtype of the data, a cast, or jax_enable_x64"
-        for leaf in outputs
+        Cause("dtype", leaf.name, f"{leaf.name}: {leaf.mismatch}: a dtype of the data, a cast, or jax_enable_x64")
+        for leaf in different
         if leaf.mismatch and leaf.absolute is not None
     ]
-    different = [leaf for leaf in outputs if not leaf.close()]
-    causes += [cause for leaf in different if (cause := _comparison(leaf))]
+    causes += [_spikes(leaf) for leaf in different if not leaf.mismatch and _is_spikes(leaf)]
     if different:
-        if not causes:
-            causes.append("the forward passes differ; record both and ask arcana.testing.first_divergence where it begins")
-        return tuple(causes)
+        text = "the forward passes differ; record both and ask arcana.testing.first_divergence where it begins"
+        return tuple(causes or [Cause("forward", different[0].name, text)])
     failing = [leaf for leaf in gradients if not leaf.close()]
-    if failing:
-        causes.append(_gradient_cause(outputs, failing, first_row))
-    return tuple(causes)
+    return (_gradient_cause(outputs, failing, first_row),) if failing else ()
 
 
 def _is_spikes(leaf: Leaf) -> bool:
-    return leaf.torch is not None and leaf.torch.size > 0 and bool(np.isin(leaf.torch.astype(np.float64), (0.0, 1.0)).all())
+    return all(each is not None and each.size > 0 and _is_binary(each) for each in (leaf.torch, leaf.jax))
 
 
-def _comparison(leaf: Leaf) -> str:
-    if leaf.mismatch or not _is_spikes(leaf) or leaf.jax is None or not np.isin(leaf.jax.astype(np.float64), (0.0, 1.0)).all():
-        return ""
-    return f"{leaf.name}: {leaf.differing} spikes differ: the threshold, `>` for `>=`, or a potential that differs"
+def _is_binary(array: Array) -> bool:
+    return bool(np.isin(array.astype(np.float64), (0.0, 1.0)).all())
 
 
-def _gradient_cause(outputs: tuple[Leaf, ...], failing: list[Leaf], first_row: Callable[[Leaf], list[Leaf]]) -> str:
+def _spikes(leaf: Leaf) -> Cause:
+    text = f"{leaf.name}: {leaf.differing} spikes differ: the threshold, `>` for `>=`, or a potential that differs"
+    return Cause("spikes", leaf.name, text)
+
+
+def _gradient_cause(outputs: tuple[Leaf, ...], failing: list[Leaf], first_row: Callable[[Leaf], list[Leaf]]) -> Cause:
     """Which of the two ways of getting a gradient wrong while the forward pass is right."""
     of_spikes = [leaf for leaf in outputs if _is_spikes(leaf) and any(f"∂{leaf.name}/" in each.name for each in failing)]
     if not of_spikes:
-        return (
-            "the outputs agree and so do the spikes' gradients; a path to "
-            f"{failing[0].name.partition('/')[0].removeprefix('∂')} is cut on one side: a detached reset or state"
-        )
-    first = [each for leaf in of_spikes for each in first_row(leaf)]
-    wrong = [each for each in first if not each.close()]
+        cut = failing[0].name.partition("/")[0].removeprefix("∂")
+        text = f"the outputs agree and so do the spikes' gradients; a path to {cut} is cut on one side: a detached reset or state"
+        return Cause("detached", cut, text)
+    wrong = [each for leaf in of_spikes for each in first_row(leaf) if not each.close()]
+    where = of_spikes[0].name
     if wrong:
-        return f"the outputs agree and the spikes' gradients do not, from the first row on: the surrogate ({_ratio(wrong[0])})"
-    return (
-        "the outputs agree, and the gradients of the first row of the spikes: over time, a path is cut on one side: "
-        "a detached reset or state"
-    )
+        text = f"the outputs agree, the spikes' gradients do not, from the first row on: the surrogate ({_ratio(wrong[0])})"
+        return Cause("surrogate", where, text)
+    text = "the outputs agree, and the spikes' gradients in the first row; later a path is cut on one side: a detached reset"
+    return Cause("detached", where, text)
 
 
 def _ratio(leaf: Leaf) -> str:

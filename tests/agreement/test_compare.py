@@ -107,7 +107,7 @@ def test_shape_dtype_and_missing_leaves_fail_in_words() -> None:
     assert {each.name for each in found.outputs if each.close()} == set()
     # Only b is of one shape on both sides.
     assert {each.name for each in found.gradients} == {"∂output.b/∂argument.0"}
-    assert "a dtype of the data, a cast, or jax_enable_x64" in found.causes[0]
+    assert "a dtype of the data, a cast, or jax_enable_x64" in found.causes[0].evidence
 
 
 def test_float64_data_without_x64_is_named() -> None:
@@ -149,7 +149,7 @@ def test_the_error_shows_what_fails_and_not_what_passes() -> None:
 
 def test_json_has_it_all() -> None:
     plain = json.loads(json.dumps(compare(lambda x: x / 0, lambda x: x, X).to_dict(), allow_nan=False))
-    assert plain["close"] is False
+    assert plain["verdict"] == "forward"
     assert plain["outputs"][0]["absolute"]["value"] == "inf"
     assert plain["outputs"][0]["shape"] == {"torch": [2, 3], "jax": [2, 3]}
     assert set(plain["settings"]) == {"PyTorch", "JAX"}
@@ -214,9 +214,13 @@ def test_a_wrong_slope_and_a_detached_reset_are_told_apart(fault: str, steps: st
     assert all(each.close() for each in found.outputs)
     assert found.close == (fault == "none")
     assert bool(found.causes) == (fault != "none")
-    assert all(cause in each for each in found.causes)
+    assert all(cause in each.evidence for each in found.causes)
+    assert found.verdict == {"none": "same", "slope 1 % off": "surrogate"}.get(fault, "detached")
 
 
 def test_differing_spikes_are_counted() -> None:
     found = compare(lambda v: (v >= 0).to(v.dtype), lambda v: (v > 0).astype(v.dtype), np.array([-1.0, 0.0, 0.0, 1.0]))
-    assert found.causes == ("output: 2 spikes differ: the threshold, `>` for `>=`, or a potential that differs",)
+    assert [cause.evidence for cause in found.causes] == [
+        "output: 2 spikes differ: the threshold, `>` for `>=`, or a potential that differs"
+    ]
+    assert found.verdict == "spikes"
