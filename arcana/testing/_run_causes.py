@@ -136,10 +136,10 @@ def _threshold(pair: Pair, dtype: str) -> Iterator[Cause]:
     slack = 4 * UNIT[dtype] * float(np.abs(pair.threshold).max())
     if ours.fits(slack) and theirs.fits(slack):
         if {ours.comparison, theirs.comparison} == {">", ">="}:
-            text = f"torch fires where v {ours.comparison} threshold and JAX where v {theirs.comparison} threshold"
-            yield Cause("comparison", pair.name, text)
+            rules = f"torch fires where v {ours.comparison} threshold and JAX where v {theirs.comparison} threshold"
+            yield Cause("comparison", pair.name, f"in layer {pair.name!r} {rules}")
         return
-    yield Cause("threshold", pair.name, f"threshold {level:g}: torch {ours.text(level)}; JAX {theirs.text(level)}")
+    yield Cause("threshold", pair.name, f"layer {pair.name!r} in torch {ours.text(level)}; in JAX it {theirs.text(level)}")
 
 
 def _dynamics(sides: SideBySide, *, same_given: bool) -> Iterator[Cause]:

@@ -126,7 +126,7 @@ def test_the_same_potentials_and_other_spikes_are_another_comparison() -> None:
     potentials = changed((2, 1, 3), 1.0)
     found = first_divergence((potentials, potentials >= 1), (potentials, potentials > 1))
     assert found.verdict == "comparison"
-    assert found.causes[0].evidence == "torch fires where v >= threshold and JAX where v > threshold"
+    assert found.causes[0].evidence == "in layer 'layer 1' torch fires where v >= threshold and JAX where v > threshold"
     assert found.first is not None
     assert found.first.margins == (0, 0)
     assert found.first.fired == "torch"
@@ -136,7 +136,7 @@ def test_thresholds_are_read_from_each_run() -> None:
     potentials = np.linspace(0, 2, 4 * 3 * 50).reshape(4, 3, 50).astype(np.float32)
     found = first_divergence((potentials, potentials >= 1), (potentials, potentials >= 1.01))
     assert found.verdict == "threshold"
-    assert "JAX begins to fire above 1.00" in found.causes[0].evidence
+    assert "in JAX it begins to fire above 1.00" in found.causes[0].evidence
     # Where neither has the threshold that was given, it is the caller who is wrong.
     with pytest.raises(ValueError, match=r"another threshold than 1 in both runs .* above 0\.49"):
         first_divergence((potentials, potentials >= 0.5), (potentials, potentials >= 0.5))
