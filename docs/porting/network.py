@@ -81,8 +81,9 @@ def jax_run():
 
 def save_step(path="step.npz"):
     """One step's arguments, for `arcana compare`: parameters, a state on the way, an input."""
-    state = {f"state.{name}": generator.normal(0.6, 0.4, value.shape).astype(np.float32) for name, value in STATE.items()}
-    np.savez(Path(path), **{f"parameters.{name}": value for name, value in PARAMETERS.items()}, **state, x=INPUTS[0])
+    arrays = {f"parameters.{name}": value for name, value in PARAMETERS.items()}
+    arrays |= {f"state.{name}": generator.normal(0.6, 0.4, value.shape).astype(np.float32) for name, value in STATE.items()}
+    np.savez(Path(path), allow_pickle=False, **arrays, x=INPUTS[0])
 
 
 if __name__ == "__main__":
