@@ -202,6 +202,11 @@ def test_float64_against_float32_is_a_dtype() -> None:
     assert "every potential of JAX is a float32 number, those of torch are float64 numbers" in found.causes[0].evidence
 
 
+def test_round_numbers_on_one_side_are_no_dtype() -> None:
+    """0.5 and 1 are bfloat16 numbers, and one rounded 1 among them is not; that is no sign of bfloat16."""
+    assert first_divergence(fire(changed((2, 1, 3), 1 - ULP / 2)), fire(changed((2, 1, 3), 1.0))).verdict == "rounding"
+
+
 def test_spacing_is_numpy_s() -> None:
     for value in (1.0, 0.3, 7.0, 1e-3):
         for dtype in ("float64", "float32", "float16"):
