@@ -49,13 +49,25 @@ def _gradient_cause(outputs: tuple[Leaf, ...], failing: list[Leaf], first_row: C
         cut = failing[0].name.partition("/")[0].removeprefix("∂")
         text = f"the outputs agree and so do the spikes' gradients; a path to {cut} is cut on one side: a detached reset or state"
         return Cause("detached", cut, text)
-    wrong = [each for leaf in of_spikes for each in first_row(leaf) if not each.close()]
     where = of_spikes[0].name
+    rows = [[each for each in first_row(leaf) if _is_reached(each)] for leaf in of_spikes]
+    for leaf, gradients in zip(of_spikes, rows, strict=True):
+        # A wrong slope spoils every gradient of the spikes, a cut path only those that it would have added to.
+        if gradients and not any(each.close() for each in gradients):
+            text = (
+                f"the outputs agree, the spikes' gradients do not, from the first row on: the surrogate ({_ratio(gradients[0])})"
+            )
+            return Cause("surrogate", leaf.name, text)
+    wrong = [each.name for gradients in rows for each in gradients if not each.close()]
     if wrong:
-        text = f"the outputs agree, the spikes' gradients do not, from the first row on: the surrogate ({_ratio(wrong[0])})"
-        return Cause("surrogate", where, text)
+        text = f"the outputs agree, and so do some of the spikes' gradients, but not {wrong[0]}: a path is cut on one side"
+        return Cause("detached", where, f"{text}: a detached reset or state, or the surrogate of an earlier layer")
     text = "the outputs agree, and the spikes' gradients in the first row; later a path is cut on one side: a detached reset"
     return Cause("detached", where, text)
+
+
+def _is_reached(leaf: Leaf) -> bool:
+    return any(each is not None and bool(each.any()) for each in (leaf.torch, leaf.jax))
 
 
 def _ratio(leaf: Leaf) -> str:
