@@ -92,6 +92,13 @@ def accuracy(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def verdicts(session: nox.Session) -> None:
+    """How often the validation tools name a planted fault rightly, over 20 seeds; a wrong verdict is an error."""
+    install(session, extras="all")
+    session.run("python", "tests/core/verdicts.py", *session.posargs)
+
+
+@nox.session(default=False)
 def peers(session: nox.Session) -> None:
     """The presets against the libraries they are named after, and the table of both; a missing library is an error."""
     install(session, "test", "peers", extras="torch,jax")

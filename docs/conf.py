@@ -31,7 +31,7 @@ napoleon_custom_sections = [("A subclass may give, besides ``derivative``", "par
 
 # Annotations name classes of torch, JAX, NumPy and Python, whose own pages are not linked: CI has no network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|jax|numpy|np|jnp|collections|dataclasses|typing|enum)(\..*)?"),
+    ("py:.*", r"(torch|jax|numpy|np|jnp|collections|dataclasses|typing|enum|pathlib)(\..*)?"),
     ("py:.*", r"(Any|Callable|Mapping|Iterable|Sequence|Self|ArrayT|P|_P|[a-z_]+\._?[A-Z]|.*\.ArrayT)"),
     ("py:.*", r"(Tensor|Array|ndarray)"),
 ]

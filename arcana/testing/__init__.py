@@ -1,6 +1,31 @@
-"""Checks for users' surrogates and for our own: the conformance suite of a definition."""
+"""Checks for users and for our own tests: the conformance suite of a definition, and what differs between two frameworks."""
 
+from arcana.testing._cause import Cause
+from arcana.testing._compare import Comparison, ComparisonError, compare
+from arcana.testing._difference import Leaf, Worst
+from arcana.testing._divergence import Divergence, DivergenceError, Flip, first_divergence
+from arcana.testing._pytest import conformance_test
 from arcana.testing._report import ConformanceError, Report, Row
+from arcana.testing._runs import Layer, Run, record
 from arcana.testing._surrogate import check_surrogate
 
-__all__ = ["ConformanceError", "Report", "Row", "check_surrogate"]
+__all__ = [
+    "Cause",
+    "Comparison",
+    "ComparisonError",
+    "ConformanceError",
+    "Divergence",
+    "DivergenceError",
+    "Flip",
+    "Layer",
+    "Leaf",
+    "Report",
+    "Row",
+    "Run",
+    "Worst",
+    "check_surrogate",
+    "compare",
+    "conformance_test",
+    "first_divergence",
+    "record",
+]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from arcana.testing._table import aligned
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -36,9 +38,5 @@ class Report:
         return all(row.passed for row in self.rows)
 
     def __str__(self) -> str:
-        widths = [max((len(getattr(row, column)) for row in self.rows), default=0) for column in ("where", "what")]
-        lines = [
-            f"{'ok  ' if row.passed else 'FAIL'}  {row.where:<{widths[0]}}  {row.what:<{widths[1]}}  {row.detail}".rstrip()
-            for row in self.rows
-        ]
+        lines = aligned([("ok" if row.passed else "FAIL", row.where, row.what, row.detail) for row in self.rows])
         return "\n".join([self.subject, *lines])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -37,8 +39,9 @@ def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[s
     instance = surrogate() if isinstance(surrogate, type) else surrogate
     sides = {name: importlib.import_module(f"arcana.{name}._conformance") for name in backends}
     rows = list(definition_rows(instance))
+    rows += _numbers(instance, sides)
     for name, side in sides.items():
-        rows += _numbers(instance, name, side)
+        rows += _shapes(instance, name, side)
         rows += _transforms(instance, name, side)
     report = Report(repr(instance), tuple(rows))
     if not report.passed:
@@ -65,28 +68,72 @@ def _reference(surrogate: Surrogate, v: Array, c: Array) -> tuple[Array, Array]:
         return c * h, np.where(np.isfinite(condition), condition, 0)
 
 
-def _numbers(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:
-    for dtype in BITS:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sample:
+    """Hard potentials of one dtype as bit patterns, what c · h of them is, and how far from it a backend may be.
+
+    Attributes:
+        exact: c · h(v) in float64.
+        bound: in units in the last place: 4·(1 + |v·h′/h|), where the quotient is what rounding v by one unit would bring.
+        counts: where c · h is no subnormal, which XLA may take for zero.
+    """
+
+    dtype: str
+    v: Array
+    cotangent: Array
+    exact: Array
+    bound: Array
+    counts: Array
+
+    @classmethod
+    def of(cls, surrogate: Surrogate, dtype: str) -> _Sample:
         v = hard_sample(dtype)
         c = from_float(np.random.default_rng(1).uniform(0.5, 2, v.size), dtype)
         exact, condition = _reference(surrogate, to_float(v, dtype), to_float(c, dtype))
-        rounded = from_float(exact, dtype)
-        # Half types are computed in float32: its rounding is what the condition number multiplies.
-        condition = condition * COMPUTED_FINER[dtype]
         smallest = float(np.finfo(np.float32 if dtype == "bfloat16" else dtype).tiny)
-        bound = 4 * (1 + condition)
-        for mode in side.MODES:
-            spikes, gradient = side.spikes_and_gradient(surrogate, v, c, dtype, mode)
-            wrong = int((spikes != exact_spikes(v, dtype, surrogate.fires_at_threshold)).sum())
-            yield Row(f"{name} {mode}", f"spikes, {dtype}", wrong == 0, f"{wrong} of {v.size} patterns wrong")
-            if dtype == "float64":
-                continue  # there is no wider dtype in NumPy to compare with
-            error = np.where(np.abs(exact) > 8 * smallest, ulp_difference(gradient, rounded, dtype), 0)
-            detail = f"{int(error.max())} ULP at most from float64"
-            if not (error <= bound).all():
-                worst = int(np.argmax(error - bound))
-                detail += f"; {int(error[worst])} at v = {to_float(v, dtype)[worst]!r}, bound {bound[worst]:.3g}"
-            yield Row(f"{name} {mode}", f"gradient, {dtype}", bool((error <= bound).all()), detail)
+        # Half types are computed in float32: its rounding is what the condition number multiplies.
+        return cls(dtype, v, c, exact, 4 * (1 + condition * COMPUTED_FINER[dtype]), np.abs(exact) > 8 * smallest)
+
+    def gradient_row(self, where: str, what: str, found: Array, expected: Array, source: str) -> Row:
+        """Whether two gradients lie within the bound of each other, and where they are farthest apart if not."""
+        error = np.where(self.counts, ulp_difference(found, expected, self.dtype), 0)
+        detail = f"{int(error.max())} ULP at most from {source}"
+        passed = bool((error <= self.bound).all())
+        if not passed:
+            worst = int(np.argmax(error - self.bound))
+            place = f"v = {to_float(self.v, self.dtype)[worst]!r}"
+            detail += f"; {int(error[worst])} at {place}, bound {self.bound[worst]:.3g}"
+        return Row(where, f"{what}, {self.dtype}", passed, detail)
+
+
+def _numbers(surrogate: Surrogate, sides: dict[str, Any]) -> Iterator[Row]:
+    """Spikes and gradients of each backend, in each way of calling it, against the truth and against the other backends."""
+    for dtype in BITS:
+        sample = _Sample.of(surrogate, dtype)
+        results = {
+            (name, mode): side.spikes_and_gradient(surrogate, sample.v, sample.cotangent, dtype, mode)
+            for name, side in sides.items()
+            for mode in side.MODES
+        }
+        right = exact_spikes(sample.v, dtype, surrogate.fires_at_threshold)
+        for (name, mode), (spikes, gradient) in results.items():
+            wrong = int((spikes != right).sum())
+            yield Row(f"{name} {mode}", f"spikes, {dtype}", wrong == 0, f"{wrong} of {sample.v.size} patterns wrong")
+            if dtype != "float64":  # NumPy has no wider dtype to compare with
+                rounded = from_float(sample.exact, dtype)
+                yield sample.gradient_row(f"{name} {mode}", "gradient", gradient, rounded, "float64")
+        for one, other in itertools.combinations(results, 2):
+            if one[0] != other[0]:
+                where = f"{' '.join(one)}, {' '.join(other)}"
+                yield sample.gradient_row(where, "gradients agree", results[one][1], results[other][1], "each other")
+
+
+def _shapes(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:
+    for shape in ((), (0, 3), (2, 1, 3)):
+        v = from_float(np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape), "float32")
+        spikes, gradient = side.spikes_and_gradient(surrogate, v, v, "float32")
+        kept = spikes.shape == gradient.shape == shape
+        yield Row(f"{name} eager", f"shape {shape}", kept, f"spikes {spikes.shape}, gradient {gradient.shape}")
 
 
 def _transforms(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:

@@ -20,7 +20,7 @@ import arcana.torch._conformance as torch_side
 from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
 from arcana.surrogate._namespace import FUNCTIONS
-from arcana.testing import ConformanceError, check_surrogate
+from arcana.testing import ConformanceError, check_surrogate, conformance_test
 from arcana.testing._values import BITS, from_float, hard_sample, is_subnormal, to_float, ulp_difference
 
 CASES = [(name, each) for name in KNOWN for each in variants(name) if KNOWN[name].bits]
@@ -157,3 +157,66 @@ def test_the_conformance_suite_finds_a_planted_fault(wrong: Surrogate, rows: set
     with pytest.raises(ConformanceError, match="FAIL  definition") as caught:
         check_surrogate(wrong, backends=())
     assert rows <= {row.what for row in caught.value.report.rows if not row.passed}
+
+
+def test_the_conformance_suite_covers_what_it_promises() -> None:
+    report = check_surrogate(FastSigmoid)
+    checked = {(row.where, row.what) for row in report.rows}
+    for backend in ("torch", "jax"):
+        assert {what for where, what in checked if where == f"{backend} eager"} >= {"shape ()", "shape (0, 3)", "shape (2, 1, 3)"}
+    for dtype in BITS:
+        assert ("torch compiled, jax jit", f"gradients agree, {dtype}") in checked
+        assert ("torch eager, jax eager", f"gradients agree, {dtype}") in checked
+        assert ("torch compiled", f"spikes, {dtype}") in checked
+    assert {"peak", "area", "support", "even", "primitive at 0", "derivative is the slope of the primitive"} <= {
+        what for where, what in checked if where == "definition"
+    }
+    assert {"pickle round trip", "deepcopy round trip", "dict round trip"} <= {what for _, what in checked}
+    # FastSigmoid is rational: the same bits everywhere.
+    apart = [row.detail for row in report.rows if row.what.startswith("gradients agree")]
+    assert set(apart) == {"0 ULP at most from each other"}
+
+
+class Unequal(FastSigmoid):
+    """A definition that is another function in JAX: by 6 ULP of float32, and by 1e-6 in float64."""
+
+    @staticmethod
+    def derivative(v, xp, *, scale):
+        return FastSigmoid.derivative(v, xp, scale=scale) * (1 + 1e-6 * ("jax" in type(v).__module__))
+
+
+def test_backends_that_disagree_are_found_in_float64_too() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_surrogate(Unequal)
+    failing = {(row.where, row.what) for row in caught.value.report.rows if not row.passed}
+    assert ("torch eager, jax eager", "gradients agree, float64") in failing
+    assert ("torch eager, jax eager", "gradients agree, float32") in failing
+
+
+class AreaWithoutPrimitive(Surrogate):
+    @staticmethod
+    def derivative(v, xp):
+        return xp.square(xp.reciprocal(xp.abs(v) + 1))
+
+    @staticmethod
+    def facts():
+        return definitions.Facts(peak=1.0, area=2.1)
+
+
+def test_an_area_without_a_primitive_is_integrated() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_surrogate(AreaWithoutPrimitive, backends=())
+    (row,) = [row for row in caught.value.report.rows if not row.passed]
+    assert (row.what, row.detail) == ("area", "2.00008 found, 2.1 stated")
+
+
+test_one_line = conformance_test(FastSigmoid, Triangular(scale=0.5), backends=())
+
+
+def test_the_one_line_has_a_test_for_each_surrogate_and_fails_with_it() -> None:
+    (mark,) = test_one_line.pytestmark
+    assert mark.kwargs["ids"] == ["FastSigmoid", "Triangular(scale=0.5, width=1.0)"]
+    with pytest.raises(ConformanceError, match="peak"):
+        test_one_line(WrongFacts())
+    with pytest.raises(ValueError, match="at least one surrogate"):
+        conformance_test()

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import arcana
+from arcana.cli._catalogue import list_command, show
+from arcana.cli._check import check
+from arcana.cli._port import compare, diverge
+from arcana.cli._shared import fail as _fail, surrogate_named as _surrogate
 from arcana.surrogate import Surrogate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+app.command("list")(list_command)
+app.command()(show)
+app.command()(check)
+app.command()(compare)
+app.command()(diverge)
 
 
 @app.callback()
@@ -35,7 +44,12 @@ def demo(
     output: Annotated[Path, typer.Option(help="Where to write the picture, a PNG.")] = Path("arcana-demo.png"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON in place of the table.")] = False,
 ) -> None:
-    """Train one spiking network on handwritten digits in PyTorch and in JAX, and show what differs."""
+    """Train one spiking network on handwritten digits in PyTorch and in JAX, and show what differs.
+
+    Example: arcana demo
+
+    Example: arcana demo --surrogate atan --set scale=3 --backend jax
+    """
     chosen = _surrogate(surrogate, assignments or [])
     if not output.parent.is_dir() or output.is_dir():
         _fail(f"--output: cannot write a file at {str(output)!r}")
@@ -82,45 +96,16 @@ def _demo(surrogate: Surrogate, backends: list[str], epochs: int, seed: int, out
         console.print(f"Loss curves and spike raster: {output}", markup=False, soft_wrap=True)
 
 
-def _surrogate(name: str, assignments: list[str]) -> Surrogate:
-    """The surrogate of `--surrogate` and `--set`; exits with a line on what is wrong with them."""
-    try:
-        known = type(arcana.surrogate.get(name)).parameter_names()
-        return arcana.surrogate.get(name, **_parameters(name, assignments, known))
-    except (TypeError, ValueError) as error:
-        _fail(str(error))
-
-
-def _parameters(surrogate: str, assignments: list[str], known: list[str]) -> dict[str, float | bool]:
-    parameters: dict[str, float | bool] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            _fail(f"--set takes name=value, got {assignment!r}")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-            _fail(f"{surrogate} has no parameter {name!r}; {advice}")
-        if name in parameters:
-            _fail(f"--set {name} is given twice")
-        parameters[name] = _value(name, text)
-    return parameters
-
-
-def _value(name: str, text: str) -> float | bool:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return int(text) if text.lstrip("+-").isdecimal() else float(text)
-    except ValueError:
-        _fail(f"--set {name}: {text!r} is not a number")
-
-
-def _fail(message: str, status: int = 2) -> NoReturn:
-    typer.echo(f"arcana: {message}", err=True)
-    raise typer.Exit(status)
-
-
 def main() -> None:
-    """The command, as installed."""
-    app(prog_name="arcana")
+    """The command, as installed; a misuse is one line and status 2."""
+    try:
+        sys.exit(app(prog_name="arcana", standalone_mode=False))
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        # What Typer raises for a wrong option says itself how to show it; anything else is a fault of ours.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        typer.echo(f"arcana: {' '.join(str(message()).split())}", err=True)
+        sys.exit(2)

@@ -1,0 +1,46 @@
+"""`arcana check`: the conformance suite of one surrogate."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated, Literal
+
+import typer
+
+from arcana.cli._shared import TITLES, Assignments, Json, fail, installed, surrogate_or_own
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="A name of the catalogue, or module:Class.")],
+    assignments: Assignments = None,
+    backend: Annotated[Literal["torch", "jax", "both"], typer.Option(help="Where to check it.")] = "both",
+    as_json: Json = False,
+) -> None:
+    """Check a surrogate, your own included, in every backend that is installed; status 1 if a check fails.
+
+    Example: arcana check fast_sigmoid
+
+    Example: arcana check my_module:Cauchy --set width=0.5 --backend jax
+    """
+    surrogate = surrogate_or_own(name, assignments or [])
+    wanted = ["torch", "jax"] if backend == "both" else [backend]
+    missing = installed(wanted)
+    if set(missing) == set(wanted):
+        fail("; ".join(missing.values()))
+    for left_out, note in missing.items():
+        typer.echo(f"{TITLES[left_out]} is left out. {note}", err=True)
+    from arcana.testing import ConformanceError, check_surrogate
+
+    try:
+        report = check_surrogate(surrogate, [each for each in wanted if each not in missing])
+    except ConformanceError as error:
+        report = error.report
+    if as_json:
+        rows = [dataclasses.asdict(row) for row in report.rows]
+        typer.echo(json.dumps({**surrogate.to_dict(), "passed": report.passed, "rows": rows, "missing": missing}, indent=2))
+    else:
+        failed = sum(not row.passed for row in report.rows)
+        typer.echo(report)
+        typer.echo(f"{len(report.rows)} checks, {failed} failed" if failed else f"{len(report.rows)} checks passed")
+    raise typer.Exit(int(not report.passed))

@@ -1,0 +1,133 @@
+"""What every command shares: errors in one line, surrogates and objects by name, and files."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+import arcana
+from arcana.surrogate import Surrogate
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the surrogate, scale=25; may be repeated."),
+]
+TITLES = {"torch": "PyTorch", "jax": "JAX"}
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    typer.echo(f"arcana: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def surrogate_named(name: str, assignments: list[str]) -> Surrogate:
+    """The surrogate of `--surrogate` and `--set`; exits with a line on what is wrong with them."""
+    try:
+        known = type(arcana.surrogate.get(name)).parameter_names()
+        return arcana.surrogate.get(name, **_parameters(name, assignments, known))
+    except (TypeError, ValueError) as error:
+        fail(str(error))
+
+
+def _parameters(surrogate: str, assignments: list[str], known: list[str]) -> dict[str, float | bool]:
+    parameters: dict[str, float | bool] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            fail(f"--set takes name=value, got {assignment!r}")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            fail(f"{surrogate} has no parameter {name!r}; {advice}")
+        if name in parameters:
+            fail(f"--set {name} is given twice")
+        parameters[name] = _value(name, text)
+    return parameters
+
+
+def _value(name: str, text: str) -> float | bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        fail(f"--set {name}: {text!r} is not a number")
+
+
+def surrogate_or_own(name: str, assignments: list[str]) -> Surrogate:
+    """The surrogate of a registry name, or of `module:Class` or `module:instance`."""
+    if ":" not in name:
+        return surrogate_named(name, assignments)
+    found = named(name)
+    if isinstance(found, Surrogate):
+        found = type(found) if assignments else found
+    if isinstance(found, type) and issubclass(found, Surrogate):
+        try:
+            parameters: dict[str, Any] = _parameters(found.name, assignments, found.parameter_names())
+            return found(**parameters)
+        except (TypeError, ValueError) as error:
+            fail(str(error))
+    if not isinstance(found, Surrogate):
+        fail(f"{name} is no surrogate but a {type(found).__qualname__}")
+    return found
+
+
+def named(name: str) -> Any:
+    """What `module:name` stands for; a module in the current folder is found too."""
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        fail(f"expected module:name, got {name!r}")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name:
+            files = [path.stem for path in Path.cwd().glob("*.py")]
+            fail(f"there is no module {module_name!r}{near(module_name, files)}")
+        fail(f"importing {module_name} raised {one_line(error)}")
+    if not hasattr(module, attribute):
+        fail(f"{module_name} has no {attribute!r}{near(attribute, [each for each in dir(module) if not each.startswith('_')])}")
+    return getattr(module, attribute)
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """`; did you mean ...?` if there is a near name, else nothing."""
+    found = difflib.get_close_matches(name, known, n=3)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def existing(path: Path) -> Path:
+    """The path of a file; exits with the near names if there is none."""
+    if not path.is_file():
+        fail(f"there is no file {str(path)!r}{near(path.name, [each.name for each in path.parent.glob('*')])}")
+    return path
+
+
+def writable(path: Path | None, option: str) -> None:
+    """Exit if a file cannot be written there."""
+    if path is not None and (not path.parent.is_dir() or path.is_dir()):
+        fail(f"{option}: cannot write a file at {str(path)!r}")
+
+
+def installed(backends: Sequence[str]) -> dict[str, str]:
+    """Of backends those that cannot be imported, and what to install."""
+    missing = {}
+    for backend in backends:
+        try:
+            importlib.import_module(f"arcana.{backend}")
+        except ImportError as error:
+            missing[backend] = str(error)
+    return missing

@@ -1,0 +1,21 @@
+"""What a difference points to."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """One cause of a difference that is not rounding.
+
+    Attributes:
+        kind: of two runs "dtype", "transposed", "seed", "weights", "inputs", "comparison", "threshold", "scale", "leak",
+            "reset" or "potentials"; of two functions "dtype", "spikes", "forward", "surrogate" or "detached".
+        where: the layer or the result where it shows; None where it concerns all.
+        evidence: a sentence with the figures.
+    """
+
+    kind: str
+    where: str | None
+    evidence: str

@@ -1,0 +1,242 @@
+"""The same data through a PyTorch and a JAX function: outputs and gradients, leaf by leaf."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from arcana.testing._cause import Cause
+from arcana.testing._difference import Leaf
+from arcana.testing._gradient_causes import causes_of
+from arcana.testing._table import aligned
+from arcana.testing._values import BITS, Array
+
+GradientOf = Callable[[dict[str, Array]], list[Array | None]]
+
+
+class ComparisonError(AssertionError):
+    """Two functions differ by more than the tolerance; the message holds the leaves that do, `comparison` all."""
+
+    def __init__(self, comparison: Comparison, failing: Sequence[Leaf]) -> None:
+        head = f"{len(failing)} of {len(comparison.leaves)} arrays differ by more than the tolerance"
+        super().__init__("\n".join([head, *_lines(failing, failing), *comparison.notes()]))
+        self.comparison = comparison
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """What both functions gave; printed, a line for each array, what may have caused a difference, and the settings.
+
+    Attributes:
+        outputs: the arrays that the functions return.
+        gradients: of each output the gradient with respect to each floating-point argument, for one fixed cotangent.
+        settings: by framework its version and what of its state changes numbers.
+        causes: what the differences point to, most direct first.
+    """
+
+    outputs: tuple[Leaf, ...]
+    gradients: tuple[Leaf, ...]
+    settings: dict[str, dict[str, str]]
+    causes: tuple[Cause, ...]
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        return self.outputs + self.gradients
+
+    @property
+    def close(self) -> bool:
+        """Whether `assert_close()` would pass."""
+        return all(leaf.close() for leaf in self.leaves)
+
+    @property
+    def verdict(self) -> str:
+        """What `close` says: same, or else the kind of the first cause."""
+        return "same" if self.close else self.causes[0].kind if self.causes else "differs"
+
+    def assert_close(self, *, relative: float | None = None, absolute: float | None = None) -> None:
+        """Check |torch − JAX| ≤ absolute + relative · |JAX| for each element, and shapes and dtypes.
+
+        NaN is equal to NaN. Integers and booleans must be equal; their widths may differ.
+
+        Args:
+            relative: by default 1e-12 for float64, 1e-5 for float32, 5e-3 for float16 and 4e-2 for bfloat16.
+            absolute: by default `relative` times the largest magnitude in JAX's array: where a sum cancels, its
+                rounding is that of the terms.
+
+        Raises:
+            ComparisonError: an array differs by more; an AssertionError whose message holds those that do.
+        """
+        failing = [leaf for leaf in self.leaves if not leaf.close(relative, absolute)]
+        if failing:
+            raise ComparisonError(self, failing)
+
+    def __str__(self) -> str:
+        return "\n".join([*_lines(self.leaves, [leaf for leaf in self.leaves if not leaf.close()]), *self.notes()])
+
+    def notes(self) -> list[str]:
+        """The lines under the table: causes and settings."""
+        names = list(next(iter(self.settings.values())))
+        rows = [["", *self.settings], *([name, *(side[name] for side in self.settings.values())] for name in names)]
+        return [*(f"likely: {cause.evidence}" for cause in self.causes), *aligned(rows)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {
+            "verdict": self.verdict,
+            "outputs": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.outputs],
+            "gradients": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.gradients],
+            "causes": [dataclasses.asdict(cause) for cause in self.causes],
+            "settings": self.settings,
+        }
+
+
+def compare(
+    torch_function: Callable[..., Any], jax_function: Callable[..., Any], *arrays: Any, gradients: bool = True
+) -> Comparison:
+    """Run a PyTorch and a JAX function on the same data and compare what they return, and their gradients.
+
+    Args:
+        torch_function: takes tensors where `arrays` has arrays.
+        jax_function: takes JAX arrays in the same places.
+        arrays: the arguments: arrays of NumPy, torch or JAX, and numbers, also nested in tuples, lists and dicts; a
+            state dict is one. An array is handed on as a copy, anything else as it is.
+        gradients: whether to compare the gradient of each floating-point output with respect to each floating-point
+            array too. The cotangents are fixed and random, so that no error cancels.
+
+    Returns:
+        The comparison; `assert_close()` on it raises if they differ.
+
+    Raises:
+        ImportError: a framework is not installed.
+        TypeError: a result holds something that is no array or number.
+    """
+    # Each names the extra to install.
+    for backend in ("torch", "jax"):
+        importlib.import_module(f"arcana.{backend}")
+    from arcana.testing import _jax_side, _torch_side
+
+    sides: dict[str, tuple[Any, Callable[..., Any]]] = {"torch": (_torch_side, torch_function), "jax": (_jax_side, jax_function)}
+    arguments = _Arguments(arrays, (_torch_side, _jax_side))
+    outputs: dict[str, dict[str, Array]] = {}
+    pullbacks: dict[str, GradientOf] = {}
+    for name, (side, function) in sides.items():
+        raw, pullbacks[name] = side.pull_back(arguments.flat(function, side.TITLE), arguments.leaves, arguments.differentiable)
+        outputs[name] = {key: side.to_numpy(value) for key, value in raw.items()}
+    keys = list(dict.fromkeys([*outputs["torch"], *outputs["jax"]]))
+    compared = tuple(Leaf(key, outputs["torch"].get(key), outputs["jax"].get(key)) for key in keys)
+    slopes = tuple(_gradients(compared, arguments, pullbacks)) if gradients else ()
+    causes = causes_of(compared, slopes, _first_rows(compared, arguments, pullbacks))
+    return Comparison(compared, slopes, {side.TITLE: side.settings() for side, _ in sides.values()}, causes)
+
+
+class _Arguments:
+    """The arguments as leaves, and functions of the leaves in place of functions of the arguments."""
+
+    def __init__(self, arrays: tuple[Any, ...], sides: tuple[Any, ...]) -> None:
+        import jax
+
+        paths, self.structure = jax.tree_util.tree_flatten_with_path(arrays)
+        self.values: list[Any] = [leaf for _, leaf in paths]
+        self.names = [_name("argument", path) for path, _ in paths]
+        for i, leaf in enumerate(self.values):
+            owner = next((side for side in sides if side.is_array(leaf)), None)
+            if owner is not None:
+                self.values[i] = owner.to_numpy(leaf)
+        self.places = [i for i, leaf in enumerate(self.values) if isinstance(leaf, np.ndarray | np.generic)]
+        self.leaves = [np.asarray(self.values[i]) for i in self.places]
+        self.differentiable = [i for i, leaf in enumerate(self.leaves) if leaf.dtype.name in BITS]
+
+    def differentiable_names(self) -> list[str]:
+        return [self.names[self.places[i]] for i in self.differentiable]
+
+    def flat(self, function: Callable[..., Any], title: str) -> Callable[[Sequence[Any]], dict[str, Any]]:
+        """The function from leaves to its results by name."""
+        import jax
+
+        def from_leaves(leaves: Sequence[Any]) -> dict[str, Any]:
+            merged = list(self.values)
+            for place, leaf in zip(self.places, leaves, strict=True):
+                merged[place] = leaf
+            result = function(*jax.tree_util.tree_unflatten(self.structure, merged))
+            named = {_name("output", path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(result)}
+            for name, leaf in named.items():
+                if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float):
+                    msg = f"{title}'s {name} is no array or number but a {type(leaf).__qualname__}"
+                    raise TypeError(msg)
+            return named
+
+        return from_leaves
+
+
+def _name(root: str, path: tuple[Any, ...]) -> str:
+    import jax
+
+    return ".".join([root, *(jax.tree_util.keystr((key,), simple=True) for key in path)])
+
+
+def _cotangent(shape: tuple[int, ...], seed: int) -> Array:
+    """Random numbers that every dtype holds exactly: n/64 with |n| from 16 to 127."""
+    generator = np.random.default_rng(seed)
+    return np.asarray(generator.integers(16, 128, shape) * generator.choice([-1, 1], shape) / 64)
+
+
+def _differentiable(leaf: Leaf) -> bool:
+    """Whether both have the output in one shape and as floats."""
+    pair = [each for each in (leaf.torch, leaf.jax) if each is not None]
+    return len(pair) == 2 and pair[0].shape == pair[1].shape and all(each.dtype.name in BITS for each in pair)
+
+
+def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, GradientOf]) -> list[Leaf]:
+    rows = []
+    for seed, leaf in enumerate(outputs):
+        if _differentiable(leaf) and leaf.torch is not None:
+            rows += _pulled(leaf.name, _cotangent(leaf.torch.shape, seed), arguments, pullbacks)
+    return rows
+
+
+def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dict[str, GradientOf]) -> list[Leaf]:
+    """The gradients of one output with respect to every argument; one that torch has no path for is 0."""
+    ours, theirs = (pullbacks[name]({output: cotangent}) for name in ("torch", "jax"))
+    rows = []
+    for name, torch, jax in zip(arguments.differentiable_names(), ours, theirs, strict=True):
+        note = "torch: no path" if torch is None else ""
+        rows.append(Leaf(f"∂{output}/∂{name}", np.zeros_like(jax) if torch is None else torch, jax, note))
+    return rows
+
+
+def _first_rows(
+    outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, GradientOf]
+) -> Callable[[Leaf], list[Leaf]]:
+    """Of an output the gradients of its first row alone: of spikes over time, those of the first step."""
+
+    def of(leaf: Leaf) -> list[Leaf]:
+        shape = () if leaf.torch is None else leaf.torch.shape
+        cotangent = _cotangent(shape, outputs.index(leaf))
+        if shape:
+            cotangent[1:] = 0
+        return _pulled(leaf.name, cotangent, arguments, pullbacks)
+
+    return of
+
+
+def _lines(leaves: Sequence[Leaf], failing: Sequence[Leaf]) -> list[str]:
+    head = ["", "", "shape", "dtype", "absolute", "relative", "ULP", "where", "torch", "JAX", ""]
+    failed = {id(leaf) for leaf in failing}
+    return aligned([head, *(["DIFFERS" if id(leaf) in failed else "ok", *_cells(leaf)] for leaf in leaves)])
+
+
+def _cells(leaf: Leaf) -> list[str]:
+    array = leaf.torch if leaf.torch is not None else leaf.jax
+    shape = "" if array is None else str(array.shape)
+    notes = "; ".join(filter(None, [leaf.mismatch, leaf.note]))
+    absolute, relative, ulp = leaf.absolute, leaf.relative, leaf.ulp
+    if absolute is None or relative is None:
+        return [leaf.name, shape, leaf.dtype, *[""] * 6, notes]
+    count = "" if ulp is None else f"{ulp.value:.0f}" if ulp.value < 1e6 else f"{ulp.value:.1e}"
+    place = ",".join(map(str, absolute.index)) if absolute.value else ""
+    both = [f"{absolute.torch:.9g}", f"{absolute.jax:.9g}"] if absolute.value else ["", ""]
+    return [leaf.name, shape, leaf.dtype, f"{absolute.value:.2g}", f"{relative.value:.2g}", count, place, *both, notes]

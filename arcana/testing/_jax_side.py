@@ -1,0 +1,68 @@
+"""What `compare` and `record` need of JAX: arrays in and out, one vector-Jacobian product, and the settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arcana.testing._values import Array
+
+TITLE = "JAX"
+
+
+def from_numpy(array: Array) -> jax.Array:
+    """An array of JAX; float64 becomes float32 while `jax_enable_x64` is off, as in the user's own code."""
+    return jnp.array(array)
+
+
+def to_numpy(value: Any) -> Array:
+    """The array of one of JAX's, or of anything that NumPy takes."""
+    return np.asarray(value)
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is one of this framework's arrays."""
+    return isinstance(value, jax.Array)
+
+
+def pull_back(
+    function: Callable[[Sequence[Any]], dict[str, Any]], leaves: Sequence[Array], differentiable: Sequence[int]
+) -> tuple[dict[str, Any], Callable[[dict[str, Array]], list[Array | None]]]:
+    """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves."""
+    inputs = [from_numpy(leaf) for leaf in leaves]
+
+    def with_floats_apart(asked: list[jax.Array]) -> tuple[dict[str, jax.Array], dict[str, Any]]:
+        merged = list(inputs)
+        for i, each in zip(differentiable, asked, strict=True):
+            merged[i] = each
+        outputs = {name: jnp.asarray(value) for name, value in function(merged).items()}
+        return {name: each for name, each in outputs.items() if jnp.issubdtype(each.dtype, jnp.floating)}, outputs
+
+    floats, pullback, outputs = jax.vjp(with_floats_apart, [inputs[i] for i in differentiable], has_aux=True)
+
+    def gradients(cotangents: dict[str, Array]) -> list[Array | None]:
+        zeros = {name: jnp.zeros_like(value) for name, value in floats.items()}
+        full = {**zeros, **{name: jnp.asarray(value).astype(floats[name].dtype) for name, value in cotangents.items()}}
+        return [to_numpy(each) for each in pullback(full)[0]]
+
+    return outputs, gradients
+
+
+def settings() -> dict[str, str]:
+    """What of JAX's state changes numbers."""
+    precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+    tiny = jnp.full(1, np.finfo(np.float32).tiny, jnp.float32)
+    return {
+        "version": jax.__version__,
+        "device": jax.default_backend(),
+        "float64": "kept (jax_enable_x64)" if wide else "becomes float32 (jax_enable_x64 is off)",
+        "matmul precision": str(precision or "default"),
+        "subnormals": "kept" if bool((tiny * tiny.dtype.type(0.5))[0] > 0) else "flushed to zero",
+        "threads": f"of {os.cpu_count()} cores; XLA_FLAGS={os.environ.get('XLA_FLAGS', '')!r}",
+    }

@@ -1,0 +1,226 @@
+"""`compare`: each kind of difference is found where it is, with its size, and what agrees passes."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import arcana.jax
+import arcana.torch
+from arcana.testing import Comparison, ComparisonError, compare
+
+X = np.array([[1.0, -2.0, 3.0], [0.25, 0.5, -0.75]], np.float32)
+
+
+def leaf(comparison: Comparison, name: str) -> Any:
+    return next(each for each in comparison.leaves if each.name == name)
+
+
+def test_equal_functions_are_equal() -> None:
+    found = compare(lambda x: x * 2, lambda x: x * 2, X)
+    assert [each.name for each in found.leaves] == ["output", "∂output/∂argument.0"]
+    np.testing.assert_array_equal(leaf(found, "output").torch, X * 2)
+    # The gradient of 2x is twice the cotangent, which is never 0.
+    assert (np.abs(leaf(found, "∂output/∂argument.0").jax) >= 0.5).all()
+    assert found.close
+    assert not found.causes
+    found.assert_close(relative=0.0, absolute=0.0)
+
+
+def test_the_worst_place_is_named_for_each_kind_of_difference() -> None:
+    # The largest number differs most, the one that changes its sign by the most floats.
+    ours, theirs = np.array([64.0, 3e-3, -1e-30], np.float32), np.array([64.0625, 2e-3, 1e-30], np.float32)
+    found = leaf(compare(lambda x: x, lambda x: x + jnp.asarray(theirs - ours), ours, gradients=False), "output")
+    assert (found.absolute.value, found.absolute.index) == (0.0625, (0,))
+    assert (found.absolute.torch, found.absolute.jax) == (64.0, 64.0625)
+    assert found.relative.index == (2,)
+    assert found.relative.value == pytest.approx(2.0)
+    assert found.ulp.index == (2,)
+    assert found.ulp.value > 1e8
+    assert found.differing == 3
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_one_ulp_is_one_ulp_in_every_dtype(dtype: str) -> None:
+    x = np.array([1.0, 1.5], jnp.dtype(dtype))
+    step = jnp.asarray(jnp.finfo(dtype).eps, dtype)
+    found = compare(lambda x: x, lambda x: x + step, x)
+    assert leaf(found, "output").ulp.value == 1
+    assert leaf(found, "output").dtype == dtype
+    assert found.close
+    with pytest.raises(ComparisonError):
+        found.assert_close(relative=0.0, absolute=0.0)
+
+
+def test_nan_and_infinity() -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 1.0])
+    assert compare(lambda x: x + 0, lambda x: x + 0, x, gradients=False).close
+    ours = compare(lambda x: torch.nan_to_num(x, nan=7.0, posinf=np.inf, neginf=-np.inf), lambda x: x, x, gradients=False)
+    assert leaf(ours, "output").absolute.index == (0,)
+    assert leaf(ours, "output").absolute.value == np.inf
+    assert not ours.close
+
+
+def test_nested_arguments_and_results_have_names() -> None:
+    state = OrderedDict([("layer.weight", torch.eye(3)), ("layer.bias", torch.ones(3))])
+    layers = {"leak": np.float32(0.5), "units": (jnp.zeros(3, jnp.float32), [np.arange(3), 2])}
+
+    def ours(state: Any, layers: Any, x: torch.Tensor) -> Any:
+        assert isinstance(layers["units"][1][0], torch.Tensor)
+        assert layers["units"][1][1] == 2
+        y = x @ state["layer.weight"].T + state["layer.bias"] * layers["leak"] + layers["units"][0]
+        return {"y": y, "both": (y > 0, [y.sum()])}
+
+    def theirs(state: Any, layers: Any, x: jax.Array) -> Any:
+        y = x @ state["layer.weight"].T + state["layer.bias"][None] * layers["leak"] + layers["units"][0][None]
+        return {"y": y, "both": (y > 0, [y.sum()])}
+
+    found = compare(ours, theirs, state, layers, X)
+    assert [each.name for each in found.outputs] == ["output.both.0", "output.both.1.0", "output.y"]
+    assert "∂output.y/∂argument.0.layer.weight" in {each.name for each in found.gradients}
+    # Booleans and integers have no gradient: 2 floating outputs, 5 floating arguments.
+    assert len(found.gradients) == 2 * 5
+    found.assert_close()
+
+
+def test_shape_dtype_and_missing_leaves_fail_in_words() -> None:
+    found = compare(
+        lambda x: {"a": x.sum(0), "b": x.double(), "c": x},
+        lambda x: {"a": x.sum(1), "b": x, "d": x},
+        X,
+    )
+    words = {each.name: each.mismatch for each in found.outputs}
+    assert words == {
+        "output.a": "shape (3,) in torch, (2,) in JAX",
+        "output.b": "float64 in torch, float32 in JAX",
+        "output.c": "only in torch",
+        "output.d": "only in JAX",
+    }
+    assert {each.name for each in found.outputs if each.close()} == set()
+    # Only b is of one shape on both sides.
+    assert {each.name for each in found.gradients} == {"∂output.b/∂argument.0"}
+    assert "a dtype of the data, a cast, or jax_enable_x64" in found.causes[0].evidence
+
+
+def test_float64_data_without_x64_is_named() -> None:
+    with jax.enable_x64(False):
+        found = compare(lambda x: x * 2, lambda x: x * 2, X.astype(np.float64))
+    assert leaf(found, "output").mismatch == "float64 in torch, float32 in JAX"
+    assert "jax_enable_x64 is off" in found.settings["JAX"]["float64"]
+    assert "kept" in compare(lambda x: x, lambda x: x, X).settings["JAX"]["float64"]
+
+
+def test_integers_may_differ_in_width_and_not_in_value() -> None:
+    found = compare(lambda x: x.argmax(1), lambda x: x.argmax(1).astype(jnp.int32), X)
+    assert found.close
+    assert not compare(lambda x: x.argmax(1), lambda x: x.argmin(1), X).close
+
+
+def test_a_sum_that_cancels_is_judged_by_its_terms_and_a_strict_tolerance_is_not() -> None:
+    x = np.array([1e4, 1.0], np.float32)
+    found = compare(lambda x: x, lambda x: x + jnp.array([0.0, 1e-2], jnp.float32), x, gradients=False)
+    found.assert_close()
+    with pytest.raises(ComparisonError, match="1 of 1 arrays"):
+        found.assert_close(absolute=0.0)
+    with pytest.raises(ComparisonError):
+        found.assert_close(relative=1e-8)
+
+
+def test_the_error_shows_what_fails_and_not_what_passes() -> None:
+    found = compare(lambda x: (x, x), lambda x: (x, x * 1.01), X)
+    with pytest.raises(ComparisonError, match="2 of 4 arrays differ") as caught:
+        found.assert_close()
+    text = str(caught.value)
+    assert "output.1" in text
+    assert "output.0" not in text
+    assert "matmul precision" in text
+    assert "3.02999997" in text  # JAX's number at the worst place
+    assert caught.value.comparison is found
+    assert "ok       output.0" in str(found)
+
+
+def test_json_has_it_all() -> None:
+    plain = json.loads(json.dumps(compare(lambda x: x / 0, lambda x: x, X).to_dict(), allow_nan=False))
+    assert plain["verdict"] == "forward"
+    assert plain["outputs"][0]["absolute"]["value"] == "inf"
+    assert plain["outputs"][0]["shape"] == {"torch": [2, 3], "jax": [2, 3]}
+    assert set(plain["settings"]) == {"PyTorch", "JAX"}
+
+
+def test_a_result_that_is_no_array_is_named() -> None:
+    with pytest.raises(TypeError, match=r"PyTorch's output\.why is no array or number but a str"):
+        compare(lambda x: {"y": x, "why": "text"}, lambda x: {"y": x}, X)
+
+
+def test_flushed_subnormals_show_in_the_settings() -> None:
+    assert compare(lambda x: x, lambda x: x, X).settings["PyTorch"]["subnormals"] == "kept"
+    try:
+        torch.set_flush_denormal(True)
+        assert compare(lambda x: x, lambda x: x, X).settings["PyTorch"]["subnormals"] == "flushed to zero"
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def neuron(spike: Callable[..., Any], detach: Callable[[Any], Any], scale: float) -> Callable[..., Any]:
+    """One step: the spikes, and the potential after the reset."""
+
+    def step(u: Any, x: Any) -> dict[str, Any]:
+        u = u * 0.9 + x
+        spikes = spike(u - 1.0, scale=scale)
+        return {"spikes": spikes, "potential": u - detach(spikes)}
+
+    return step
+
+
+def unrolled(step: Callable[..., Any], stack: Callable[[list[Any]], Any]) -> Callable[..., Any]:
+    def run(u: Any, inputs: Any) -> Any:
+        spikes = []
+        for x in inputs:
+            both = step(u, x)
+            u = both["potential"]
+            spikes.append(both["spikes"])
+        return stack(spikes)
+
+    return run
+
+
+JAX_STEP = neuron(arcana.jax.fast_sigmoid, jax.lax.stop_gradient, 10.0)
+FAULTS = {
+    "none": (neuron(arcana.torch.fast_sigmoid, torch.Tensor.detach, 10.0), ""),
+    "slope 1 % off": (neuron(arcana.torch.fast_sigmoid, torch.Tensor.detach, 10.1), "the surrogate (torch/JAX is 0.9"),
+    "reset not detached": (neuron(arcana.torch.fast_sigmoid, lambda spikes: spikes, 10.0), "a detached reset"),
+}
+
+
+@pytest.mark.parametrize("steps", ["one step", "unrolled"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_slope_and_a_detached_reset_are_told_apart(fault: str, steps: str) -> None:
+    torch_step, cause = FAULTS[fault]
+    generator = np.random.default_rng(0)
+    u = generator.normal(size=(4, 5)).astype(np.float32)
+    if steps == "one step":
+        found = compare(torch_step, JAX_STEP, u, generator.normal(size=(4, 5)).astype(np.float32))
+    else:
+        inputs = generator.normal(0.5, 1, size=(6, 4, 5)).astype(np.float32)
+        found = compare(unrolled(torch_step, torch.stack), unrolled(JAX_STEP, jnp.stack), u, inputs)
+    assert all(each.close() for each in found.outputs)
+    assert found.close == (fault == "none")
+    assert bool(found.causes) == (fault != "none")
+    assert all(cause in each.evidence for each in found.causes)
+    assert found.verdict == {"none": "same", "slope 1 % off": "surrogate"}.get(fault, "detached")
+
+
+def test_differing_spikes_are_counted() -> None:
+    found = compare(lambda v: (v >= 0).to(v.dtype), lambda v: (v > 0).astype(v.dtype), np.array([-1.0, 0.0, 0.0, 1.0]))
+    assert [cause.evidence for cause in found.causes] == [
+        "output: 2 spikes differ: the threshold, `>` for `>=`, or a potential that differs"
+    ]
+    assert found.verdict == "spikes"

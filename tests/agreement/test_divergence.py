@@ -1,0 +1,348 @@
+"""`first_divergence`: the place, the margins and the bound by hand-made runs, and the verdict on each planted fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import planted
+import pytest
+import torch
+import verdicts
+
+from arcana.testing import DivergenceError, Layer, Run, first_divergence, record
+from arcana.testing._layers import CONFIDENCE, UNIT, accumulated_rounding, spacing
+
+ULP = 2.0**-23
+TORCH, JAX = np.array([0xE6, 0x9F, 0]) / 255, np.array([0, 0x72, 0xB2]) / 255
+
+
+def fire(potentials: Any, threshold: float = 1.0) -> tuple[Any, Any]:
+    potentials = np.asarray(potentials, np.float32)
+    return potentials, (potentials >= np.float32(threshold)).astype(np.float32)
+
+
+QUIET = np.full((4, 3, 5), 0.5, np.float32)
+
+
+def changed(place: tuple[int, ...], value: float, base: Any = QUIET) -> Any:
+    copy = base.copy()
+    copy[place] = value
+    return copy
+
+
+def test_equal_runs_are_the_same() -> None:
+    found = first_divergence(fire(QUIET), fire(QUIET))
+    assert (found.verdict, found.first, found.causes) == ("same", None, ())
+    assert found.samples == (3, 0, 0)
+    assert str(found).startswith("No spike differs.")
+    found.assert_explained()
+
+
+def test_a_rounding_at_the_threshold_is_rounding() -> None:
+    found = first_divergence(fire(changed((2, 1, 3), 1 - ULP / 2)), fire(changed((2, 1, 3), 1 + 2 * ULP)))
+    assert found.verdict == "rounding"
+    first = found.first
+    assert first is not None
+    assert (first.layer, first.step, first.neuron, first.fired) == ("layer 1", 2, (1, 3), "JAX")
+    assert first.margins == (-0.5, 2.0)
+    assert first.bound == pytest.approx(accumulated_rounding("float32", 1024 + 5 + 4, np.ones(4))[2] / ULP)
+    assert found.differing == {"layer 1": 1}
+    assert found.samples == (3, 1, 1)
+    found.assert_explained()
+
+
+def test_beyond_the_accumulated_rounding_it_is_not() -> None:
+    bound = accumulated_rounding("float32", 1024 + 5 + 4, np.ones(4))[2]
+    for factor, verdict in ((0.9, "rounding"), (1.1, "potentials")):
+        found = first_divergence(fire(changed((2, 1, 3), 1 - factor * bound)), fire(changed((2, 1, 3), 1 + ULP)))
+        assert found.verdict == verdict, factor
+        assert found.explained == (verdict == "rounding")
+    with pytest.raises(DivergenceError, match="Rounding does not explain it") as caught:
+        found.assert_explained()
+    assert caught.value.divergence is found
+
+
+def test_the_bound_grows_with_steps_terms_and_size() -> None:
+    bound = accumulated_rounding("float32", 100, np.array([1.0, 1.0, 2.0]))
+    np.testing.assert_allclose(bound, CONFIDENCE * UNIT["float32"] * np.sqrt(200 * np.array([1, 2, 3])) * [1, 1, 2])
+    assert accumulated_rounding("float16", 100, np.ones(1))[0] == 2.0**13 * bound[0]
+    few, many = (first_divergence(fire(QUIET), fire(QUIET), terms=terms).largest["layer 1"][1] for terms in (1, 1000))
+    assert many / few == pytest.approx(np.sqrt(1004 / 5))
+
+
+def test_other_potentials_that_differ_too_much_deny_rounding() -> None:
+    """The spike alone would pass; another neuron before it shows that the networks are not the same."""
+    ours, theirs = changed((2, 1, 3), 1 - ULP / 2), changed((2, 1, 3), 1 + ULP)
+    theirs[1, 0, 0] += 0.01
+    found = first_divergence(fire(ours), fire(theirs))
+    assert found.first is not None
+    assert found.first.explained
+    assert found.verdict == "potentials"
+    assert "at step 1 of layer 'layer 1'" in found.causes[0].evidence
+
+
+def test_potentials_that_had_other_spikes_behind_them_are_no_evidence() -> None:
+    ours, theirs = changed((1, 1, 3), 1 - ULP / 2), changed((1, 1, 3), 1 + ULP)
+    theirs[2:, 1] = 0.9
+    assert first_divergence(fire(ours), fire(theirs)).verdict == "rounding"
+    # The same in a sample whose spikes have been equal is.
+    theirs[2, 0] = 0.9
+    assert first_divergence(fire(ours), fire(theirs)).verdict == "potentials"
+
+
+def test_a_rounding_does_not_hide_a_fault_in_another_sample() -> None:
+    ours, theirs = changed((1, 1, 3), 1 - ULP / 2), changed((1, 1, 3), 1 + ULP)
+    theirs[2, 2, 4] = 1.5
+    found = first_divergence(fire(ours), fire(theirs))
+    assert found.first is not None
+    assert found.unexplained is not None
+    assert found.first.explained
+    assert (found.unexplained.step, found.unexplained.neuron) == (2, (2, 4))
+    assert found.samples == (3, 2, 1)
+    assert not found.explained
+    assert "the first that rounding does not explain: step 2" in str(found)
+
+
+def test_the_layer_in_which_it_began() -> None:
+    """Within a step the earlier layer comes first; a later layer's potentials there already depend on it."""
+    ours = {"first": fire(changed((1, 0, 0), 1 - ULP / 2)), "second": fire(QUIET)}
+    theirs = {"first": fire(changed((1, 0, 0), 1 + ULP)), "second": fire(changed((1, 0, 0), 2.0))}
+    found = first_divergence(ours, theirs)
+    assert found.first is not None
+    assert found.first.layer == "first"
+    assert found.verdict == "rounding"
+    assert found.differing == {"first": 1, "second": 1}
+    # The other way round the first layer is untouched by what the second does.
+    swapped = first_divergence({"a": ours["second"], "b": ours["first"]}, {"a": ours["second"], "b": theirs["first"]})
+    assert swapped.first is not None
+    assert swapped.first.layer == "b"
+
+
+def test_the_same_potentials_and_other_spikes_are_another_comparison() -> None:
+    potentials = changed((2, 1, 3), 1.0)
+    found = first_divergence((potentials, potentials >= 1), (potentials, potentials > 1))
+    assert found.verdict == "comparison"
+    assert found.causes[0].evidence == "in layer 'layer 1' torch fires where v >= threshold and JAX where v > threshold"
+    assert found.first is not None
+    assert found.first.margins == (0, 0)
+    assert found.first.fired == "torch"
+
+
+def test_thresholds_are_read_from_each_run() -> None:
+    potentials = np.linspace(0, 2, 4 * 3 * 50).reshape(4, 3, 50).astype(np.float32)
+    found = first_divergence((potentials, potentials >= 1), (potentials, potentials >= 1.01))
+    assert found.verdict == "threshold"
+    assert "in JAX it begins to fire above 1.00" in found.causes[0].evidence
+    # Where neither has the threshold that was given, it is the caller who is wrong.
+    with pytest.raises(ValueError, match=r"another threshold than 1 in both runs .* above 0\.49"):
+        first_divergence((potentials, potentials >= 0.5), (potentials, potentials >= 0.5))
+    assert first_divergence((potentials, potentials >= 0.5), (potentials, potentials >= 0.5), threshold=0.5).verdict == "same"
+
+
+def test_potentials_after_the_reset_are_refused() -> None:
+    potentials = np.random.default_rng(0).uniform(0, 2, (4, 3, 50)).astype(np.float32)
+    spikes = potentials >= 1
+    after = potentials - spikes
+    with pytest.raises(ValueError, match="potentials are those before the reset"):
+        first_divergence((after, spikes), (after, spikes))
+
+
+def test_a_threshold_for_each_layer_and_each_neuron() -> None:
+    limits = np.array([0.25, 0.5, 1.0, 2.0, 4.0], np.float32)
+    potentials = np.random.default_rng(0).uniform(0, 5, (4, 3, 5)).astype(np.float32)
+    ours = {"a": (potentials, potentials >= limits), "b": fire(QUIET)}
+    found = first_divergence(ours, ours, threshold={"a": limits, "b": 1.0})
+    assert found.verdict == "same"
+    with pytest.raises(ValueError, match="layer 'b' is missing"):
+        first_divergence(ours, ours, threshold={"a": limits})
+    with pytest.raises(ValueError, match=r"shape \(2,\) does not broadcast"):
+        first_divergence(fire(QUIET), fire(QUIET), threshold=np.ones(2))
+
+
+def test_a_threshold_of_zero() -> None:
+    ours, theirs = (fire(changed((2, 1, 3), x, -QUIET), 0.0) for x in (-ULP / 8, ULP / 8))
+    found = first_divergence(ours, theirs, threshold=0.0)
+    assert found.verdict == "rounding"
+    assert found.first is not None
+    # In units of the largest potential, 0.5.
+    assert found.first.margins == (-0.25, 0.25)
+
+
+def test_without_samples_and_with_many_axes_the_index_is_the_user_s() -> None:
+    for shape, place in (((4, 5), (2, 3)), ((4, 3, 2, 2, 2), (2, 1, 0, 1, 1))):
+        base = np.full(shape, 0.5, np.float32)
+        found = first_divergence(fire(changed(place, 1 - ULP, base)), fire(changed(place, 1.0, base)))
+        assert found.first is not None
+        assert (found.first.step, *found.first.neuron) == place
+        assert found.samples[0] == (1 if len(shape) == 2 else 3)
+
+
+def test_nan_is_no_rounding() -> None:
+    theirs = changed((2, 1, 3), np.nan)
+    found = first_divergence(fire(QUIET), (theirs, theirs >= 1))
+    assert found.verdict == "potentials"
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert first_divergence((theirs, theirs >= 1), (theirs, theirs >= 1)).verdict == "same"
+
+
+def test_float64_arrays_of_float32_numbers_are_judged_in_float32() -> None:
+    ours, theirs = (fire(changed((2, 1, 3), x)) for x in (1 - ULP / 2, 1 + ULP))
+    found = first_divergence((ours[0].astype(np.float64), ours[1]), (theirs[0].astype(np.float64), theirs[1]))
+    assert (found.verdict, found.dtype) == ("rounding", "float32")
+
+
+def test_float64_against_float32_is_a_dtype() -> None:
+    rough = np.random.default_rng(0).uniform(0, 0.9, (4, 3, 5))
+    found = first_divergence((rough, rough >= 1), fire(rough))
+    assert found.verdict == "dtype"
+    assert "every potential of JAX is a float32 number, those of torch are float64 numbers" in found.causes[0].evidence
+
+
+def test_round_numbers_on_one_side_are_no_dtype() -> None:
+    """0.5 and 1 are bfloat16 numbers, and one rounded 1 among them is not; that is no sign of bfloat16."""
+    assert first_divergence(fire(changed((2, 1, 3), 1 - ULP / 2)), fire(changed((2, 1, 3), 1.0))).verdict == "rounding"
+
+
+def test_spacing_is_numpy_s() -> None:
+    for value in (1.0, 0.3, 7.0, 1e-3):
+        for dtype in ("float64", "float32", "float16"):
+            assert spacing(value, dtype) == np.spacing(np.asarray(value, dtype))
+    assert spacing(1.0, "bfloat16") == 2.0**-7
+
+
+def test_runs_that_do_not_match_say_how() -> None:
+    with pytest.raises(ValueError, match=r"same layers in the same order, got \['a'\] in torch, \['b'\] in JAX"):
+        first_divergence({"a": fire(QUIET)}, {"b": fire(QUIET)})
+    with pytest.raises(ValueError, match=r"'layer 1' has the shape \(4, 3, 5\) in torch, \(3, 3, 5\) in JAX"):
+        first_divergence(fire(QUIET), fire(QUIET[1:]))
+    with pytest.raises(ValueError, match="spikes are 0 or 1, got 2"):
+        first_divergence((QUIET, QUIET * 4), fire(QUIET))
+    with pytest.raises(TypeError, match="got int64"):
+        first_divergence((np.zeros((2, 2), np.int64), np.zeros((2, 2))), fire(np.zeros((2, 2))))
+    with pytest.raises(ValueError, match="one shape"):
+        first_divergence((QUIET, QUIET[0]), fire(QUIET))
+    with pytest.raises(ValueError, match="same number of steps"):
+        Run({"a": Layer(*fire(QUIET)), "b": Layer(*fire(QUIET[1:]))})
+    with pytest.raises(ValueError, match="at least one layer"):
+        Run({})
+
+
+def test_a_run_goes_to_a_file_and_back(tmp_path: Path) -> None:
+    layers = {"hidden.one": Layer(*fire(QUIET)), "out": Layer(*fire(changed((1, 1, 1), 1.0)))}
+    Run(layers, inputs=np.ones((4, 3, 2)), parameters={"hidden.weight": np.eye(2)}).save(tmp_path / "a.npz")
+    again = Run.load(tmp_path / "a.npz")
+    assert list(again.layers) == ["hidden.one", "out"]
+    for name, layer in layers.items():
+        np.testing.assert_array_equal(again.layers[name].potentials, layer.potentials)
+        np.testing.assert_array_equal(again.layers[name].spikes, layer.spikes)
+    np.testing.assert_array_equal(again.parameters["hidden.weight"], np.eye(2))
+    assert again.inputs is not None
+    assert first_divergence(tmp_path / "a.npz", Run(layers)).verdict == "same"
+    np.savez(tmp_path / "plain.npz", potentials=QUIET, spikes=QUIET >= 1)
+    assert list(Run.load(tmp_path / "plain.npz").layers) == ["layer 1"]
+    np.savez(tmp_path / "wrong.npz", potential=QUIET)
+    with pytest.raises(ValueError, match="it holds potential"):
+        Run.load(tmp_path / "wrong.npz")
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(ValueError, match=r"not an \.npz of plain arrays"):
+        Run.load(tmp_path / "text.npz")
+
+
+def test_bfloat16_runs_are_kept(tmp_path: Path) -> None:
+    run = Run({"a": Layer(QUIET.astype(jnp.bfloat16), QUIET >= 1)})
+    run.save(tmp_path / "a.npz")
+    np.testing.assert_array_equal(Run.load(tmp_path / "a.npz").layers["a"].potentials, QUIET)
+    assert first_divergence(run, run).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_record_keeps_every_step(backend: str) -> None:
+    array = {"torch": torch.from_numpy, "jax": jnp.asarray}[backend]
+    zeros = array(np.zeros((2, 3), np.float32))
+
+    def step(state: Any, x: Any) -> Any:
+        state = state + x
+        return state, {"sum": (state, state >= 2.5)}
+
+    inputs = np.ones((4, 2, 3), np.float32)
+    run = record(step, zeros, inputs, backend=backend, parameters={"w": zeros})
+    np.testing.assert_array_equal(run.layers["sum"].potentials[:, 0, 0], [1, 2, 3, 4])
+    np.testing.assert_array_equal(run.layers["sum"].spikes[:, 1, 2], [0, 0, 1, 1])
+    np.testing.assert_array_equal(run.inputs, inputs)
+    np.testing.assert_array_equal(run.parameters["w"], np.zeros((2, 3)))
+    with pytest.raises(TypeError, match="a step returns"):
+        record(lambda state, x: state, zeros, inputs, backend=backend)
+
+
+def test_record_keeps_what_a_step_overwrites_later() -> None:
+    def step(state: torch.Tensor, x: torch.Tensor) -> Any:
+        state += x
+        return state, {"sum": (state, state >= 2.5)}
+
+    run = record(step, torch.zeros(3), np.ones((4, 3), np.float32), backend="torch")
+    np.testing.assert_array_equal(run.layers["sum"].potentials[:, 0], [1, 2, 3, 4])
+
+
+def test_inputs_that_differ_are_named_before_anything_else() -> None:
+    layers = {"a": Layer(*fire(QUIET))}
+    found = first_divergence(Run(layers, np.zeros((4, 3, 2))), Run(layers, np.ones((4, 3, 2))))
+    assert found.verdict == "inputs"
+    assert not found.explained
+    assert str(found).startswith("No spike differs, and yet the runs differ by more than rounding: inputs.")
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    from matplotlib import image
+
+    found = first_divergence(fire(changed((2, 1, 3), 1 - ULP / 2)), fire(changed((2, 1, 3), 1 + ULP)))
+    found.plot(tmp_path / "divergence.png")
+    pixels = image.imread(tmp_path / "divergence.png")[..., :3]
+    assert pixels.shape[0] > 400
+    # The legends hold one mark of each colour, the raster JAX's only spike.
+    torch_marks, jax_marks = ((np.abs(pixels - colour).max(axis=-1) < 0.02).sum() for colour in (TORCH, JAX))
+    assert jax_marks == pytest.approx(2 * torch_marks, rel=0.2)
+
+
+@pytest.mark.parametrize("title", verdicts.SUBJECTS)
+@pytest.mark.parametrize("seed", [100, 101])
+def test_every_planted_fault_is_told_apart(title: str, seed: int) -> None:
+    found = list(verdicts.verdicts(verdicts.SUBJECTS[title], seed))
+    assert len(found) == 2 * len(verdicts.IN_RUNS) + len(verdicts.IN_GRADIENTS) + 4
+    assert {fault: verdict for fault, expected, verdict in found if verdict not in expected.split("|")} == {}
+
+
+def test_the_evidence_of_planted_faults_has_the_figures() -> None:
+    subject = verdicts.SUBJECTS["three layers"]
+    threshold = verdicts.planted_in_runs(subject, "threshold 1 % off", 100)
+    assert threshold.causes[0].where == "layer 2"
+    assert threshold.first is not None
+    assert threshold.first.layer == "layer 2"
+    leak = verdicts.planted_in_runs(subject, "leak one step late", 100)
+    assert "JAX − torch is 0.1 times the potential one step before" in leak.causes[0].evidence
+    scaled = verdicts.planted_in_runs(subject, "leak reaches the input", 100)
+    assert "JAX's potentials are 0.9 times torch's" in scaled.causes[0].evidence
+    draw = verdicts.planted_in_runs(subject, "another seed", 100)
+    assert [cause.kind for cause in draw.causes] == ["seed"] * 3
+    transposed = verdicts.planted_in_runs(subject, "transposed weight", 100)
+    assert transposed.causes[0].evidence == "parameter 'layer 2.weight': torch's is the transpose of JAX's"
+    assert transposed.first is not None
+    assert transposed.first.layer == "layer 2"
+
+
+def test_rounding_is_counted_in_every_sample() -> None:
+    found = verdicts.rounding_in_float16(verdicts.SUBJECTS["three layers"], 100)
+    samples, diverging, explained = found.samples
+    assert 0 < diverging == explained <= samples
+    assert sum(found.differing.values()) > 10
+
+
+def test_the_planted_network_learns_nothing_from_its_own_name() -> None:
+    """Both sides of an unchanged network spike alike, and do spike."""
+    network = verdicts.SUBJECTS["three layers"].network(100)
+    inputs = verdicts.SUBJECTS["three layers"].inputs(100)
+    run = planted.run(network, inputs, "torch")
+    assert all(0.01 < layer.spikes.mean() < 0.5 for layer in run.layers.values())

@@ -1,0 +1,221 @@
+"""The command line: what each command prints, its exit status, and that a misuse is one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import arcana_command, assert_one_line
+
+from arcana import cli
+from arcana.surrogate import get, names
+
+Run = Callable[..., tuple[int, str, str]]
+
+MODULE = '''
+import numpy as np
+
+from arcana.surrogate import Facts, Surrogate
+from arcana.testing import Layer, Run
+
+
+class Cauchy(Surrogate):
+    """h(v) = 1 / (1 + (v/width)²)"""
+
+    width: float = 1.0
+
+    @staticmethod
+    def derivative(v, xp, *, width):
+        return xp.reciprocal(xp.square(v * xp.reciprocal(width)) + 1)
+
+
+class Wrong(Cauchy):
+    @staticmethod
+    def facts(*, width):
+        return Facts(peak=2.0, area=float("nan"))
+
+
+narrow = Cauchy(width=0.5)
+number = 3
+
+
+def double(x, y):
+    return {"sum": x["a"] + x["b"] * y}
+
+
+def wrong(x, y):
+    return {"sum": x["a"] + x["b"] * y * 1.01}
+
+
+def broken(x, y):
+    raise RuntimeError("no\\nluck")
+
+
+def run(value=0.5):
+    potentials = np.full((3, 2, 4), 0.5, np.float32)
+    potentials[1, 1, 2] = value
+    return Run({"hidden": Layer(potentials, potentials >= 1)})
+
+
+def fired():
+    return run(1.5)
+'''
+
+
+@pytest.fixture
+def arcana(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command in this process, in a folder with a user's module and its data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    (tmp_path / "mine.py").write_text(MODULE)
+    x = np.arange(3, dtype=np.float32)
+    np.savez(tmp_path / "data.npz", **{"x.a": x, "x.b": x + 1, "y": np.float32(2)})
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["arcana", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(left.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_list_has_every_surrogate(arcana: Run) -> None:
+    status, printed, _ = arcana("list")
+    assert status == 0
+    assert all(name in printed for name in names())
+    plain = {each["surrogate"]: each for each in json.loads(arcana("list", "--json")[1])}
+    assert set(plain) == set(names())
+    assert plain["fast_sigmoid"]["parameters"]["scale"] == 10
+    assert (plain["fast_sigmoid"]["peak"], plain["fast_sigmoid"]["area"], plain["ste"]["area"]) == (1, 0.2, "inf")
+
+
+def test_show_has_formula_facts_reference_and_curve(arcana: Run) -> None:
+    status, printed, _ = arcana("show", "triangular", "--set", "scale=0.5")
+    assert status == 0
+    assert printed.startswith("Triangular(scale=0.5, width=1.0)\n  h(v) = scale · max(1 − |v|/width, 0)\n  G(v) = ")
+    assert "peak 0.5, area 0.5, support [-1, 1]" in printed
+    assert get("triangular").reference in printed
+    curve = [line[10:] for line in printed.splitlines() if "*" in line]
+    # The peak is in the middle of the top line; outside the support the curve lies on zero.
+    assert curve[0].strip() == "*"
+    assert curve[0].index("*") == 30
+    assert curve[-1].startswith("*" * 15)
+
+
+def test_show_json_and_picture(arcana: Run, tmp_path: Path) -> None:
+    status, printed, _ = arcana("show", "mine:narrow", "--json", "--plot", "curve.png")
+    assert status == 0
+    facts = json.loads(printed)
+    assert facts["surrogate"] == "mine:Cauchy"
+    assert facts["parameters"]["width"] == 0.5
+    assert facts["formulas"] == ["h(v) = 1 / (1 + (v/width)²)"]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_check_passes_and_fails_by_its_status(arcana: Run) -> None:
+    status, printed, _ = arcana("check", "mine:Cauchy", "--backend", "jax")
+    assert status == 0
+    assert "checks passed" in printed
+    assert "FAIL" not in printed
+    status, printed, _ = arcana("check", "mine:Wrong", "--backend", "jax", "--json")
+    assert status == 1
+    report = json.loads(printed)
+    assert report["passed"] is False
+    assert [row["what"] for row in report["rows"] if not row["passed"]] == ["peak"]
+
+
+def test_compare_by_its_status(arcana: Run) -> None:
+    status, printed, _ = arcana("compare", "mine:double", "mine:double", "--data", "data.npz")
+    assert status == 0
+    assert "∂output.sum/∂argument.0.b" in printed
+    status, printed, _ = arcana("compare", "mine:double", "mine:wrong", "--data", "data.npz", "--json", "--no-gradients")
+    assert status == 1
+    found = json.loads(printed)
+    assert found["verdict"] == "forward"
+    assert found["outputs"][0]["absolute"]["index"] == [2]
+    assert found["gradients"] == []
+    assert arcana("compare", "mine:double", "mine:wrong", "--data", "data.npz", "--relative", "0.1")[0] == 0
+
+
+def test_diverge_by_its_status(arcana: Run, tmp_path: Path) -> None:
+    assert arcana("diverge", "mine:run", "mine:run")[0] == 0
+    status, printed, _ = arcana("diverge", "mine:run", "mine:fired", "--plot", "difference.png")
+    assert status == 1
+    assert "step 1, layer 'hidden', neuron (1, 2)" in printed
+    assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
+    potentials = np.full((3, 2, 4), 0.5, np.float32)
+    np.savez(tmp_path / "a.npz", potentials=potentials, spikes=potentials >= 1)
+    status, printed, _ = arcana("diverge", "a.npz", "a.npz", "--json")
+    assert (status, json.loads(printed)["verdict"]) == (0, "same")
+    assert arcana("diverge", "mine:run", "mine:fired", "--threshold", "hidden=2")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("lst",), ("'lst'", "list")),
+        (("show", "fast_sigmod"), ("unknown surrogate 'fast_sigmod'", "fast_sigmoid")),
+        (("show", "atan", "--set", "slop=1"), ("no parameter 'slop'", "slope")),
+        (("show", "atan", "--jsn"), ("--jsn", "--json")),
+        (("show", "atan", "--plot", "no/such/folder.png"), ("--plot", "no/such/folder.png")),
+        (("show", "atan", "--plot", "curve.what"), ("--plot", "what")),
+        (("show", "mine:Cauchi"), ("mine has no 'Cauchi'", "Cauchy")),
+        (("show", "mime:Cauchy"), ("there is no module 'mime'", "mine")),
+        (("show", "mine:number"), ("mine:number is no surrogate but a int",)),
+        (("show", "mine:Cauchy", "--set", "width=x"), ("'x' is not a number",)),
+        (("check", "mine:"), ("expected module:name, got 'mine:'",)),
+        (("compare", "mine:double", "mine:double"), ("--data",)),
+        (("compare", "mine:double", "mine:double", "--data", "dta.npz"), ("there is no file 'dta.npz'", "data.npz")),
+        (("compare", "mine:double", "mine:double", "--data", "mine.py"), ("mine.py is no .npz",)),
+        (("compare", "mine:double", "mine:broken", "--data", "data.npz"), ("raised RuntimeError: no luck",)),
+        (("compare", "mine:double", "mine:doubel", "--data", "data.npz"), ("mine has no 'doubel'", "double")),
+        (("diverge", "a.npz", "mine:run"), ("there is no file 'a.npz'",)),
+        (("diverge", "data.npz", "mine:run"), ("data.npz: a run has <layer>.potentials",)),
+        (("diverge", "mine:run", "mine:double"), ("mine:double: TypeError",)),
+        (("diverge", "mine:run", "mine:run", "--threshold", "low"), ("'low' is not a number",)),
+        (("diverge", "mine:run", "mine:run", "--threshold", "hiden=1"), ("no layer 'hiden'", "hidden")),
+        (("diverge", "mine:fired", "mine:fired", "--threshold", "2"), ("another threshold than 2 in both runs",)),
+    ],
+)
+def test_a_misuse_is_one_line_and_status_2(arcana: Run, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    status, printed, error = arcana(*arguments)
+    assert (status, printed) == (2, "")
+    assert len(error.strip().splitlines()) == 1, error
+    assert error.startswith("arcana: ")
+    assert all(part in error for part in parts), error
+
+
+def test_every_command_has_help_with_an_example(arcana: Run) -> None:
+    for command in ("list", "show", "check", "compare", "diverge", "demo"):
+        status, printed, _ = arcana(command, "--help")
+        assert status == 0
+        assert f"Example: arcana {command}" in printed
+
+
+def test_a_missing_backend_is_said_and_the_rest_works() -> None:
+    process = arcana_command("check", "triangular", without=("torch",))
+    assert process.returncode == 0, process.stderr
+    assert "PyTorch is left out. arcana.torch needs PyTorch: pip install 'arcana[torch]'" in process.stderr
+    assert "jax jit" in process.stdout
+    assert "torch" not in process.stdout
+    for arguments in (("list",), ("show", "atan")):
+        assert arcana_command(*arguments, without=("torch", "jax")).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without", "part"),
+    [
+        (("check", "atan"), ("torch", "jax"), "arcana[jax]"),
+        (("check", "atan", "--backend", "jax"), ("jax",), "arcana[jax]"),
+        (("show", "atan", "--plot", "a.png"), ("matplotlib",), "arcana[cli]"),
+    ],
+)
+def test_what_cannot_run_says_what_to_install(arguments: tuple[str, ...], without: tuple[str, ...], part: str) -> None:
+    assert_one_line(arcana_command(*arguments, without=without), 2, part)
