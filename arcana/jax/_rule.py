@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from arcana.jax._call import Arrays, Call, call_of
 from arcana.jax._namespace import nonnegative, positive
@@ -30,67 +32,73 @@ def _summed_to(x: jax.Array, like: jax.Array) -> jax.Array:
     return jnp.sum(x, axis=axes).reshape(like.shape).astype(like.dtype)
 
 
+# Called outside a jit, what is jitted here is one compiled function; inside one it is inlined, so nothing hides from XLA's
+# fusion. The definition is part of the function and its parameters are operands, so a new number compiles nothing.
+
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)
 def _fires(at_threshold: bool, v: jax.Array) -> jax.Array:
     return (nonnegative if at_threshold else positive)(v).astype(v.dtype)
 
 
-def _fires_and_gate(shape: Shape, v: jax.Array, numbers: Operands) -> tuple[jax.Array, jax.Array]:
-    return _fires(shape.fires_at_threshold, v), shape.gate(v, numbers)
+@functools.lru_cache(maxsize=1024)
+def _push(shape: Shape, names: tuple[str, ...]) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """The forward pass that keeps a comparison: of v and the numbers with these names the spikes and the comparison."""
 
+    def push(v: jax.Array, *numbers: Any) -> tuple[jax.Array, jax.Array]:
+        return _fires(shape.fires_at_threshold, v), shape.gate(v, dict(zip(names, numbers, strict=True)))
 
-def _pull(
-    shape: Shape, kind: Kept, kept: jax.Array | None, numbers: Operands, arrays: Arrays, cotangent: jax.Array
-) -> tuple[jax.Array, Arrays]:
-    """The gradients of v and of the arrays."""
-    slopes = {}
-    if kind is Kept.POTENTIAL:
-        assert kept is not None
-        h = shape.derivative(kept, numbers, arrays)
-        slopes = shape.sensitivities(kept, numbers, arrays)
-    else:
-        h = shape.derivative_from(kind, kept, numbers, cotangent)
-    wide = cotangent.astype(h.dtype)
-    for_arrays = {name: _summed_to(wide * slopes[name], x) if slopes else jnp.zeros_like(x) for name, x in arrays.items()}
-    return (wide * h).astype(cotangent.dtype), for_arrays
-
-
-# Called outside a jit each is one compiled function; inside one they are inlined, so nothing hides from XLA's fusion.
-# The definition is static and its parameters are operands, so a new number compiles nothing.
-_fires_jit = jax.jit(_fires, static_argnums=0, inline=True)
-_fires_and_gate_jit = jax.jit(_fires_and_gate, static_argnums=0, inline=True)
-_pull_jit = jax.jit(_pull, static_argnums=(0, 1), inline=True)
+    return jax.jit(push, inline=True)
 
 
 @functools.lru_cache(maxsize=1024)
-def _reverse(call: Call) -> Callable[[jax.Array, Arrays], jax.Array]:
-    """The spikes of v in reverse mode, for one call's numbers."""
-    shape, numbers = call.shape, call.numbers
-    traced = shape.trace(numbers)
+def _pull(shape: Shape, kind: Kept, names: tuple[str, ...], array_names: tuple[str, ...]) -> Callable[..., tuple[jax.Array, Any]]:
+    """The backward pass: of what is kept, the arrays, the cotangent and the numbers the gradients of v and of each array."""
 
-    def kind_of(arrays: Arrays) -> Kept:
-        return Kept.POTENTIAL if traced is None or arrays else traced.kept
-
-    @jax.custom_vjp
-    def fire(v: jax.Array, arrays: Arrays) -> jax.Array:
-        return _fires_jit(shape.fires_at_threshold, v)
-
-    def forward(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Any]:
-        kind = kind_of(arrays)
-        if kind is Kept.MASK:
-            spikes, kept = _fires_and_gate_jit(shape, v, numbers)
+    def pull(kept: Any, arrays: tuple[jax.Array, ...], cotangent: jax.Array, *values: Any) -> tuple[jax.Array, Any]:
+        numbers, by_name = dict(zip(names, values, strict=True)), dict(zip(array_names, arrays, strict=True))
+        if kind is Kept.POTENTIAL:
+            h, slopes = shape.derivative(kept, numbers, by_name), shape.sensitivities(kept, numbers, by_name)
         else:
-            spikes = _fires_jit(shape.fires_at_threshold, v)
+            h, slopes = shape.derivative_from(kind, kept, numbers, cotangent), {}
+        wide = cotangent.astype(h.dtype)
+        # A definition without a primitive has no slopes, and `_without_gradient` raises at the zeros.
+        for_arrays = [_summed_to(wide * slopes[name], x) if slopes else jnp.zeros_like(x) for name, x in by_name.items()]
+        return (wide * h).astype(cotangent.dtype), tuple(for_arrays)
+
+    return jax.jit(pull, inline=True)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reverse(call: Call, array_names: tuple[str, ...]) -> Callable[..., jax.Array]:
+    """Of v and the arrays with these names the spikes, with their gradients in reverse mode, for one call's numbers."""
+    shape, names, numbers = call.shape, tuple(call.numbers), tuple(call.numbers.values())
+    traced = None if array_names else shape.trace(names)
+    kind = Kept.POTENTIAL if traced is None else traced.kept
+    push, pull = _push(shape, names), _pull(shape, kind, names, array_names)
+
+    def fire(v: jax.Array, arrays: tuple[jax.Array, ...]) -> jax.Array:
+        return _fires(shape.fires_at_threshold, v)
+
+    def forward(v: jax.Array, arrays: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
+        if kind is Kept.MASK:
+            spikes, kept = push(v, *numbers)
+        else:
+            spikes = _fires(shape.fires_at_threshold, v)
             kept = {Kept.POTENTIAL: v, Kept.SPIKES: spikes}.get(kind)
         return spikes, (kept, arrays)
 
-    def backward(residuals: Any, cotangent: jax.Array) -> tuple[jax.Array, Arrays]:
-        kept, arrays = residuals
-        if traced is not None and traced.passes and not arrays:
-            return cotangent, arrays
-        return _pull_jit(shape, kind_of(arrays), kept, numbers, arrays, cotangent)
+    def backward(residuals: Any, cotangent: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        if traced is not None and traced.passes:
+            return cotangent, ()
+        return pull(*residuals, cotangent, *numbers)
 
-    fire.defvjp(forward, backward)
-    return fire
+    for function in (fire, forward, backward):
+        # JAX asks for it at every call, and makes it again unless it is there.
+        function.__signature__ = inspect.signature(function)
+    rule = jax.custom_vjp(fire)
+    rule.defvjp(forward, backward)
+    return rule
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -131,7 +139,7 @@ def _differentiable(v: jax.Array, surrogate: Surrogate, arrays: Arrays) -> tuple
     definition = type(surrogate)
     if not definition.has_primitive():
         arrays = {name: _without_gradient(definition.__name__, name, x) for name, x in arrays.items()}
-    return _same_manual_axes(v, arrays) if arrays else (v, arrays)
+    return _same_manual_axes(v, arrays)
 
 
 def _same_manual_axes(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Arrays]:
@@ -148,7 +156,7 @@ def _same_manual_axes(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Arrays]:
 
 def _is_plain(v: jax.Array, arrays: Arrays) -> bool:
     """Whether nobody can ask for a gradient."""
-    return not isinstance(v, jax.core.Tracer) and not any(isinstance(x, jax.core.Tracer) for x in arrays.values())
+    return not isinstance(v, Tracer) and not any(isinstance(x, Tracer) for x in arrays.values())
 
 
 def _varying(x: jax.Array) -> frozenset[str]:
@@ -169,8 +177,11 @@ def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -
     """
     call, arrays = call_of(v, surrogate, parameters)
     if _is_plain(v, arrays):
-        return _fires_jit(call.shape.fires_at_threshold, v)
-    return _reverse(call)(*_differentiable(v, surrogate, arrays))
+        return _fires(call.shape.fires_at_threshold, v)
+    if not arrays:
+        return _reverse(call, ())(v, ())
+    v, arrays = _differentiable(v, surrogate, arrays)
+    return _reverse(call, tuple(arrays))(v, tuple(arrays.values()))
 
 
 def evaluate(surrogate: Surrogate, which: str, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
@@ -194,7 +205,7 @@ class ForwardMode:
     def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
         call, arrays = call_of(v, self.surrogate, parameters)
         if _is_plain(v, arrays):
-            return _fires_jit(call.shape.fires_at_threshold, v)
+            return _fires(call.shape.fires_at_threshold, v)
         v, arrays = _differentiable(v, self.surrogate, arrays)
         return _forward_jit(call.shape, v, call.numbers, arrays)
 

@@ -46,14 +46,14 @@ class Shape:
 
     def gate(self, v: jax.Array, numbers: Operands) -> jax.Array:
         """The comparison that decides between the values of h."""
-        traced = self.trace(numbers)
+        traced = self.trace(tuple(numbers))
         assert traced is not None
         assert traced.gate is not None
         return _evaluate_trace(traced, traced.gate, {traced.v: v.astype(self.dtype(v))}, numbers, self.dtype(v))
 
     def derivative_from(self, kind: Kept, kept: jax.Array | None, numbers: Operands, like: jax.Array) -> jax.Array:
         """h of the spikes, of the gate or of nothing, in the computing dtype of an array of a potential's dtype."""
-        traced = self.trace(numbers)
+        traced = self.trace(tuple(numbers))
         assert traced is not None
         values: dict[Symbol, Any] = {}
         if kept is not None:
@@ -61,8 +61,9 @@ class Shape:
             values = {traced.gate: kept if kind is Kept.MASK else kept != 0}
         return _evaluate_trace(traced, traced.h, values, numbers, self.dtype(like))
 
-    def trace(self, numbers: Operands) -> Trace | None:
-        return trace(self.definition, self.settings, tuple(numbers))
+    def trace(self, numbers: tuple[str, ...]) -> Trace | None:
+        """The derivative as data, with the names of its parameters; None where it cannot be traced."""
+        return trace(self.definition, self.settings, numbers)
 
     def sensitivities(self, v: jax.Array, numbers: Operands, arrays: Operands) -> dict[str, jax.Array]:
         """dG/dparameter at every element of v, for each of the arrays; at ±inf that of ±FAR; none without a primitive."""
