@@ -8,97 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.core import Tracer
 
-from arcana.jax._namespace import NAMESPACE, nonnegative, positive
+from arcana.jax._call import Arrays, Call, call_of
+from arcana.jax._namespace import nonnegative, positive
+from arcana.jax._shape import Operands, Shape, aligned
 from arcana.surrogate import Surrogate
-from arcana.surrogate._base import evaluate_formula, observe_classes, resolved
+from arcana.surrogate._base import observe_classes
 from arcana.surrogate._function import DefinitionMeta
-from arcana.surrogate._namespace import FAR, compute_dtype
-from arcana.surrogate._trace import Symbol, Trace, evaluate as evaluate_symbols, trace
-
-Operands = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """What JAX sees of a surrogate as static: its definition and its settings."""
-
-    definition: type[Surrogate]
-    settings: tuple[tuple[str, Any], ...]
-
-    def evaluate(self, which: str, v: jax.Array, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> jax.Array:
-        """h or G in the computing dtype, parameters aligned to v."""
-        dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
-        aligned = {name: _aligned(x.astype(dtype), v) for name, x in {**numbers, **arrays}.items()}
-        return evaluate_formula(self.definition, which, v.astype(dtype), NAMESPACE, aligned, dict(self.settings))
-
-    def derivative(self, v: jax.Array, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> jax.Array:
-        """h of v, whose own derivative at ±inf is 0."""
-        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
-        infinite = jnp.isinf(v)
-        h = self.evaluate("derivative", jnp.where(infinite, jax.lax.stop_gradient(v), v), numbers, arrays)
-        return jnp.where(infinite, jax.lax.stop_gradient(h), h)
-
-    def fires(self, v: jax.Array) -> jax.Array:
-        compare = nonnegative if dict(self.settings)["fires_at_threshold"] else positive
-        return compare(v).astype(v.dtype)
-
-    def gate(self, v: jax.Array, numbers: Mapping[str, Any]) -> jax.Array:
-        """The comparison that decides between the values of h."""
-        traced = self.trace(numbers)
-        assert traced is not None
-        assert traced.gate is not None
-        dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
-        return _evaluate_trace(traced, traced.gate, {traced.v: v.astype(dtype)}, numbers, dtype)
-
-    def derivative_from(self, kept: Mapping[str, jax.Array], numbers: Mapping[str, Any], dtype: Any) -> jax.Array:
-        """h of a gate, of the spikes, or of nothing, in the computing dtype of a potential's dtype."""
-        traced = self.trace(numbers)
-        assert traced is not None
-        dtype = jnp.dtype(compute_dtype(self.definition.__name__, dtype.name))
-        values: dict[Symbol, Any] = {}
-        if traced.gate is not None and kept:
-            spikes = traced.tape.as_number(traced.gate)
-            values = (
-                {traced.gate: kept["gate"]}
-                if "gate" in kept
-                else {traced.gate: kept["spikes"] != 0, spikes: kept["spikes"].astype(dtype)}
-            )
-        return _evaluate_trace(traced, traced.h, values, numbers, dtype)
-
-    def trace(self, numbers: Mapping[str, Any]) -> Trace | None:
-        return trace(self.definition, self.settings, tuple(numbers))
-
-    def sensitivities(self, v: jax.Array, numbers: Operands, arrays: Operands) -> Operands:
-        """dG/dparameter at every element of v, for each of the arrays; at ±inf that of ±FAR."""
-        dtype = jnp.dtype(compute_dtype(self.definition.__name__, v.dtype.name))
-        finite = jnp.where(jnp.isinf(v), jnp.sign(v).astype(dtype) * dtype.type(FAR[dtype.name]), v.astype(dtype))
-
-        def primitive(expanded: Operands) -> jax.Array:
-            return self.evaluate("primitive", finite, numbers, expanded)
-
-        expanded = {name: jnp.broadcast_to(_aligned(x.astype(dtype), v), v.shape) for name, x in arrays.items()}
-        value, pullback = jax.vjp(primitive, expanded)
-        return pullback(jnp.ones_like(value))[0]
-
-
-def _evaluate_trace(
-    traced: Trace, result: Symbol, values: dict[Symbol, Any], numbers: Mapping[str, Any], dtype: Any
-) -> jax.Array:
-    values |= {symbol: jnp.asarray(numbers[name]) for name, symbol in traced.parameters.items()}
-    evaluate_symbols([result], values, NAMESPACE, jnp.zeros((), dtype))
-    return values[result]
-
-
-def _aligned(x: jax.Array, v: jax.Array) -> jax.Array:
-    """x with leading axes of 1 up to v's rank, which strict rank promotion asks for; a 0-d x as it is."""
-    return x if x.ndim == 0 else jax.lax.expand_dims(x, range(v.ndim - x.ndim))
+from arcana.surrogate._trace import Kept
 
 
 def _summed_to(x: jax.Array, like: jax.Array) -> jax.Array:
@@ -108,61 +32,91 @@ def _summed_to(x: jax.Array, like: jax.Array) -> jax.Array:
     return jnp.sum(x, axis=axes).reshape(like.shape).astype(like.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _reverse(shape: Shape, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
-    return shape.fires(v)
+# Called outside a jit, what is jitted here is one compiled function; inside one it is inlined, so nothing hides from XLA's
+# fusion. The definition is part of the function and its parameters are operands, so a new number compiles nothing.
 
 
-def _reverse_forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Operands) -> tuple[jax.Array, Any]:
-    spikes = shape.fires(v)
-    traced = None if arrays else shape.trace(numbers)
-    if traced is None or (traced.h.moves and traced.gate is None):
-        kept = {"v": v}
-    elif not traced.h.moves:
-        kept = {}
-    elif traced.gate is traced.fired:
-        kept = {"spikes": spikes}
-    else:
-        kept = {"gate": shape.gate(v, numbers)}
-    return spikes, (kept, numbers, arrays)
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _fires(at_threshold: bool, v: jax.Array) -> jax.Array:
+    return (nonnegative if at_threshold else positive)(v).astype(v.dtype)
 
 
-def _reverse_backward(shape: Shape, residuals: Any, cotangent: jax.Array) -> tuple[jax.Array, Operands, Operands]:
-    kept, numbers, arrays = residuals
-    dtype = cotangent.dtype
-    if "v" in kept:
-        v = jnp.asarray(kept["v"])  # jax.grad of a Python number keeps that number
-        h = shape.derivative(v, numbers, arrays)
-        slopes = shape.sensitivities(v, numbers, arrays) if arrays else {}
-    else:
-        h, slopes = shape.derivative_from(kept, numbers, dtype), {}
-    cotangent = cotangent.astype(h.dtype)
-    for_arrays = {name: _summed_to(cotangent * slope, arrays[name]) for name, slope in slopes.items()}
-    return (cotangent * h).astype(dtype), jax.tree.map(jnp.zeros_like, numbers), for_arrays
+@functools.lru_cache(maxsize=1024)
+def _push(shape: Shape, names: tuple[str, ...]) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """The forward pass that keeps a comparison: of v and the numbers with these names the spikes and the comparison."""
+
+    def push(v: jax.Array, *numbers: Any) -> tuple[jax.Array, jax.Array]:
+        return _fires(shape.fires_at_threshold, v), shape.gate(v, dict(zip(names, numbers, strict=True)))
+
+    return jax.jit(push, inline=True)
 
 
-_reverse.defvjp(_reverse_forward, _reverse_backward)
+@functools.lru_cache(maxsize=1024)
+def _pull(shape: Shape, kind: Kept, names: tuple[str, ...], array_names: tuple[str, ...]) -> Callable[..., tuple[jax.Array, Any]]:
+    """The backward pass: of what is kept, the arrays, the cotangent and the numbers the gradients of v and of each array."""
+
+    def pull(kept: Any, arrays: tuple[jax.Array, ...], cotangent: jax.Array, *values: Any) -> tuple[jax.Array, Any]:
+        numbers, by_name = dict(zip(names, values, strict=True)), dict(zip(array_names, arrays, strict=True))
+        if kind is Kept.POTENTIAL:
+            h, slopes = shape.derivative(kept, numbers, by_name), shape.sensitivities(kept, numbers, by_name)
+        else:
+            h, slopes = shape.derivative_from(kind, kept, numbers, cotangent), {}
+        wide = cotangent.astype(h.dtype)
+        # A definition without a primitive has no slopes, and `_without_gradient` raises at the zeros.
+        for_arrays = [_summed_to(wide * slopes[name], x) if slopes else jnp.zeros_like(x) for name, x in by_name.items()]
+        return (wide * h).astype(cotangent.dtype), tuple(for_arrays)
+
+    return jax.jit(pull, inline=True)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reverse(call: Call, array_names: tuple[str, ...]) -> Callable[..., jax.Array]:
+    """Of v and the arrays with these names the spikes, with their gradients in reverse mode, for one call's numbers."""
+    shape, names, numbers = call.shape, tuple(call.numbers), tuple(call.numbers.values())
+    traced = None if array_names else shape.trace(names)
+    kind = Kept.POTENTIAL if traced is None else traced.kept
+    push, pull = _push(shape, names), _pull(shape, kind, names, array_names)
+
+    def fire(v: jax.Array, arrays: tuple[jax.Array, ...]) -> jax.Array:
+        return _fires(shape.fires_at_threshold, v)
+
+    def forward(v: jax.Array, arrays: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
+        if kind is Kept.MASK:
+            spikes, kept = push(v, *numbers)
+        else:
+            spikes = _fires(shape.fires_at_threshold, v)
+            kept = {Kept.POTENTIAL: v, Kept.SPIKES: spikes}.get(kind)
+        return spikes, (kept, arrays)
+
+    def backward(residuals: Any, cotangent: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        if traced is not None and traced.passes:
+            return cotangent, ()
+        return pull(*residuals, cotangent, *numbers)
+
+    for function in (fire, forward, backward):
+        # JAX asks for it at every call, and makes it again unless it is there.
+        function.__signature__ = inspect.signature(function)
+    rule = jax.custom_vjp(fire)
+    rule.defvjp(forward, backward)
+    return rule
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
-    return shape.fires(v)
+def _forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
+    return _fires(shape.fires_at_threshold, v)
 
 
 @_forward.defjvp
 def _forward_rule(shape: Shape, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
-    v, numbers, arrays = jnp.asarray(primals[0]), *primals[1:]
+    v, numbers, arrays = primals
     v_dot, _, arrays_dot = tangents
     h = shape.derivative(v, numbers, arrays)
     total = v_dot.astype(h.dtype) * h
-    slopes = shape.sensitivities(v, numbers, arrays) if arrays else {}
-    for name, slope in slopes.items():
-        total = total + _aligned(arrays_dot[name].astype(h.dtype), v) * slope
+    for name, slope in shape.sensitivities(v, numbers, arrays).items():
+        total = total + aligned(arrays_dot[name].astype(h.dtype), v) * slope
     return _forward(shape, v, numbers, arrays), total.astype(v.dtype)
 
 
-# Called outside a jit these go through one compiled function; inside one they are inlined, so nothing hides from XLA's fusion.
-_reverse_jit = jax.jit(_reverse, static_argnums=0, inline=True)
 _forward_jit = jax.jit(_forward, static_argnums=0, inline=True)
 
 
@@ -180,46 +134,15 @@ def _without_gradient_backward(surrogate: str, name: str, kept: None, cotangent:
 _without_gradient.defvjp(lambda surrogate, name, x: (x, None), _without_gradient_backward)
 
 
-def _call(rule: Callable[..., jax.Array], v: jax.Array, surrogate: Surrogate, parameters: Mapping[str, Any]) -> jax.Array:
-    shape, numbers, arrays = _operands(v, surrogate, parameters)
-    if arrays and not shape.definition.has_primitive():
-        numbers |= {name: _without_gradient(shape.definition.__name__, name, x) for name, x in arrays.items()}
-        arrays = {}
-    return rule(shape, *_same_manual_axes(v, numbers, arrays))
-
-
-def _operands(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Shape, Operands, Operands]:
-    """The static part, the numbers rounded to v's computing dtype, and the arrays, all checked."""
+def _differentiable(v: jax.Array, surrogate: Surrogate, arrays: Arrays) -> tuple[jax.Array, Arrays]:
+    """v and the arrays as a rule takes them."""
     definition = type(surrogate)
-    if not isinstance(v, jax.Array):
-        msg = f"{definition.__name__}: v must be a jax.Array, got {type(v).__module__}.{type(v).__qualname__}"
-        raise TypeError(msg)
-    dtype = compute_dtype(definition.__name__, v.dtype.name)
-    settings, values = resolved(surrogate, parameters)
-    numbers, arrays = {}, {}
-    for name, value in values.items():
-        if isinstance(value, float):
-            numbers[name] = np.dtype(dtype).type(definition.rounded(name, value, dtype))
-        else:
-            arrays[name] = _checked_array(definition.__name__, name, value, v)
-    return Shape(definition, tuple(settings.items())), numbers, arrays
+    if not definition.has_primitive():
+        arrays = {name: _without_gradient(definition.__name__, name, x) for name, x in arrays.items()}
+    return _same_manual_axes(v, arrays)
 
 
-def _checked_array(surrogate: str, name: str, value: Any, v: jax.Array) -> jax.Array:
-    if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        msg = f"{surrogate}: {name} must be a number or a jax.Array, got {value!r} ({type(value).__name__})"
-        raise TypeError(msg)
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        msg = f"{surrogate}: {name} must be a floating-point array, got {value.dtype}"
-        raise TypeError(msg)
-    sizes = zip(reversed(value.shape), reversed(v.shape), strict=False)
-    if value.ndim > v.ndim or any(size not in (1, full) for size, full in sizes):
-        msg = f"{surrogate}: {name} must broadcast to v's shape {v.shape}, got shape {value.shape}"
-        raise ValueError(msg)
-    return jnp.asarray(value)
-
-
-def _same_manual_axes(v: jax.Array, numbers: Operands, arrays: Operands) -> tuple[jax.Array, Operands, Operands]:
+def _same_manual_axes(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Arrays]:
     """Inside shard_map, v and the arrays marked as varying over the same mesh axes: their cotangents will be."""
     leaves, structure = jax.tree.flatten((v, arrays))
     varying = [_varying(leaf) for leaf in leaves]
@@ -228,8 +151,12 @@ def _same_manual_axes(v: jax.Array, numbers: Operands, arrays: Operands) -> tupl
         jax.lax.pcast(leaf, tuple(every - own), to="varying") if every - own else leaf
         for leaf, own in zip(leaves, varying, strict=True)
     ]
-    v, arrays = jax.tree.unflatten(structure, marked)
-    return v, numbers, arrays
+    return jax.tree.unflatten(structure, marked)
+
+
+def _is_plain(v: jax.Array, arrays: Arrays) -> bool:
+    """Whether nobody can ask for a gradient."""
+    return not isinstance(v, Tracer) and not any(isinstance(x, Tracer) for x in arrays.values())
 
 
 def _varying(x: jax.Array) -> frozenset[str]:
@@ -248,17 +175,23 @@ def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -
         TypeError: v is no floating-point jax.Array, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or an array does not broadcast to v.
     """
-    return _call(_reverse_jit, v, surrogate, parameters)
+    call, arrays = call_of(v, surrogate, parameters)
+    if _is_plain(v, arrays):
+        return _fires(call.shape.fires_at_threshold, v)
+    if not arrays:
+        return _reverse(call, ())(v, ())
+    v, arrays = _differentiable(v, surrogate, arrays)
+    return _reverse(call, tuple(arrays))(v, tuple(arrays.values()))
 
 
 def evaluate(surrogate: Surrogate, which: str, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
-    shape, numbers, arrays = _operands(v, surrogate, parameters)
-    return _evaluate_jit(shape, which, v, numbers, arrays)
+    call, arrays = call_of(v, surrogate, parameters)
+    return _evaluate_jit(call.shape, which, v, call.numbers, arrays)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def _evaluate_jit(shape: Shape, which: str, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
+def _evaluate_jit(shape: Shape, which: str, v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
     return shape.evaluate(which, v, numbers, arrays).astype(v.dtype)
 
 
@@ -270,7 +203,11 @@ class ForwardMode:
     surrogate: Surrogate
 
     def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
-        return _call(_forward_jit, v, self.surrogate, parameters)
+        call, arrays = call_of(v, self.surrogate, parameters)
+        if _is_plain(v, arrays):
+            return _fires(call.shape.fires_at_threshold, v)
+        v, arrays = _differentiable(v, self.surrogate, arrays)
+        return _forward_jit(call.shape, v, call.numbers, arrays)
 
 
 def forward_mode(surrogate: Surrogate) -> ForwardMode:

@@ -6,6 +6,7 @@ A backend learns from it what the backward pass needs to keep: nothing, the comp
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import operator
 from collections.abc import Iterable, Mapping
@@ -110,6 +111,15 @@ class Tape:
         return known[symbol]
 
 
+class Kept(enum.Enum):
+    """What the forward pass keeps for the backward pass."""
+
+    NOTHING = "nothing"
+    SPIKES = "spikes"
+    MASK = "mask"
+    POTENTIAL = "potential"
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trace:
     """The derivative h as symbols.
@@ -130,6 +140,20 @@ class Trace:
     h: Symbol
     gate: Symbol | None
     fired: Symbol
+
+    @property
+    def kept(self) -> Kept:
+        """The least from which h can be had again."""
+        if not self.h.moves:
+            return Kept.NOTHING
+        if self.gate is None:
+            return Kept.POTENTIAL
+        return Kept.SPIKES if self.gate is self.fired else Kept.MASK
+
+    @property
+    def passes(self) -> bool:
+        """Whether h is 1 everywhere, and the cotangent is the gradient."""
+        return self.h is self.tape.one
 
 
 @functools.lru_cache(maxsize=512)

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from arcana.surrogate import Surrogate
+from arcana.surrogate._trace import Kept
 from arcana.torch._kernels import Kernels
 from arcana.torch._pieces import run
-from arcana.torch._program import Kept, Program, program
+from arcana.torch._program import Program, program
 from arcana.torch._rule import Rule, checked, transformed
 
 

@@ -8,7 +8,6 @@ the plain evaluation, so the bits are too.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,20 +15,11 @@ from typing import Any
 import torch
 
 from arcana.surrogate import Surrogate
-from arcana.surrogate._trace import Symbol, Trace, evaluate, trace
+from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, trace
 from arcana.torch._bits import few
 from arcana.torch._namespace import NAMESPACE
 from arcana.torch._operations import BITS, BOOLS, PLAIN, Constant, Function, constants_of, with_numbers
 from arcana.torch._writer import Writer, module
-
-
-class Kept(enum.Enum):
-    """What the forward pass keeps for the backward pass."""
-
-    NOTHING = "nothing"
-    SPIKES = "spikes"
-    MASK = "mask"
-    POTENTIAL = "potential"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +57,7 @@ def program(
     traced = trace(definition, settings, names)
     if traced is None:
         return None
-    kept = Kept.POTENTIAL if keep_v else _kept(traced)
+    kept = Kept.POTENTIAL if keep_v else traced.kept
     tape, kept_array, cotangent = traced.tape, traced.tape.record("kept"), traced.tape.record("cotangent")
     by = {traced.v: kept_array}
     if traced.gate is not None and kept is not Kept.POTENTIAL:
@@ -88,17 +78,9 @@ def program(
         mask=Writer(BOOLS, [traced.v], gate).function(constants),
         pull_few=Writer(PLAIN, inputs, quick_product).function(constants),
         pull_many=Writer(BITS, inputs, quick_product).function(constants),
-        passes=traced.h is tape.one,
+        passes=traced.passes,
         plain=lambda: (module([traced.v], spikes, constants, dtype), module(inputs, [product], constants, dtype)),
     )
-
-
-def _kept(traced: Trace) -> Kept:
-    if not traced.h.moves:
-        return Kept.NOTHING
-    if traced.gate is None:
-        return Kept.POTENTIAL
-    return Kept.SPIKES if traced.gate is traced.fired else Kept.MASK
 
 
 def _fold(

@@ -10,10 +10,10 @@ from known_values import KNOWN, variants
 import arcana.torch._conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
+from arcana.surrogate._trace import Kept
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
 from arcana.torch import _bits, _pieces, spike
 from arcana.torch._eager import call_of
-from arcana.torch._program import Kept
 from arcana.torch._rule import Rule
 
 KEPT = {
