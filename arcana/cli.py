@@ -39,7 +39,7 @@ def demo(
     chosen = _surrogate(surrogate, assignments or [])
     if not output.parent.is_dir() or output.is_dir():
         _fail(f"--output: cannot write a file at {str(output)!r}")
-    from arcana.demo.missing import MissingDependencyError
+    from arcana._missing import MissingDependencyError
 
     try:
         _demo(chosen, ["torch", "jax"] if backend == "both" else [backend], epochs, seed, output, as_json)
