@@ -6,6 +6,8 @@ backends it expects, so that a missing one fails instead of being skipped.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -97,3 +99,13 @@ def peers(session: nox.Session) -> None:
     install(session, "test", "peers", extras="torch,jax")
     session.run("pytest", "-n", "2", "tests/peers", *session.posargs, env={"ARCANA_TEST_PEERS": "1"})
     session.run("python", "tests/peers/table.py")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time and memory beside every library, and docs/speed.md; needs a C++ compiler, and a machine that does nothing else."""
+    install(session, "peers", extras="torch,jax,cli")
+    results = Path(session.create_tmp()) / "bench.json"
+    with results.open("w") as file:
+        session.run("python", "-m", "arcana", "bench", "--mode", "both", "--json", *session.posargs, stdout=file)
+    session.run("python", "docs/speed.py", str(results))

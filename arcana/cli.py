@@ -129,7 +129,7 @@ def bench(
 
 
 def _bench(settings: Settings, as_json: bool, plot: Path | None) -> None:
-    from arcana.bench import run, table
+    from arcana.bench import report, run
 
     figure = None
     if plot is not None:
@@ -144,7 +144,7 @@ def _bench(settings: Settings, as_json: bool, plot: Path | None) -> None:
     if as_json:
         typer.echo(json.dumps(run.to_plain(settings, results), indent=1, allow_nan=False))
     else:
-        Console(highlight=False).print(table.render(results), soft_wrap=False)
+        report.show(results)
     if plot is not None and figure is not None:
         figure.save(results.times, plot)
         log.print(f"Ratios: {plot}", markup=False, soft_wrap=True)

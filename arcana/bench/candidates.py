@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -98,12 +97,11 @@ def field_of(framework: str, names: Iterable[str]) -> Field:
 
 
 def _cannot_be_loaded(library: str) -> str | None:
-    if importlib.util.find_spec(library) is None:
-        return "is not installed"
     try:
         load(library)
     except Exception as error:
-        return f"cannot be imported: {one_line(error)}"
+        absent = isinstance(error, ModuleNotFoundError) and error.name == library
+        return "is not installed" if absent else f"cannot be imported: {one_line(error)}"
     return None
 
 

@@ -54,7 +54,7 @@ def measure(framework: str, field: Field, settings: Settings, say: Callable[[str
         times = []
         for name in settings.surrogates:
             for mode in settings.modes:
-                candidates = usable(field, name, mode, settings.dtype)
+                candidates = usable(field, name, mode, arrays[settings.sizes[0]])
                 for size in settings.sizes:
                     say(f"{framework}, {mode}, {name}, n = {size:,}")
                     for passes in (FORWARD, BOTH):
@@ -70,6 +70,7 @@ class Arrays:
     """Potentials and a cotangent, from the standard normal distribution; the same numbers in every framework."""
 
     def __init__(self, side: Any, size: int, dtype: str) -> None:
+        self.dtype = dtype
         generator = np.random.default_rng(0)
         potential, cotangent = (generator.standard_normal(size, np.float32) for _ in range(2))
         self._array = functools.partial(side.array, dtype=dtype)
@@ -83,19 +84,18 @@ class Arrays:
         return self._potentials[threshold]
 
 
-def usable(field: Field, name: str, mode: str, dtype: str) -> list[Candidate]:
-    """The candidates for a surrogate, without the libraries' that raise; those are left out from now on."""
-    few, found = Arrays(field.side, 8, dtype), []
+def usable(field: Field, name: str, mode: str, arrays: Arrays) -> list[Candidate]:
+    """The candidates for a surrogate, without the libraries' that raise on such arrays; they are noted as left out."""
+    found = []
     for candidate in field.candidates(name, mode):
         try:
-            _call(field, candidate, few, mode, BOTH)()
+            _call(field, candidate, arrays, mode, BOTH)()
         except Exception as error:
             if not is_peer(candidate.label):
                 raise
-            field.left_out[f"{candidate.label}, {mode}, {dtype}"] = f"raises {one_line(error)}"
+            field.left_out[f"{candidate.label}, {mode}, {arrays.dtype}"] = f"raises {one_line(error)}"
         else:
             found.append(candidate)
-    field.side.forget(mode)
     return found
 
 

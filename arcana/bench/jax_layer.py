@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from arcana.bench import jax_side
 from arcana.bench.candidates import Candidate
 from arcana.bench.layer import DECAY, THRESHOLD, Numbers
+from arcana.bench.libraries import Spikes
 
 
-def network(candidate: Candidate, numbers: Numbers, mode: str, dtype: str) -> Callable[[], None]:
-    """A call of forward and backward; compiled, all in one function."""
-    spikes, weight, cotangent = (jax_side.array(x, dtype) for x in (numbers.spikes, numbers.weight, numbers.cotangent))
+def network(candidate: Candidate, spikes: jax.Array) -> Spikes:
+    """From the weight to the output spikes."""
     missing = THRESHOLD - candidate.threshold
 
     def advance(potential: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -23,6 +23,13 @@ def network(candidate: Candidate, numbers: Numbers, mode: str, dtype: str) -> Ca
         return potential - jax.lax.stop_gradient(fired) * THRESHOLD, fired
 
     def output(weight: jax.Array) -> jax.Array:
-        return jax.lax.scan(advance, jnp.zeros_like(cotangent[0]), spikes @ weight)[1]
+        currents = spikes @ weight
+        return jax.lax.scan(advance, jnp.zeros_like(currents[0]), currents)[1]
 
-    return jax_side.forward_backward(output, weight, cotangent, mode)
+    return output
+
+
+def forward_backward(candidate: Candidate, numbers: Numbers, mode: str, dtype: str) -> Callable[[], None]:
+    """A call of forward and backward; compiled, all in one function."""
+    spikes, weight, cotangent = (jax_side.array(x, dtype) for x in (numbers.spikes, numbers.weight, numbers.cotangent))
+    return jax_side.forward_backward(network(candidate, spikes), weight, cotangent, mode)

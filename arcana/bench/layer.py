@@ -99,7 +99,7 @@ def measure(
             for mode in settings.modes:
                 say(f"layer: {framework}, {mode}, {name}")
                 calls = networks(framework, field, name, mode, settings)
-                timings = in_turn(calls, 10 * settings.seconds, around=lambda each: each.setting())
+                timings = in_turn(calls, 20 * settings.seconds, around=lambda each: each.setting())
                 peaks = executor.submit(peaks_of, framework, name, mode, settings).result() if executor else {}
                 where = (framework, mode, settings.dtype, settings.neurons, settings.steps, name)
                 for each, timing in timings.items():
@@ -112,12 +112,12 @@ def measure(
 def networks(framework: str, field: Field, name: str, mode: str, settings: Settings) -> dict[Candidate, Callable[[], None]]:
     """Of every candidate that runs in the layer a call of forward and backward."""
     given = numbers(settings)
-    network = importlib.import_module(f"arcana.bench.{framework}_layer").network
+    twin = importlib.import_module(f"arcana.bench.{framework}_layer")
     found = {}
     for candidate in field.candidates(name, mode):
         if candidate.label in (BARE, COPY):
             continue
-        call = network(candidate, given, mode, settings.dtype)
+        call = twin.forward_backward(candidate, given, mode, settings.dtype)
         try:
             call()
         except Exception as error:

@@ -65,7 +65,7 @@ def _of_surrogate(framework: str, name: str, settings: Settings, with_floors: bo
     with field.side.ready(settings.dtype):
         arrays = Arrays(field.side, size, settings.dtype)
         for mode in settings.modes:
-            candidates = usable(field, name, mode, settings.dtype)
+            candidates = usable(field, name, mode, arrays)
             for candidate in [each for each in candidates if with_floors or each.surrogate is not None]:
                 with candidate.setting():
                     peak, kept = _peak(field.side, candidate, arrays, mode), _kept(field.side, candidate, arrays, mode)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from arcana.bench.ratios import ratios
 from arcana.bench.run import Results
 from arcana.bench.targets import IMPORT_MILLISECONDS, late, verdicts
@@ -12,13 +10,13 @@ NOISE = 1.05
 """The medians of one kernel, measured twice in the same turns, differ by some percent."""
 
 
-def summary(results: Results) -> list[str]:
-    """The lines under the tables."""
-    return [
-        *_listed("missed targets", missed(results)),
-        *_listed("more than 5 % slower than a library with the same shape", slower(results)),
-        *_listed("left out", [f"{name} {reason}" for name, reason in results.left_out.items()]),
-    ]
+def summary(results: Results) -> dict[str, list[str]]:
+    """The lists under the tables, by their titles."""
+    return {
+        "missed targets": missed(results),
+        "more than 5 % slower than a library with the same shape": slower(results),
+        "left out": [f"{name}: {reason}" for name, reason in results.left_out.items()],
+    }
 
 
 def missed(results: Results) -> list[str]:
@@ -34,8 +32,3 @@ def missed(results: Results) -> list[str]:
 def slower(results: Results) -> list[str]:
     """Every time that is more than 5 % longer than a library's, whether or not there is a target."""
     return [str(pair) for pair in ratios(results.times) if pair.beside_peer and pair.value > NOISE]
-
-
-def _listed(title: str, lines: Iterable[str]) -> list[str]:
-    listed = [f"  {line}" for line in lines]
-    return [f"{title}: {len(listed) or 'none'}", *listed]

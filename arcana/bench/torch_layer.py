@@ -9,12 +9,11 @@ import torch
 from arcana.bench import torch_side
 from arcana.bench.candidates import Candidate
 from arcana.bench.layer import DECAY, THRESHOLD, Numbers
+from arcana.bench.libraries import Spikes
 
 
-def network(candidate: Candidate, numbers: Numbers, mode: str, dtype: str) -> Callable[[], None]:
-    """A call of forward and backward. Compiled is one step, not the loop: 500 unrolled steps take many minutes to compile."""
-    spikes, weight, cotangent = (torch_side.array(x, dtype) for x in (numbers.spikes, numbers.weight, numbers.cotangent))
-    weight.requires_grad_()
+def network(candidate: Candidate, spikes: torch.Tensor, mode: str) -> Spikes:
+    """From the weight to the output spikes. Compiled is one step, not the loop: 500 unrolled steps take minutes to compile."""
     missing = THRESHOLD - candidate.threshold
 
     def advance(potential: torch.Tensor, current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,11 +23,18 @@ def network(candidate: Candidate, numbers: Numbers, mode: str, dtype: str) -> Ca
 
     step = torch.compile(advance) if mode == "compiled" else advance
 
-    def call() -> None:
-        potential, output = torch.zeros_like(cotangent[0]), []
-        for current in spikes @ weight:
-            potential, fired = step(potential, current)
-            output.append(fired)
-        torch.autograd.grad(torch.stack(output), weight, cotangent)
+    def output(weight: torch.Tensor) -> torch.Tensor:
+        currents = spikes @ weight
+        potential, fired = torch.zeros_like(currents[0]), []
+        for current in currents:
+            potential, now = step(potential, current)
+            fired.append(now)
+        return torch.stack(fired)
 
-    return call
+    return output
+
+
+def forward_backward(candidate: Candidate, numbers: Numbers, mode: str, dtype: str) -> Callable[[], None]:
+    """A call of forward and backward."""
+    spikes, weight, cotangent = (torch_side.array(x, dtype) for x in (numbers.spikes, numbers.weight, numbers.cotangent))
+    return torch_side.forward_backward(network(candidate, spikes, mode), weight, cotangent, "eager")
