@@ -6,6 +6,8 @@ backends it expects, so that a missing one fails instead of being skipped.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -112,3 +114,13 @@ def tests_cuda(session: nox.Session) -> None:
     install(session, "test", extras="torch")
     environment = {"ARCANA_TEST_BACKENDS": "torch", "ARCANA_TEST_DEVICE": "cuda"}
     session.run("pytest", "tests/torch/test_kernels.py", *session.posargs, env=environment)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time and memory beside every library, and docs/speed.md; needs a C++ compiler, and a machine that does nothing else."""
+    install(session, "peers", extras="torch,jax,cli")
+    results = Path(session.create_tmp()) / "bench.json"
+    with results.open("w") as file:
+        session.run("python", "-m", "arcana", "bench", "--mode", "both", "--json", *session.posargs, stdout=file)
+    session.run("python", "docs/speed.py", str(results))

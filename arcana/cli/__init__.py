@@ -11,10 +11,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from arcana.cli._bench import bench
 from arcana.cli._catalogue import list_command, show
 from arcana.cli._check import check
 from arcana.cli._port import compare, diverge
-from arcana.cli._shared import fail as _fail, surrogate_named as _surrogate
+from arcana.cli._shared import fail as _fail, surrogate_named as _surrogate, writable
 from arcana.surrogate import Surrogate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -24,6 +25,7 @@ app.command()(show)
 app.command()(check)
 app.command()(compare)
 app.command()(diverge)
+app.command()(bench)
 
 
 @app.callback()
@@ -51,9 +53,8 @@ def demo(
     Example: arcana demo --surrogate atan --set scale=3 --backend jax
     """
     chosen = _surrogate(surrogate, assignments or [])
-    if not output.parent.is_dir() or output.is_dir():
-        _fail(f"--output: cannot write a file at {str(output)!r}")
-    from arcana.demo.missing import MissingDependencyError
+    writable(output, "--output")
+    from arcana._missing import MissingDependencyError
 
     try:
         _demo(chosen, ["torch", "jax"] if backend == "both" else [backend], epochs, seed, output, as_json)

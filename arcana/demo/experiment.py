@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from arcana.demo.missing import MissingDependencyError
+from arcana._missing import MissingDependencyError
 from arcana.surrogate import Surrogate
 
 Floats = npt.NDArray[np.float32]

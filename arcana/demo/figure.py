@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from arcana.demo.missing import MissingDependencyError
+from arcana._missing import MissingDependencyError
 from arcana.demo.run import TITLES, Results
 
 try:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from arcana._missing import MissingDependencyError
 from arcana.demo.comparison import Comparison, compare
 from arcana.demo.experiment import Experiment
-from arcana.demo.missing import MissingDependencyError
 from arcana.demo.training import OpenTrainer, Record, train
 
 TITLES = {"torch": "PyTorch", "jax": "JAX"}

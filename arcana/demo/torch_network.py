@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from arcana._missing import MissingDependencyError
 from arcana.demo.experiment import CLASSES, HIDDEN, INPUTS, Digits, Experiment, Floats, Settings
-from arcana.demo.missing import MissingDependencyError
 from arcana.demo.training import Prediction, Update
 from arcana.surrogate import Surrogate
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from libraries import LIBRARIES, Array
 
 from arcana import presets
+from arcana.bench.libraries import LIBRARIES, Array
 
 Formula = Callable[..., Array]
 

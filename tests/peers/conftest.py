@@ -8,7 +8,7 @@ from pathlib import Path
 
 if os.environ.get("ARCANA_TEST_PEERS"):
     sys.path.insert(0, str(Path(__file__).parent))
-    from libraries import LIBRARIES, load
+    from arcana.bench.libraries import LIBRARIES, load
 
     for _library in LIBRARIES:
         load(_library)

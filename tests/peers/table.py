@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cases import CASES, CONSTANTS_IN_FLOAT32
-from comparison import TOLERANCE, Comparison, compare, grid
-from libraries import version
+from comparison import Comparison, compare
 
 from arcana import presets
+from arcana.bench.agreement import TOLERANCE, grid
+from arcana.bench.libraries import version
 
 COLUMNS = ["preset", "parameters", "library", "h, float32", "h, float64", "spike at 0", "result"]
 

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arcana import presets
 from arcana.surrogate import Surrogate
 
 Array = NDArray[np.floating[Any]]
+Spikes = Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +34,32 @@ class Library:
         framework: torch or jax.
         module: where its surrogates are.
         shipped: of the module its surrogates by their own names.
-        spikes: of the module, a surrogate, its parameters and v the spikes.
+        make: of a surrogate and its parameters the function from a potential to spikes.
+        threshold: of a surrogate's parameters the potential at which it fires.
     """
 
     framework: str
     module: str
     shipped: Callable[[ModuleType], dict[str, Callable[..., Any]]]
-    spikes: Callable[[ModuleType, Callable[..., Any], dict[str, Any], Any], Any]
+    make: Callable[[Callable[..., Any], dict[str, Any]], Spikes]
+    threshold: Callable[[dict[str, Any]], float] = lambda parameters: 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """A library's surrogate with its parameters.
+
+    Attributes:
+        name: of its preset.
+        framework: torch or jax.
+        function: of a potential the spikes.
+        threshold: the potential at which the function fires: 0, unless the library takes it off itself.
+    """
+
+    name: str
+    framework: str
+    function: Spikes
+    threshold: float
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -64,27 +85,30 @@ def _methods(module: ModuleType) -> dict[str, Callable[..., Any]]:
     return {"superspike" if name == "super" else name: method for name, method in methods.items()}
 
 
-def _made(module: ModuleType, make: Callable[..., Any], parameters: dict[str, Any], v: Any) -> Any:
-    return make(**parameters)(v)
+def _made(make: Callable[..., Any], parameters: dict[str, Any]) -> Spikes:
+    return make(**parameters)
 
 
-def _called(module: ModuleType, function: Callable[..., Any], parameters: dict[str, Any], v: Any) -> Any:
-    return function(v, **parameters)
+def _called(function: Callable[..., Any], parameters: dict[str, Any]) -> Spikes:
+    return functools.partial(function, **parameters)
 
 
-def _with_threshold(module: ModuleType, make: Callable[..., Any], parameters: dict[str, Any], v: Any) -> Any:
-    """Sinabs subtracts the threshold itself; on the grid v + threshold − threshold is v."""
-    own = dict(parameters)
-    threshold = own.pop("spike_threshold", 1.0)
-    single_spike = importlib.import_module("sinabs.activation").SingleSpike
-    return single_spike.apply(v + threshold, threshold, make(**own))
+def _with_threshold(make: Callable[..., Any], parameters: dict[str, Any]) -> Spikes:
+    threshold = _spike_threshold(parameters)
+    gradient = make(**{name: value for name, value in parameters.items() if name != "spike_threshold"})
+    spike = importlib.import_module("sinabs.activation").SingleSpike
+    return lambda potential: spike.apply(potential, threshold, gradient)
+
+
+def _spike_threshold(parameters: dict[str, Any]) -> float:
+    return float(parameters.get("spike_threshold", 1.0))
 
 
 LIBRARIES = {
     "snntorch": Library("torch", "snntorch.surrogate", _functions, _made),
     "spikingjelly": Library("torch", "spikingjelly.activation_based.surrogate", _subclasses, _made),
     "norse": Library("torch", "norse.torch.functional.threshold", _methods, _called),
-    "sinabs": Library("torch", "sinabs.activation.surrogate_gradient_fn", _dataclasses, _with_threshold),
+    "sinabs": Library("torch", "sinabs.activation.surrogate_gradient_fn", _dataclasses, _with_threshold, _spike_threshold),
     "spyx": Library("jax", "spyx.axn", _functions, _made),
     "braintools": Library("jax", "braintools.surrogate", _small_functions, _called),
 }
@@ -118,25 +142,34 @@ def original(name: str) -> Callable[..., Any]:
     return {plain(each): surrogate for each, surrogate in shipped(library).items()}[plain(function)]
 
 
+def peer(name: str, parameters: dict[str, Any] | None = None) -> Peer:
+    """What a preset is named after, with its library's defaults unless other parameters are given."""
+    library = LIBRARIES[name.partition(".")[0]]
+    chosen = presets.defaults(name) if parameters is None else parameters
+    return Peer(name, library.framework, library.make(original(name), chosen), library.threshold(chosen))
+
+
 def evaluate_library(name: str, parameters: dict[str, Any], v: Array) -> tuple[Array, Array]:
     """Spikes and h of v from the library's own code."""
-    name_of_library = name.partition(".")[0]
-    library, module, surrogate = LIBRARIES[name_of_library], load(name_of_library), original(name)
-    return _evaluate(library.framework, lambda v: library.spikes(module, surrogate, parameters, v), v)
+    theirs = peer(name, parameters)
+    if theirs.threshold:
+        return evaluate(theirs.framework, lambda v: theirs.function(v + theirs.threshold), v)
+    return evaluate(theirs.framework, theirs.function, v)  # v + 0 would lose the sign of −0.0
 
 
 def evaluate_preset(name: str, surrogate: Surrogate, v: Array) -> tuple[Array, Array]:
     """Spikes and h of v from Arcana, in the framework of the library."""
     framework = LIBRARIES[name.partition(".")[0]].framework
     spike = importlib.import_module(f"arcana.{framework}").spike
-    return _evaluate(framework, lambda v: spike(v, surrogate), v)
+    return evaluate(framework, lambda v: spike(v, surrogate), v)
 
 
-def _evaluate(framework: str, function: Callable[[Any], Any], v: Array) -> tuple[Array, Array]:
+def evaluate(framework: str, function: Spikes, v: Array) -> tuple[Array, Array]:
+    """Spikes and h of v from a function of either framework."""
     return (_torch if framework == "torch" else _jax)(function, v)
 
 
-def _torch(function: Callable[[Any], Any], v: Array) -> tuple[Array, Array]:
+def _torch(function: Spikes, v: Array) -> tuple[Array, Array]:
     import torch
 
     leaf = torch.tensor(v, requires_grad=True)
@@ -145,20 +178,20 @@ def _torch(function: Callable[[Any], Any], v: Array) -> tuple[Array, Array]:
     return spikes.detach().numpy(), gradient.numpy()
 
 
-def _jax(function: Callable[[Any], Any], v: Array) -> tuple[Array, Array]:
+def _jax(function: Spikes, v: Array) -> tuple[Array, Array]:
     import jax
     import jax.numpy as jnp
 
-    with _jax_as_it_comes():
+    with jax_as_it_comes(x64=True):
         spikes, pullback = jax.vjp(function, jnp.asarray(v))
         (gradient,) = pullback(jnp.ones_like(spikes))
         return np.asarray(spikes), np.asarray(gradient)
 
 
 @contextlib.contextmanager
-def _jax_as_it_comes() -> Iterator[None]:
-    """float64 for the comparison, and the promotion that the libraries rely on, which the tests' settings forbid."""
+def jax_as_it_comes(*, x64: bool) -> Iterator[None]:
+    """JAX with the promotion that the libraries rely on, which a user's strict settings forbid; float64 only on demand."""
     import jax
 
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    with jax.enable_x64(x64), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield

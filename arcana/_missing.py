@@ -1,4 +1,4 @@
-"""What the demo says when a package it needs is not installed."""
+"""What a command says when a package it needs is not installed."""
 
 from __future__ import annotations
 

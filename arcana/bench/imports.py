@@ -1,0 +1,61 @@
+"""The fourth part: what an import costs, in fresh processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+
+PROCESSES = 9
+
+_PROGRAM = """
+import importlib, sys, time
+for name in sys.argv[1:]:
+    begin = time.perf_counter()
+    importlib.import_module(name)
+    print(time.perf_counter() - begin)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """The median time that the import of a module takes after others.
+
+    Attributes:
+        module: what is imported.
+        after: what was imported before it in the same process.
+        milliseconds: the median.
+        processes: of how many.
+    """
+
+    module: str
+    after: str | None
+    milliseconds: float
+    processes: int
+
+
+def measure(frameworks: Iterable[str], say: Callable[[str], object]) -> list[Import]:
+    """`import arcana` alone, and of each framework its own import and what `arcana.torch` or `arcana.jax` adds to it."""
+    chains = [("arcana",), *((framework, f"arcana.{framework}") for framework in frameworks)]
+    seconds: dict[tuple[str, ...], list[list[float]]] = {chain: [] for chain in chains}
+    for process in range(PROCESSES + 1):
+        say(f"import: process {process} of {PROCESSES}")
+        for chain in chains:
+            seconds[chain].append(_seconds(chain))
+    # The first of each reads files that the system had not in its cache.
+    return [each for chain in chains for each in _medians(chain, seconds[chain][1:])]
+
+
+def _seconds(chain: tuple[str, ...]) -> list[float]:
+    process = subprocess.run([sys.executable, "-c", _PROGRAM, *chain], capture_output=True, text=True, check=True)
+    return [float(line) for line in process.stdout.split()]
+
+
+def _medians(chain: tuple[str, ...], seconds: list[list[float]]) -> list[Import]:
+    before = [None, *chain]
+    return [
+        Import(module, before[i], 1e3 * statistics.median(each[i] for each in seconds), len(seconds))
+        for i, module in enumerate(chain)
+    ]

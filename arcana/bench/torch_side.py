@@ -1,0 +1,95 @@
+"""Calls of candidates in PyTorch, on the CPU. The twin of `jax_side`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from arcana._missing import MissingDependencyError
+from arcana.bench.candidates import COPY, OURS, RELU, Candidate, Setting
+from arcana.bench.libraries import Array, Spikes
+from arcana.surrogate import Surrogate
+
+try:
+    from arcana.torch import spike
+except ImportError as error:
+    raise MissingDependencyError(package="PyTorch", extra="torch") from error
+
+import torch
+
+EAGER_VARIANTS: dict[str, Setting] = {OURS: contextlib.nullcontext}
+"""Ways of running ours in eager mode: a label, and what is entered around a call."""
+
+
+class _Copy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, v: torch.Tensor) -> torch.Tensor:
+        return v.clone()
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return cotangent * 1
+
+
+def ours(surrogate: Surrogate, mode: str) -> list[Candidate]:
+    variants = EAGER_VARIANTS if mode == "eager" else {OURS: contextlib.nullcontext}
+    return [Candidate(label, lambda v: spike(v, surrogate), surrogate, setting=setting) for label, setting in variants.items()]
+
+
+def floors(mode: str) -> list[Candidate]:
+    return [Candidate(RELU, torch.relu), Candidate(COPY, _Copy.apply)]
+
+
+@contextlib.contextmanager
+def ready(dtype: str) -> Iterator[None]:
+    """What all calls of a run stand in."""
+    # Candidates share code objects, and Dynamo would give up on the ninth.
+    with torch._dynamo.config.patch(recompile_limit=1024, accumulated_recompile_limit=1024):
+        yield
+
+
+def forget(mode: str) -> None:
+    """Drop what was compiled."""
+    if mode == "compiled":
+        torch._dynamo.reset()
+
+
+def array(values: Array, dtype: str) -> torch.Tensor:
+    return torch.from_numpy(values).to(getattr(torch, dtype))
+
+
+def forward(function: Spikes, v: torch.Tensor, mode: str) -> Callable[[], None]:
+    """A call whose spikes nobody differentiates."""
+    spikes = _as(mode, function)
+
+    def call() -> None:
+        spikes(v)
+
+    return call
+
+
+def forward_backward(function: Spikes, v: torch.Tensor, cotangent: torch.Tensor, mode: str) -> Callable[[], None]:
+    """A call and the gradient of v."""
+    begin = start(function, v, mode)
+
+    def call() -> None:
+        begin()[1](cotangent)
+
+    return call
+
+
+def start(function: Spikes, v: torch.Tensor, mode: str) -> Callable[[], tuple[torch.Tensor, Callable[[torch.Tensor], Any]]]:
+    """The forward pass, which returns the spikes and the backward pass."""
+    spikes_of = _as(mode, function)
+    leaf = v.detach().requires_grad_()
+
+    def call() -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
+        spikes = spikes_of(leaf)
+        return spikes, lambda cotangent: torch.autograd.grad(spikes, leaf, cotangent)
+
+    return call
+
+
+def _as(mode: str, function: Spikes) -> Spikes:
+    return torch.compile(function) if mode == "compiled" else function
