@@ -6,10 +6,21 @@ stops the run; nothing is skipped unseen.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
+import shutil
+import tempfile
 
 EXPECTED = tuple(os.environ.get("ARCANA_TEST_BACKENDS", "torch,jax").split(","))
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # XLA takes 30 ms for the smallest operation; so it compiles each once for all workers and for the programs that tests start.
+    _folder = tempfile.mkdtemp(prefix="arcana-tests-")
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 for _name in EXPECTED:
     importlib.import_module(f"arcana.{_name}")

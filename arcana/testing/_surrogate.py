@@ -36,17 +36,22 @@ def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[s
         ConformanceError: a check failed; the message holds the failing lines.
         ImportError: a backend is not installed.
     """
-    instance = surrogate() if isinstance(surrogate, type) else surrogate
-    sides = {name: importlib.import_module(f"arcana.{name}._conformance") for name in backends}
-    rows = list(definition_rows(instance))
-    rows += _numbers(instance, sides)
-    for name, side in sides.items():
-        rows += _shapes(instance, name, side)
-        rows += _transforms(instance, name, side)
-    report = Report(repr(instance), tuple(rows))
+    (report,) = reports([surrogate() if isinstance(surrogate, type) else surrogate], backends)
     if not report.passed:
         raise ConformanceError(report)
     return report
+
+
+def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Report]:
+    """A report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
+    sides = {name: importlib.import_module(f"arcana.{name}._conformance") for name in backends}
+    rows = {surrogate: list(definition_rows(surrogate)) for surrogate in surrogates}
+    checks = [_numbers(surrogates, sides)]
+    for name, side in sides.items():
+        checks += [_shapes(surrogates, name, side), _transforms(surrogates, name, side)]
+    for surrogate, row in itertools.chain(*checks):
+        rows[surrogate].append(row)
+    return [Report(repr(surrogate), tuple(rows[surrogate])) for surrogate in surrogates]
 
 
 def exact_spikes(bits: Array, dtype: str, fires_at_threshold: bool = True) -> Array:
@@ -78,6 +83,7 @@ class _Sample:
         counts: where c · h is no subnormal, which XLA may take for zero.
     """
 
+    surrogate: Surrogate
     dtype: str
     v: Array
     cotangent: Array
@@ -92,7 +98,7 @@ class _Sample:
         exact, condition = _reference(surrogate, to_float(v, dtype), to_float(c, dtype))
         smallest = float(np.finfo(np.float32 if dtype == "bfloat16" else dtype).tiny)
         # Half types are computed in float32: its rounding is what the condition number multiplies.
-        return cls(dtype, v, c, exact, 4 * (1 + condition * COMPUTED_FINER[dtype]), np.abs(exact) > 8 * smallest)
+        return cls(surrogate, dtype, v, c, exact, 4 * (1 + condition * COMPUTED_FINER[dtype]), np.abs(exact) > 8 * smallest)
 
     def gradient_row(self, where: str, what: str, found: Array, expected: Array, source: str) -> Row:
         """Whether two gradients lie within the bound of each other, and where they are farthest apart if not."""
@@ -106,56 +112,73 @@ class _Sample:
         return Row(where, f"{what}, {self.dtype}", passed, detail)
 
 
-def _numbers(surrogate: Surrogate, sides: dict[str, Any]) -> Iterator[Row]:
+def _numbers(surrogates: Sequence[Surrogate], sides: dict[str, Any]) -> Iterator[tuple[Surrogate, Row]]:
     """Spikes and gradients of each backend, in each way of calling it, against the truth and against the other backends."""
-    for dtype in BITS:
-        sample = _Sample.of(surrogate, dtype)
-        results = {
-            (name, mode): side.spikes_and_gradient(surrogate, sample.v, sample.cotangent, dtype, mode)
-            for name, side in sides.items()
-            for mode in side.MODES
-        }
-        right = exact_spikes(sample.v, dtype, surrogate.fires_at_threshold)
-        for (name, mode), (spikes, gradient) in results.items():
-            wrong = int((spikes != right).sum())
-            yield Row(f"{name} {mode}", f"spikes, {dtype}", wrong == 0, f"{wrong} of {sample.v.size} patterns wrong")
-            if dtype != "float64":  # NumPy has no wider dtype to compare with
-                rounded = from_float(sample.exact, dtype)
-                yield sample.gradient_row(f"{name} {mode}", "gradient", gradient, rounded, "float64")
-        for one, other in itertools.combinations(results, 2):
-            if one[0] != other[0]:
-                where = f"{' '.join(one)}, {' '.join(other)}"
-                yield sample.gradient_row(where, "gradients agree", results[one][1], results[other][1], "each other")
+    samples = [_Sample.of(surrogate, dtype) for surrogate in surrogates for dtype in BITS]
+    cases = [(each.surrogate, each.v, each.cotangent, each.dtype) for each in samples]
+    ways = {(name, mode): side.spikes_and_gradients(cases, mode) for name, side in sides.items() for mode in side.MODES}
+    for i, sample in enumerate(samples):
+        for row in _sample_rows(sample, {way: results[i] for way, results in ways.items()}):
+            yield sample.surrogate, row
 
 
-def _shapes(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:
-    for shape in ((), (0, 3), (2, 1, 3)):
+def _sample_rows(sample: _Sample, results: dict[tuple[str, str], tuple[Array, Array]]) -> Iterator[Row]:
+    right = exact_spikes(sample.v, sample.dtype, sample.surrogate.fires_at_threshold)
+    for (name, mode), (spikes, gradient) in results.items():
+        wrong = int((spikes != right).sum())
+        yield Row(f"{name} {mode}", f"spikes, {sample.dtype}", wrong == 0, f"{wrong} of {sample.v.size} patterns wrong")
+        if sample.dtype != "float64":  # NumPy has no wider dtype to compare with
+            rounded = from_float(sample.exact, sample.dtype)
+            yield sample.gradient_row(f"{name} {mode}", "gradient", gradient, rounded, "float64")
+    for one, other in itertools.combinations(results, 2):
+        if one[0] != other[0]:
+            where = f"{' '.join(one)}, {' '.join(other)}"
+            yield sample.gradient_row(where, "gradients agree", results[one][1], results[other][1], "each other")
+
+
+def _shapes(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
+    for surrogate, shape in itertools.product(surrogates, ((), (0, 3), (2, 1, 3))):
         v = from_float(np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape), "float32")
         spikes, gradient = side.spikes_and_gradient(surrogate, v, v, "float32")
         kept = spikes.shape == gradient.shape == shape
-        yield Row(f"{name} eager", f"shape {shape}", kept, f"spikes {spikes.shape}, gradient {gradient.shape}")
+        yield surrogate, Row(f"{name} eager", f"shape {shape}", kept, f"spikes {spikes.shape}, gradient {gradient.shape}")
 
 
-def _transforms(surrogate: Surrogate, name: str, side: Any) -> Iterator[Row]:
-    v = np.array(TRANSFORM_POINTS, np.float32)
-    c = np.linspace(0.5, 2.0, v.size, dtype=np.float32)
-    plain = c * surrogate.derivative(v)
+def _transforms(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
+    points = np.array(TRANSFORM_POINTS, np.float32)
+    v, c = _for_each(surrogates, points), _for_each(surrogates, np.linspace(0.5, 2.0, points.size, dtype=np.float32))
     for way in side.FIRST:
-        yield _close(f"{name} {way}", "cotangent · h", side.transform("first", way, surrogate, v, c), plain)
-    interior = v[np.isfinite(v) & (v != 0)]
-    c = c[: interior.size]
-    wide = interior.astype(np.float64)
-    slope = (surrogate.derivative(wide + 1e-6) - surrogate.derivative(wide - 1e-6)) / 2e-6
+        found = side.transform("first", way, surrogates, v, c)
+        for i, surrogate in enumerate(surrogates):
+            expected = c[:, i] * surrogate.derivative(points)
+            yield surrogate, _close(f"{name} {way}", "cotangent · h", found[:, i], expected)
+    interior = points[np.isfinite(points) & (points != 0)]
+    wide, v, c = interior.astype(np.float64), _for_each(surrogates, interior), c[: interior.size]
     for way in side.SECOND:
-        yield _close(f"{name} {way}", "cotangent · h′", side.transform("second", way, surrogate, interior, c), c * slope)
-    if not surrogate.has_primitive():
-        return
-    for parameter, value in surrogate.numbers.items():
-        p = np.full_like(interior, value)
-        rise = _parameter_slope(surrogate, parameter, p.astype(np.float64), wide)
-        for way in side.PARAMETER:
-            result = side.transform("parameter", way, surrogate, p, interior, c, parameter=parameter)
-            yield _close(f"{name} {way}", f"cotangent · dG/d{parameter}", result, c * rise)
+        found = side.transform("second", way, surrogates, v, c)
+        for i, surrogate in enumerate(surrogates):
+            slope = (surrogate.derivative(wide + 1e-6) - surrogate.derivative(wide - 1e-6)) / 2e-6
+            yield surrogate, _close(f"{name} {way}", "cotangent · h′", found[:, i], c[:, i] * slope)
+    owners = [(surrogate, parameter) for surrogate in surrogates if surrogate.has_primitive() for parameter in surrogate.numbers]
+    if owners:
+        yield from _parameters(owners, name, side, interior)
+
+
+def _parameters(owners: Sequence[tuple[Surrogate, str]], name: str, side: Any, v: Array) -> Iterator[tuple[Surrogate, Row]]:
+    surrogates, parameters = zip(*owners, strict=True)
+    c = np.linspace(0.5, 1.5, v.size, dtype=np.float32)
+    p = np.stack([np.full_like(v, surrogate.numbers[parameter]) for surrogate, parameter in owners], -1)
+    for way in side.PARAMETER:
+        arrays = (p, _for_each(owners, v), _for_each(owners, c))
+        found = side.transform("parameter", way, surrogates, *arrays, parameters=parameters)
+        for i, (surrogate, parameter) in enumerate(owners):
+            expected = c * _parameter_slope(surrogate, parameter, p[:, i].astype(np.float64), v.astype(np.float64))
+            yield surrogate, _close(f"{name} {way}", f"cotangent · dG/d{parameter}", found[:, i], expected)
+
+
+def _for_each(owners: Sequence[Any], x: Array) -> Array:
+    """x as a column for each of the owners."""
+    return np.repeat(x[:, None], len(owners), axis=1)
 
 
 def _parameter_slope(surrogate: Surrogate, name: str, p: Array, v: Array) -> Array:

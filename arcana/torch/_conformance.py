@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,12 @@ MODES = ("eager", "compiled")
 """The ways in which the same call is made: plain, and under torch.compile(fullgraph=True)."""
 
 Array = np.ndarray[Any, Any]
-Transform = Callable[[Surrogate, torch.Tensor, torch.Tensor, str], torch.Tensor]
-ParameterTransform = Callable[[Surrogate, str, torch.Tensor, torch.Tensor, torch.Tensor, str], torch.Tensor]
+Case = tuple[Surrogate, Array, Array, str]
+"""A surrogate, the bit patterns of v and of the cotangent, and their dtype."""
+Call = Callable[..., torch.Tensor]
+"""The spikes of v, or of a parameter and v, or what a transform makes of such a function: one that takes the cotangent too."""
+Transform = Callable[[Call, torch.Tensor, torch.Tensor, str], torch.Tensor]
+ParameterTransform = Callable[[Call, torch.Tensor, torch.Tensor, torch.Tensor, str], torch.Tensor]
 
 
 def from_bits(bits: Array, dtype: str) -> torch.Tensor:
@@ -34,155 +38,171 @@ def to_bits(x: torch.Tensor) -> Array:
 
 
 @functools.lru_cache(maxsize=1)
-def _compiled_call(surrogate: Surrogate, dtype: str, compiler: str) -> Callable[[torch.Tensor], torch.Tensor]:
+def _compiled_calls(surrogates: tuple[Surrogate, ...], dtypes: tuple[str, ...], compiler: str) -> Callable[..., Any]:
     # All surrogates and dtypes share one code object, which torch compiles 8 times at most: hence one at a time, after a reset.
     torch.compiler.reset()
-    return torch.compile(lambda x: spike(x, surrogate), fullgraph=True, backend=compiler)
+    return torch.compile(functools.partial(_calls, surrogates), fullgraph=True, backend=compiler)
 
 
-def spikes_and_gradient(
-    surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager", compiler: str = "inductor"
-) -> tuple[Array, Array]:
-    """Spikes and cotangent · h of bit patterns, as bit patterns."""
-    x = from_bits(v, dtype).requires_grad_()
-    spikes = spike(x, surrogate) if mode == "eager" else _compiled_call(surrogate, dtype, compiler)(x)
-    (gradient,) = torch.autograd.grad(spikes, x, from_bits(cotangent, dtype))
-    return to_bits(spikes), to_bits(gradient)
+def _calls(surrogates: tuple[Surrogate, ...], potentials: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [spike(x, surrogate) for surrogate, x in zip(surrogates, potentials, strict=True)]
 
 
-def _loss(surrogate: Surrogate, c: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda v: (c * spike(v, surrogate)).sum()
+def spikes_and_gradients(cases: Sequence[Case], mode: str = "eager", compiler: str = "inductor") -> list[tuple[Array, Array]]:
+    """Spikes and cotangent · h of each case as bit patterns; compiled, all cases are one graph."""
+    surrogates, dtypes = tuple(case[0] for case in cases), tuple(case[3] for case in cases)
+    potentials = [from_bits(v, dtype).requires_grad_() for _, v, _, dtype in cases]
+    call = functools.partial(_calls, surrogates) if mode == "eager" else _compiled_calls(surrogates, dtypes, compiler)
+    spikes = call(potentials)
+    gradients = torch.autograd.grad(spikes, potentials, [from_bits(c, dtype) for _, _, c, dtype in cases])
+    return [(to_bits(one), to_bits(other)) for one, other in zip(spikes, gradients, strict=True)]
 
 
-def _each(surrogate: Surrogate) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    return lambda v, c: c * spike(v, surrogate)
+def spikes_and_gradient(surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager") -> tuple[Array, Array]:
+    """Spikes and cotangent · h of one case."""
+    return spikes_and_gradients([(surrogate, v, cotangent, dtype)], mode)[0]
 
 
-def _compiled(function: Callable[..., Any], compiler: str) -> Callable[..., Any]:
+def joined(calls: Sequence[Call]) -> Call:
+    """One function of arrays that have a column for each of the calls, so that a transform is compiled once for all."""
+    return lambda *arrays: torch.stack([call(*(x[..., i] for x in arrays)) for i, call in enumerate(calls)], -1)
+
+
+def _loss(call: Call) -> Call:
+    return lambda *arrays: (arrays[-1] * call(*arrays[:-1])).sum()
+
+
+def _compiled(function: Call, compiler: str) -> Call:
     return torch.compile(function, fullgraph=True, backend=compiler)
 
 
-def _backward(function: Callable[..., torch.Tensor], v: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    v = v.detach().requires_grad_()
-    return torch.autograd.grad(function(v), v, c)[0]
+def _backward(call: Call, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(call(x), x, c)[0]
 
 
-def _jvp(surrogate: Surrogate) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    return lambda v, c: torch.func.jvp(lambda x: spike(x, surrogate), (v,), (c,))[1]
+def _jvp(call: Call) -> Call:
+    return lambda x, *others: torch.func.jvp(lambda y: call(y, *others[:-1]), (x,), others[-1:])[1]
 
 
-def _forward_ad(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+def _forward_ad(call: Call, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
     with forward_ad.dual_level():
-        tangent = forward_ad.unpack_dual(spike(forward_ad.make_dual(v, c), surrogate)).tangent
+        tangent = forward_ad.unpack_dual(call(forward_ad.make_dual(x, c))).tangent
         assert tangent is not None
         return tangent
 
 
-def _linear_probe(surrogate: Surrogate, which: Callable[..., Any]) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    return lambda v, c: c * which(lambda x: spike(x, surrogate))(v).diagonal()
+def _diagonal(jacobian: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return jacobian.reshape(like.numel(), like.numel()).diagonal().reshape(like.shape)
+
+
+def _linear_probe(which: Callable[[Call], Call], call: Call) -> Call:
+    return lambda v, c: c * _diagonal(which(call)(v), v)
 
 
 FIRST: dict[str, Transform] = {
-    "backward": lambda s, v, c, _: _backward(lambda x: spike(x, s), v, c),
-    "backward of a strided view": lambda s, v, c, _: _backward(lambda x: spike(x.repeat(2, 1).t()[:, 0], s), v, c),
-    "checkpoint": lambda s, v, c, _: _backward(lambda x: checkpoint(spike, x, s, use_reentrant=False), v, c),
-    "func.grad": lambda s, v, c, _: torch.func.grad(_loss(s, c))(v),
-    "func.vjp": lambda s, v, c, _: torch.func.vjp(lambda x: spike(x, s), v)[1](c)[0],
-    "func.jacrev": lambda s, v, c, _: _linear_probe(s, torch.func.jacrev)(v, c),
-    "vmap(grad)": lambda s, v, c, _: torch.func.vmap(torch.func.grad(_each(s)))(v, c),
-    "vmap, then backward": lambda s, v, c, _: _backward(torch.func.vmap(lambda x: spike(x, s)), v, c),
-    "func.jvp": lambda s, v, c, _: _jvp(s)(v, c),
-    "func.jacfwd": lambda s, v, c, _: _linear_probe(s, torch.func.jacfwd)(v, c),
-    "vmap(jvp)": lambda s, v, c, _: torch.func.vmap(_jvp(s))(v, c),
-    "forward_ad": lambda s, v, c, _: _forward_ad(s, v, c),
-    "compile, then backward": lambda s, v, c, how: _backward(_compiled(lambda x: spike(x, s), how), v, c),
-    "compile(func.grad)": lambda s, v, c, how: _compiled(torch.func.grad(_loss(s, c)), how)(v),
-    "compile(vmap(grad))": lambda s, v, c, how: _compiled(torch.func.vmap(torch.func.grad(_each(s))), how)(v, c),
-    "compile(func.jvp)": lambda s, v, c, how: _compiled(_jvp(s), how)(v, c),
-    "compile(vmap), then backward": lambda s, v, c, how: _backward(_compiled(torch.func.vmap(lambda x: spike(x, s)), how), v, c),
-    "compile(jacrev)": lambda s, v, c, how: _compiled(_linear_probe(s, torch.func.jacrev), how)(v, c),
-    "compile(jacfwd)": lambda s, v, c, how: _compiled(_linear_probe(s, torch.func.jacfwd), how)(v, c),
+    "backward": lambda f, v, c, _: _backward(f, v, c),
+    "backward of a strided view": lambda f, v, c, _: _backward(lambda x: f(torch.stack([x, x], -1)[..., 0]), v, c),
+    "checkpoint": lambda f, v, c, _: _backward(lambda x: checkpoint(f, x, use_reentrant=False), v, c),
+    "func.grad": lambda f, v, c, _: torch.func.grad(_loss(f))(v, c),
+    "func.vjp": lambda f, v, c, _: torch.func.vjp(f, v)[1](c)[0],
+    "func.jacrev": lambda f, v, c, _: _linear_probe(torch.func.jacrev, f)(v, c),
+    "vmap(grad)": lambda f, v, c, _: torch.func.vmap(torch.func.grad(_loss(f)))(v, c),
+    "vmap, then backward": lambda f, v, c, _: _backward(torch.func.vmap(f), v, c),
+    "func.jvp": lambda f, v, c, _: _jvp(f)(v, c),
+    "func.jacfwd": lambda f, v, c, _: _linear_probe(torch.func.jacfwd, f)(v, c),
+    "vmap(jvp)": lambda f, v, c, _: torch.func.vmap(_jvp(f))(v, c),
+    "forward_ad": lambda f, v, c, _: _forward_ad(f, v, c),
+    "compile, then backward": lambda f, v, c, how: _backward(_compiled(f, how), v, c),
+    "compile(func.grad)": lambda f, v, c, how: _compiled(torch.func.grad(_loss(f)), how)(v, c),
+    "compile(vmap(grad))": lambda f, v, c, how: _compiled(torch.func.vmap(torch.func.grad(_loss(f))), how)(v, c),
+    "compile(func.jvp)": lambda f, v, c, how: _compiled(_jvp(f), how)(v, c),
+    "compile(vmap), then backward": lambda f, v, c, how: _backward(_compiled(torch.func.vmap(f), how), v, c),
+    "compile(jacrev)": lambda f, v, c, how: _compiled(_linear_probe(torch.func.jacrev, f), how)(v, c),
+    "compile(jacfwd)": lambda f, v, c, how: _compiled(_linear_probe(torch.func.jacfwd, f), how)(v, c),
 }
 """Each gives cotangent · h(v), the same bits as plain backward."""
 
 
-def _double_backward(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+def _double_backward(call: Call, v: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
     v = v.detach().requires_grad_()
-    (first,) = torch.autograd.grad(spike(v, surrogate), v, torch.ones_like(v), create_graph=True)
+    (first,) = torch.autograd.grad(call(v), v, torch.ones_like(v), create_graph=True)
     if not first.requires_grad:
         return torch.zeros_like(v)
     return torch.autograd.grad(first, v, c, allow_unused=True, materialize_grads=True)[0]
 
 
-def _grad_of_grad(surrogate: Surrogate) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    inner = torch.func.grad(lambda v: spike(v, surrogate).sum())
-    return lambda v, c: torch.func.grad(lambda x: (c * inner(x)).sum())(v)
+def _grad_of_grad(call: Call) -> Call:
+    inner = torch.func.grad(lambda v: call(v).sum())
+    return torch.func.grad(lambda v, c: (c * inner(v)).sum())
 
 
-def _hessian(surrogate: Surrogate) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    return lambda v, c: c * torch.func.hessian(lambda x: spike(x, surrogate).sum())(v).diagonal()
+def _hessian(call: Call) -> Call:
+    return lambda v, c: c * _diagonal(torch.func.hessian(lambda x: call(x).sum())(v), v)
 
 
-def _jvp_of_jvp(surrogate: Surrogate) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    def first(v: torch.Tensor) -> torch.Tensor:
-        return torch.func.jvp(lambda x: spike(x, surrogate), (v,), (torch.ones_like(v),))[1]
-
-    return lambda v, c: torch.func.jvp(first, (v,), (c,))[1]
+def _jvp_of_jvp(call: Call) -> Call:
+    return _jvp(lambda v: _jvp(call)(v, torch.ones_like(v)))
 
 
 SECOND: dict[str, Transform] = {
-    "double backward": lambda s, v, c, _: _double_backward(s, v, c),
-    "func.grad of func.grad": lambda s, v, c, _: _grad_of_grad(s)(v, c),
-    "func.hessian": lambda s, v, c, _: _hessian(s)(v, c),
-    "func.jvp of func.jvp": lambda s, v, c, _: _jvp_of_jvp(s)(v, c),
-    "compile(func.grad of func.grad)": lambda s, v, c, how: _compiled(_grad_of_grad(s), how)(v, c),
-    "compile(func.jvp of func.jvp)": lambda s, v, c, how: _compiled(_jvp_of_jvp(s), how)(v, c),
-    "compile(hessian)": lambda s, v, c, how: _compiled(_hessian(s), how)(v, c),
+    "double backward": lambda f, v, c, _: _double_backward(f, v, c),
+    "func.grad of func.grad": lambda f, v, c, _: _grad_of_grad(f)(v, c),
+    "func.hessian": lambda f, v, c, _: _hessian(f)(v, c),
+    "func.jvp of func.jvp": lambda f, v, c, _: _jvp_of_jvp(f)(v, c),
+    "compile(func.grad of func.grad)": lambda f, v, c, how: _compiled(_grad_of_grad(f), how)(v, c),
+    "compile(func.jvp of func.jvp)": lambda f, v, c, how: _compiled(_jvp_of_jvp(f), how)(v, c),
+    "compile(hessian)": lambda f, v, c, how: _compiled(_hessian(f), how)(v, c),
 }
 """Each gives cotangent · h′(v)."""
 
-
-def _with(surrogate: Surrogate, name: str, v: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda p: spike(v, surrogate, **{name: p})
-
-
-def _parameter_loss(surrogate: Surrogate, name: str) -> Callable[..., torch.Tensor]:
-    return lambda p, v, c: (c * spike(v, surrogate, **{name: p})).sum()
-
-
-def _parameter_jvp(surrogate: Surrogate, name: str) -> Callable[..., torch.Tensor]:
-    return lambda p, v, c: torch.func.jvp(_with(surrogate, name, v), (p,), (c,))[1]
-
-
-def _parameter_forward_ad(s: Surrogate, name: str, p: torch.Tensor, v: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    with forward_ad.dual_level():
-        tangent = forward_ad.unpack_dual(_with(s, name, v)(forward_ad.make_dual(p, c))).tangent
-        assert tangent is not None
-        return tangent
-
-
 PARAMETER: dict[str, ParameterTransform] = {
-    "backward": lambda s, n, p, v, c, _: _backward(_with(s, n, v), p, c),
-    "func.grad": lambda s, n, p, v, c, _: torch.func.grad(_parameter_loss(s, n))(p, v, c),
-    "vmap(grad)": lambda s, n, p, v, c, _: torch.func.vmap(torch.func.grad(_parameter_loss(s, n)))(p, v, c),
-    "func.jvp": lambda s, n, p, v, c, _: _parameter_jvp(s, n)(p, v, c),
-    "forward_ad": lambda s, n, p, v, c, _: _parameter_forward_ad(s, n, p, v, c),
-    "compile, then backward": lambda s, n, p, v, c, how: _backward(_compiled(_with(s, n, v), how), p, c),
-    "compile(func.grad)": lambda s, n, p, v, c, how: _compiled(torch.func.grad(_parameter_loss(s, n)), how)(p, v, c),
-    "compile(vmap(grad))": lambda s, n, p, v, c, how: _compiled(torch.func.vmap(torch.func.grad(_parameter_loss(s, n))), how)(
-        p, v, c
-    ),
-    "compile(func.jvp)": lambda s, n, p, v, c, how: _compiled(_parameter_jvp(s, n), how)(p, v, c),
+    "backward": lambda f, p, v, c, _: _backward(lambda q: f(q, v), p, c),
+    "func.grad": lambda f, p, v, c, _: torch.func.grad(_loss(f))(p, v, c),
+    "vmap(grad)": lambda f, p, v, c, _: torch.func.vmap(torch.func.grad(_loss(f)))(p, v, c),
+    "func.jvp": lambda f, p, v, c, _: _jvp(f)(p, v, c),
+    "forward_ad": lambda f, p, v, c, _: _forward_ad(lambda q: f(q, v), p, c),
+    "compile, then backward": lambda f, p, v, c, how: _backward(_compiled(lambda q: f(q, v), how), p, c),
+    "compile(func.grad)": lambda f, p, v, c, how: _compiled(torch.func.grad(_loss(f)), how)(p, v, c),
+    "compile(vmap(grad))": lambda f, p, v, c, how: _compiled(torch.func.vmap(torch.func.grad(_loss(f))), how)(p, v, c),
+    "compile(func.jvp)": lambda f, p, v, c, how: _compiled(_jvp(f), how)(p, v, c),
 }
 """Each gives cotangent · ∂G/∂parameter for a parameter of v's shape."""
 
 
+def _call_of(surrogate: Surrogate) -> Call:
+    return lambda v: spike(v, surrogate)
+
+
+def _call_with(surrogate: Surrogate, parameter: str) -> Call:
+    return lambda p, v: spike(v, surrogate, **{parameter: p})
+
+
 def transform(
-    order: str, name: str, surrogate: Surrogate, *arrays: Array, parameter: str = "", compiler: str = "aot_eager"
+    order: str,
+    name: str,
+    surrogates: Sequence[Surrogate],
+    *arrays: Array,
+    parameters: Sequence[str] = (),
+    compiler: str = "aot_eager",
 ) -> Array:
-    """One row of a table above on NumPy arrays of a native dtype; arrays are (v, cotangent), or (parameter, v, cotangent)."""
+    """One row of a table above on NumPy arrays of a native dtype, all surrogates in one call.
+
+    Args:
+        order: "first", "second" or "parameter".
+        name: the row.
+        surrogates: one or several.
+        arrays: (v, cotangent), or (parameter, v, cotangent), with a column for each surrogate.
+        parameters: the name of each surrogate's parameter, where order is "parameter".
+        compiler: the backend of torch.compile.
+    """
     torch.compiler.reset()
-    *p, v, c = [torch.from_numpy(np.array(x)) for x in arrays]
+    alone = len(surrogates) == 1
+    tensors = [torch.from_numpy(np.array(x[..., 0] if alone else x)) for x in arrays]
     if order == "parameter":
-        return PARAMETER[name](surrogate, parameter, p[0], v, c, compiler).detach().numpy()
-    return {"first": FIRST, "second": SECOND}[order][name](surrogate, v, c, compiler).detach().numpy()
+        calls = [_call_with(*each) for each in zip(surrogates, parameters, strict=True)]
+    else:
+        calls = [_call_of(each) for each in surrogates]
+    call = calls[0] if alone else joined(calls)
+    result = {"first": FIRST, "second": SECOND, "parameter": PARAMETER}[order][name](call, *tensors, compiler)
+    return result.detach().numpy().reshape(arrays[0].shape)

@@ -125,9 +125,11 @@ def test_nan_gives_the_same_in_every_backend(name: str, which: str) -> None:
     assert bool(ours.isnan()) == (name not in ({"step"} if which == "primitive" else constant))
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_the_conformance_suite_passes(name: str) -> None:
-    assert check_surrogate(definitions.get(name)).passed
+def test_the_conformance_suite_passes_in_both_backends() -> None:
+    """In each backend by itself it is run for every surrogate, in its folder."""
+    report = check_surrogate(FastSigmoid(scale=25.0))
+    assert report.passed
+    assert {"torch compiled", "jax jit"} <= {row.where for row in report.rows}
 
 
 class WrongDerivative(Surrogate):

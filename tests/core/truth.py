@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
-from known_values import KNOWN
+from known_values import KNOWN, variants
 from mpmath import mpf
 
-from arcana.surrogate import Surrogate
-from arcana.testing._values import Array
+from arcana.surrogate import Surrogate, get
+from arcana.testing._values import Array, hard_sample, is_subnormal, to_float
 
 POINTS = np.array(
     [-np.inf, -3e30, -2.0, -1.0, -0.7, -0.3, -1e-3, -1e-30, -0.0, 0.0, 1e-20, 1e-3, 0.1, 0.4, 0.9, 1.0, 1.5, 7.0, 1e10, np.inf]
@@ -70,6 +71,29 @@ def assert_exact(found: Array, exactly: tuple[Array, Array], factor: float, dtyp
     allowed = factor * float(info.eps) * size[finite] + least * float(info.tiny)
     worst = int(np.argmax(off - allowed))
     assert (off <= allowed).all(), (off[worst] / allowed[worst], found[finite][worst], expected[finite][worst])
+
+
+def hard_cases(name: str, subnormals: bool) -> list[tuple[Surrogate, Array, Array, str]]:
+    """Every parameter set of a surrogate on 600 patterns of the hard sample, in float32 and float64: (surrogate, v, c, dtype)."""
+    cases = []
+    for dtype in ("float32", "float64"):
+        bits = np.random.default_rng(2).choice(hard_sample(dtype), 600, replace=False)
+        bits = bits[~np.isnan(to_float(bits, dtype)) & (subnormals | ~is_subnormal(bits, dtype))]
+        c = np.random.default_rng(3).uniform(0.5, 2, bits.size).astype(dtype).view(bits.dtype)
+        cases += [(get(name, **parameters), bits, c, dtype) for parameters in variants(name)]
+    return cases
+
+
+@functools.cache
+def exact_at_points(which: str, surrogate: Surrogate, dtype: str, parameter: str = "") -> tuple[Array, Array]:
+    """`exact` at POINTS, for COTANGENT and the points of the parameter."""
+    p = parameter_points(surrogate, parameter, POINTS.size).astype(dtype) if parameter else None
+    return exact(which, surrogate, POINTS.astype(dtype), COTANGENT.astype(dtype), dtype, parameter, p)
+
+
+def columns(x: Array, count: int, dtype: str) -> Array:
+    """The same values for each of several surrogates, which one call takes together."""
+    return np.repeat(x.astype(dtype)[:, None], count, axis=1)
 
 
 def parameter_points(surrogate: Surrogate, name: str, count: int) -> Array:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from known_values import KNOWN, variants
-from truth import assert_exact, exact
+from known_values import KNOWN
+from truth import assert_exact, exact, hard_cases
 
 import arcana.jax
 import arcana.jax._conformance as side
@@ -23,8 +23,8 @@ from arcana import surrogate as definitions
 from arcana.jax import FastSigmoid, forward_mode, spike
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
-from arcana.testing._surrogate import exact_spikes
-from arcana.testing._values import BITS, from_float, hard_sample, is_subnormal, to_float
+from arcana.testing._surrogate import exact_spikes, reports
+from arcana.testing._values import BITS, from_float, hard_sample, to_float
 
 
 class Cauchy(Surrogate):
@@ -37,37 +37,38 @@ class Cauchy(Surrogate):
 
 @pytest.mark.parametrize("fires_at_threshold", [True, False])
 @pytest.mark.parametrize("dtype", BITS)
-@pytest.mark.parametrize("name", KNOWN)
-def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool) -> None:
+def test_spikes_of_every_pattern(dtype: str, fires_at_threshold: bool, subtests: pytest.Subtests) -> None:
     """Negative subnormals too, which XLA on CPU would take for zeros that fire."""
-    surrogate = definitions.get(name, fires_at_threshold=fires_at_threshold)
+    surrogates = [definitions.get(name, fires_at_threshold=fires_at_threshold) for name in KNOWN]
     bits = hard_sample(dtype)
     v = side.from_bits(bits, dtype)
     expected = exact_spikes(bits, dtype, fires_at_threshold)
-    for function in (
-        surrogate,
-        jax.jit(surrogate),
-        jax.vmap(surrogate),
-        forward_mode(surrogate),
-        jax.jit(forward_mode(surrogate)),
-    ):
-        spikes = function(v)
-        assert (spikes.dtype, spikes.shape) == (v.dtype, v.shape)
-        np.testing.assert_array_equal(side.to_bits(spikes), expected)
+
+    def reverse(x: jax.Array) -> list[jax.Array]:
+        return [surrogate(x) for surrogate in surrogates]
+
+    def forward(x: jax.Array) -> list[jax.Array]:
+        return [forward_mode(surrogate)(x) for surrogate in surrogates]
+
+    for function in (reverse, jax.jit(reverse), jax.vmap(reverse), forward, jax.jit(forward)):
+        for surrogate, spikes in zip(surrogates, function(v), strict=True):
+            with subtests.test(surrogate.name):
+                assert (spikes.dtype, spikes.shape) == (v.dtype, v.shape)
+                np.testing.assert_array_equal(side.to_bits(spikes), expected)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [(name, each) for name in KNOWN for each in variants(name)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gradient_of_a_hard_sample_is_the_papers(name: str, parameters: dict[str, float], dtype: str) -> None:
-    surrogate = definitions.get(name, **parameters)
-    bits = np.random.default_rng(2).choice(hard_sample(dtype), 600, replace=False)
+@pytest.mark.parametrize("name", KNOWN)
+def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Subtests) -> None:
+    """All parameter sets and both dtypes in one call, so that they are compiled at once."""
     # A subnormal potential is zero to XLA on CPU, which a steep enough surrogate shows.
-    bits = bits[~np.isnan(to_float(bits, dtype)) & ~is_subnormal(bits, dtype)]
-    c = np.random.default_rng(3).uniform(0.5, 2, bits.size).astype(dtype)
-    exactly = exact("h", surrogate, to_float(bits, dtype), c, dtype)
-    for mode in side.MODES:
-        found = side.spikes_and_gradient(surrogate, bits, c.view(bits.dtype), dtype, mode)[1].view(dtype)
-        assert_exact(found, exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
+    cases = hard_cases(name, subnormals=False)
+    results = [side.spikes_and_gradients(cases, mode) for mode in side.MODES]
+    for case, *gradients in zip(cases, *results, strict=True):
+        surrogate, v, c, dtype = case
+        with subtests.test(f"{surrogate!r}, {dtype}"):
+            exactly = exact("h", surrogate, v.view(dtype), c.view(dtype), dtype)
+            for _, gradient in gradients:
+                assert_exact(gradient.view(dtype), exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -264,6 +265,16 @@ def test_modules_that_hold_an_equal_instance_are_traced_once(framework: str) -> 
     gradients = [jax.tree.leaves(run(FastSigmoid(scale=25.0))) for _ in range(3)]
     assert len(traces) == 1
     assert any(np.abs(leaf).max() > 0 for leaf in gradients[0] if hasattr(leaf, "shape"))
+
+
+GROUPS = [list(KNOWN)[i::4] for i in range(4)]
+
+
+@pytest.mark.parametrize("names", GROUPS, ids=" ".join)
+def test_the_conformance_suite_passes(names: list[str], subtests: pytest.Subtests) -> None:
+    for report in reports([definitions.get(name) for name in names], ["jax"]):
+        with subtests.test(report.subject):
+            assert report.passed, report
 
 
 def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:

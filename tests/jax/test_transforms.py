@@ -2,64 +2,102 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from known_values import KNOWN
-from truth import COTANGENT, POINTS, assert_exact, exact, parameter_points
+from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
 import arcana.jax._conformance as side
 from arcana import surrogate as definitions
 from arcana.jax import forward_mode, spike
 
+SURROGATES = [definitions.get(name) for name in KNOWN]
+"""Each test passes them all through one transform: what is traced and compiled once serves all."""
+WITH_PARAMETER = [(definitions.get(name), key) for name in KNOWN for key in KNOWN[name].by_parameter]
+
 
 @pytest.mark.parametrize("x64", [True, False])
-@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("way", side.FIRST)
-def test_first_derivative(way: str, name: str, x64: bool) -> None:
-    surrogate, dtype = definitions.get(name), "float64" if x64 else "float32"
-    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
-    # Looking for leaked tracers switches JAX's caches off, so only one of the two does.
-    with jax.enable_x64(x64), jax.check_tracer_leaks(not x64):
-        found = side.transform("first", way, surrogate, v, c)
-        if KNOWN[name].bits:
-            np.testing.assert_array_equal(found, side.transform("first", "vjp", surrogate, v, c))
+def test_first_derivative(way: str, x64: bool, subtests: pytest.Subtests) -> None:
+    dtype = "float64" if x64 else "float32"
+    v, c = (columns(x, len(SURROGATES), dtype) for x in (POINTS, COTANGENT))
+    with jax.enable_x64(x64):
+        found, plain = (side.transform("first", each, SURROGATES, v, c) for each in (way, "vjp"))
     assert found.dtype == v.dtype
-    assert_exact(found, exact("h", surrogate, v, c, dtype), 4, dtype)
+    for i, surrogate in enumerate(SURROGATES):
+        with subtests.test(surrogate.name):
+            if KNOWN[surrogate.name].bits:
+                np.testing.assert_array_equal(found[:, i], plain[:, i])
+            assert_exact(found[:, i], exact_at_points("h", surrogate, dtype), 4, dtype)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.fixture
+def few_objects() -> Iterator[None]:
+    """A search for leaked tracers collects garbage at every trace; what there was before it need not be looked at."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few_objects")
+@pytest.mark.parametrize("way", side.FIRST)
+def test_no_tracer_leaks(way: str) -> None:
+    """Traced and not run: looking for leaked tracers switches JAX's caches off, so each operation would be compiled again."""
+    v, c = (jnp.asarray(columns(x, len(SURROGATES), "float32")) for x in (POINTS, COTANGENT))
+    with jax.check_tracer_leaks():
+        traced = jax.eval_shape(side.traceable("first", way, SURROGATES), v, c)
+    assert (traced.shape, traced.dtype) == (v.shape, v.dtype)
+
+
 @pytest.mark.parametrize("way", side.SECOND)
-def test_second_derivative(way: str, name: str) -> None:
-    surrogate = definitions.get(name)
-    v, c = POINTS.astype("float32"), COTANGENT.astype("float32")
-    found = side.transform("second", way, surrogate, v, c)
-    assert_exact(found, exact("slope", surrogate, v, c, "float32"), 8, "float32")
+def test_second_derivative(way: str, subtests: pytest.Subtests) -> None:
+    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS, COTANGENT))
+    found = side.transform("second", way, SURROGATES, v, c)
+    for i, surrogate in enumerate(SURROGATES):
+        with subtests.test(surrogate.name):
+            assert_exact(found[:, i], exact_at_points("slope", surrogate, "float32"), 8, "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("name", "parameter"), [(name, key) for name in KNOWN for key in KNOWN[name].by_parameter])
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_parameter_gradient(way: str, name: str, parameter: str, dtype: str) -> None:
-    surrogate = definitions.get(name)
-    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
-    p = parameter_points(surrogate, parameter, v.size).astype(dtype)
-    found = side.transform("parameter", way, surrogate, p, v, c, parameter=parameter)
-    assert_exact(found, exact("parameter", surrogate, v, c, dtype, parameter, p), 8, dtype)
+def test_parameter_gradient(way: str, dtype: str, subtests: pytest.Subtests) -> None:
+    surrogates, names = zip(*WITH_PARAMETER, strict=True)
+    v, c = (columns(x, len(surrogates), dtype) for x in (POINTS, COTANGENT))
+    p = np.stack([parameter_points(*each, POINTS.size) for each in WITH_PARAMETER], -1).astype(dtype)
+    found = side.transform("parameter", way, surrogates, p, v, c, parameters=names)
+    for i, (surrogate, name) in enumerate(WITH_PARAMETER):
+        with subtests.test(f"{surrogate.name}, {name}"):
+            assert_exact(found[:, i], exact_at_points("parameter", surrogate, dtype, name), 8, dtype)
 
 
-@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_gain_gradient_is_the_rise_of_the_primitive(way: str, name: str) -> None:
+def test_gain_gradient_is_the_rise_of_the_primitive(way: str, subtests: pytest.Subtests) -> None:
     """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference."""
+    near = np.abs(POINTS) < 100
+    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS[near], COTANGENT[: near.sum()]))
+    p = columns(np.linspace(0.5, 3, near.sum()), len(SURROGATES), "float32")
+    found = side.transform("parameter", way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
+    for i, surrogate in enumerate(SURROGATES):
+        with subtests.test(surrogate.name):
+            rise = (surrogate.primitive(v[:, i].astype("float64")) - 0.5) * c[:, i]
+            np.testing.assert_allclose(found[:, i], rise, rtol=3e-6, atol=3e-7)
+
+
+@pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "step", "ste"])
+def test_shard_map_outside_jit(name: str) -> None:
+    """v, a comparison, the spikes, or nothing is kept; out here each operation is compiled by itself."""
+    v, c = jnp.linspace(-2, 2, 16), jnp.linspace(-1, 3, 16)
+    mesh = jax.make_mesh((8,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.sharding.PartitionSpec("devices")
     surrogate = definitions.get(name)
-    v = POINTS[np.abs(POINTS) < 100].astype("float32")
-    c = COTANGENT[: v.size].astype("float32")
-    p = np.linspace(0.5, 3, v.size, dtype="float32")
-    found = side.transform("parameter", way, surrogate, p, v, c, parameter="gain")
-    rise = (surrogate.primitive(v.astype("float64")) - 0.5) * c
-    np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
+    (found,) = jax.vjp(jax.shard_map(surrogate, mesh=mesh, in_specs=(split,), out_specs=split), v)[1](c)
+    np.testing.assert_array_equal(found, c * surrogate.derivative(v))
 
 
 def test_shard_map_sums_the_gradient_of_a_parameter_that_all_devices_share() -> None:

@@ -11,15 +11,15 @@ import sys
 import numpy as np
 import pytest
 import torch
-from known_values import KNOWN, variants
-from truth import assert_exact, exact
+from known_values import KNOWN
+from truth import assert_exact, exact, hard_cases
 
 import arcana.torch
 import arcana.torch._conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
-from arcana.testing._surrogate import exact_spikes
+from arcana.testing._surrogate import exact_spikes, reports
 from arcana.testing._values import BITS, from_float, hard_sample, to_float
 from arcana.torch import FastSigmoid, Spike, spike
 
@@ -46,18 +46,17 @@ def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool
         np.testing.assert_array_equal(side.to_bits(spikes), expected)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [(name, each) for name in KNOWN for each in variants(name)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gradient_of_a_hard_sample_is_the_papers(name: str, parameters: dict[str, float], dtype: str) -> None:
-    surrogate = definitions.get(name, **parameters)
-    bits = np.random.default_rng(2).choice(hard_sample(dtype), 600, replace=False)
-    v = to_float(bits, dtype)
-    bits = bits[~np.isnan(v)]
-    c = np.random.default_rng(3).uniform(0.5, 2, bits.size).astype(dtype)
-    exactly = exact("h", surrogate, to_float(bits, dtype), c, dtype)
-    for mode in side.MODES:
-        found = side.spikes_and_gradient(surrogate, bits, c.view(bits.dtype), dtype, mode, compiler="aot_eager")[1].view(dtype)
-        assert_exact(found, exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
+@pytest.mark.parametrize("name", KNOWN)
+def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Subtests) -> None:
+    """All parameter sets and both dtypes in one call, so that they are compiled at once."""
+    cases = hard_cases(name, subnormals=True)
+    results = [side.spikes_and_gradients(cases, mode, compiler="aot_eager") for mode in side.MODES]
+    for case, *gradients in zip(cases, *results, strict=True):
+        surrogate, v, c, dtype = case
+        with subtests.test(f"{surrogate!r}, {dtype}"):
+            exactly = exact("h", surrogate, v.view(dtype), c.view(dtype), dtype)
+            for _, gradient in gradients:
+                assert_exact(gradient.view(dtype), exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -271,6 +270,16 @@ def test_autocast_keeps_the_rule(kind: torch.dtype) -> None:
     assert spikes.dtype == v.dtype == kind
     spikes.float().sum().backward()
     assert torch.equal(v.grad, fast_sigmoid.derivative(v.detach()))
+
+
+GROUPS = [list(KNOWN)[i::4] for i in range(4)]
+
+
+@pytest.mark.parametrize("names", GROUPS, ids=" ".join)
+def test_the_conformance_suite_passes(names: list[str], subtests: pytest.Subtests) -> None:
+    for report in reports([definitions.get(name) for name in names], ["torch"]):
+        with subtests.test(report.subject):
+            assert report.passed, report
 
 
 def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from known_values import KNOWN
-from truth import COTANGENT, POINTS, assert_exact, exact, parameter_points
+from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
 import arcana.torch._conformance as side
 from arcana import surrogate as definitions
@@ -16,50 +16,55 @@ from arcana.surrogate import Surrogate
 from arcana.testing._values import BITS, hard_sample, to_float, ulp_difference
 from arcana.torch import spike
 
+SURROGATES = [definitions.get(name) for name in KNOWN]
+"""Each test passes them all through one transform: what is traced and compiled once serves all."""
+WITH_PARAMETER = [(definitions.get(name), key) for name in KNOWN for key in KNOWN[name].by_parameter]
+
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("way", side.FIRST)
-def test_first_derivative(way: str, name: str, dtype: str) -> None:
-    surrogate = definitions.get(name)
-    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
-    found = side.transform("first", way, surrogate, v, c)
+def test_first_derivative(way: str, dtype: str, subtests: pytest.Subtests) -> None:
+    v, c = (columns(x, len(SURROGATES), dtype) for x in (POINTS, COTANGENT))
+    found, plain = (side.transform("first", each, SURROGATES, v, c) for each in (way, "backward"))
     assert found.dtype == v.dtype
-    np.testing.assert_array_equal(found, side.transform("first", "backward", surrogate, v, c))
-    assert_exact(found, exact("h", surrogate, v, c, dtype), 4, dtype)
+    for i, surrogate in enumerate(SURROGATES):
+        with subtests.test(surrogate.name):
+            np.testing.assert_array_equal(found[:, i], plain[:, i])
+            assert_exact(found[:, i], exact_at_points("h", surrogate, dtype), 4, dtype)
 
 
-@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("way", side.SECOND)
-def test_second_derivative(way: str, name: str) -> None:
-    surrogate = definitions.get(name)
-    v, c = POINTS.astype("float32"), COTANGENT.astype("float32")
-    found = side.transform("second", way, surrogate, v, c)
-    assert_exact(found, exact("slope", surrogate, v, c, "float32"), 8, "float32")
+def test_second_derivative(way: str, subtests: pytest.Subtests) -> None:
+    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS, COTANGENT))
+    found = side.transform("second", way, SURROGATES, v, c)
+    for i, surrogate in enumerate(SURROGATES):
+        with subtests.test(surrogate.name):
+            assert_exact(found[:, i], exact_at_points("slope", surrogate, "float32"), 8, "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("name", "parameter"), [(name, key) for name in KNOWN for key in KNOWN[name].by_parameter])
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_parameter_gradient(way: str, name: str, parameter: str, dtype: str) -> None:
-    surrogate = definitions.get(name)
-    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
-    p = parameter_points(surrogate, parameter, v.size).astype(dtype)
-    found = side.transform("parameter", way, surrogate, p, v, c, parameter=parameter)
-    assert_exact(found, exact("parameter", surrogate, v, c, dtype, parameter, p), 8, dtype)
+def test_parameter_gradient(way: str, dtype: str, subtests: pytest.Subtests) -> None:
+    surrogates, names = zip(*WITH_PARAMETER, strict=True)
+    v, c = (columns(x, len(surrogates), dtype) for x in (POINTS, COTANGENT))
+    p = np.stack([parameter_points(*each, POINTS.size) for each in WITH_PARAMETER], -1).astype(dtype)
+    found = side.transform("parameter", way, surrogates, p, v, c, parameters=names)
+    for i, (surrogate, name) in enumerate(WITH_PARAMETER):
+        with subtests.test(f"{surrogate.name}, {name}"):
+            assert_exact(found[:, i], exact_at_points("parameter", surrogate, dtype, name), 8, dtype)
 
 
-@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_gain_gradient_is_the_rise_of_the_primitive(way: str, name: str) -> None:
+def test_gain_gradient_is_the_rise_of_the_primitive(way: str, subtests: pytest.Subtests) -> None:
     """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference."""
-    surrogate = definitions.get(name)
-    v = POINTS[np.abs(POINTS) < 100].astype("float32")
-    c = COTANGENT[: v.size].astype("float32")
-    p = np.linspace(0.5, 3, v.size, dtype="float32")
-    found = side.transform("parameter", way, surrogate, p, v, c, parameter="gain")
-    rise = (surrogate.primitive(v.astype("float64")) - 0.5) * c
-    np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
+    near = np.abs(POINTS) < 100
+    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS[near], COTANGENT[: near.sum()]))
+    p = columns(np.linspace(0.5, 3, near.sum()), len(SURROGATES), "float32")
+    found = side.transform("parameter", way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
+    for i, surrogate in enumerate(SURROGATES):
+        with subtests.test(surrogate.name):
+            rise = (surrogate.primitive(v[:, i].astype("float64")) - 0.5) * c[:, i]
+            np.testing.assert_allclose(found[:, i], rise, rtol=3e-6, atol=3e-7)
 
 
 def _pointwise(way: str) -> Callable[[Surrogate], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
