@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import arcana_command, assert_one_line
 
 from arcana.demo.comparison import compare, relative_difference
 from arcana.demo.experiment import Experiment, Settings, prepare
@@ -17,27 +16,6 @@ from arcana.demo.training import Record, train
 from arcana.surrogate import FastSigmoid
 
 SHORT = Settings(surrogate=FastSigmoid(), epochs=2)
-
-
-def arcana_command(*arguments: str, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """`python -m arcana` with these arguments, in a process where the packages in `without` cannot be imported."""
-    program = (
-        "import runpy, sys\n"
-        "class Blocker:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name in {without!r}: raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)\n"
-        "sys.meta_path.insert(0, Blocker())\n"
-        f"sys.argv = ['arcana', *{arguments!r}]\n"
-        "runpy.run_module('arcana', run_name='__main__', alter_sys=True)\n"
-    )
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
-
-
-def assert_one_line(process: subprocess.CompletedProcess[str], status: int, *parts: str) -> None:
-    assert process.returncode == status, process.stderr
-    assert process.stdout == ""
-    assert len(process.stderr.strip().splitlines()) == 1, process.stderr
-    assert all(part in process.stderr for part in parts), process.stderr
 
 
 @pytest.fixture(scope="module")
