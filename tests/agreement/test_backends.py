@@ -21,32 +21,43 @@ from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
 from arcana.surrogate._namespace import FUNCTIONS
 from arcana.testing import ConformanceError, check_surrogate, conformance_test
-from arcana.testing._values import BITS, from_float, hard_sample, is_subnormal, to_float, ulp_difference
+from arcana.testing._values import BITS, Array, from_float, hard_sample, is_subnormal, to_float, ulp_difference
 
-CASES = [(name, each) for name in KNOWN for each in variants(name) if KNOWN[name].bits]
+SAME_BITS = [name for name in KNOWN if KNOWN[name].bits]
 
 
-@pytest.mark.parametrize("dtype", BITS)
-@pytest.mark.parametrize(("name", "parameters"), CASES)
-def test_gradients_have_the_same_bits(name: str, parameters: dict[str, float], dtype: str) -> None:
+@pytest.mark.parametrize("name", SAME_BITS)
+def test_gradients_have_the_same_bits(name: str, subtests: pytest.Subtests) -> None:
     """Torch eager, JAX eager and JAX jit; where a subnormal is on the way, XLA may take it for zero.
 
-    torch.compile is compared with torch eager in tests/torch, all surrogates in one graph.
+    All parameter sets and dtypes are one call, so that they are compiled at once. torch.compile is compared with torch
+    eager in tests/torch, all surrogates in one graph.
     """
-    surrogate = definitions.get(name, **parameters)
-    v = hard_sample(dtype)
-    c = from_float(np.random.default_rng(1).normal(size=v.size), dtype)
-    ways = [(torch_side, "eager"), *((jax_side, mode) for mode in jax_side.MODES)]
-    (spikes, gradient), *others = [side.spikes_and_gradient(surrogate, v, c, dtype, mode) for side, mode in ways]
+    cases = []
+    for dtype in BITS:
+        v = hard_sample(dtype)
+        c = from_float(np.random.default_rng(1).normal(size=v.size), dtype)
+        cases += [(definitions.get(name, **parameters), v, c, dtype) for parameters in variants(name)]
+    ours = torch_side.spikes_and_gradients(cases)
+    theirs = [jax_side.spikes_and_gradients(cases, mode) for mode in jax_side.MODES]
+    for case, torch_result, *jax_results in zip(cases, ours, *theirs, strict=True):
+        surrogate, _, _, dtype = case
+        with subtests.test(f"{surrogate!r}, {dtype}"):
+            for jax_result in jax_results:
+                assert_same_bits(case, torch_result, jax_result)
+
+
+def assert_same_bits(case: tuple[Surrogate, Array, Array, str], ours: tuple[Array, Array], theirs: tuple[Array, Array]) -> None:
+    """The same spikes, and the same gradients wherever v, h, c · h and the results are normal numbers."""
+    surrogate, v, c, dtype = case
     wide = "float64" if dtype == "float64" else "float32"
     h = surrogate.derivative(torch.from_numpy(to_float(v, dtype)))
     product = (torch.from_numpy(to_float(c, dtype)) * h).numpy()
     on_the_way = is_subnormal(v, dtype) | np.logical_or(*(is_subnormal(from_float(x, wide), wide) for x in (h.numpy(), product)))
-    for other_spikes, other in others:
-        np.testing.assert_array_equal(spikes, other_spikes)
-        subnormal = on_the_way | is_subnormal(gradient, dtype) | is_subnormal(other, dtype)
-        different = (ulp_difference(gradient, other, dtype) > 0) & ~subnormal
-        assert not different.any(), to_float(v[different][:5], dtype)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    subnormal = on_the_way | is_subnormal(ours[1], dtype) | is_subnormal(theirs[1], dtype)
+    different = (ulp_difference(ours[1], theirs[1], dtype) > 0) & ~subnormal
+    assert not different.any(), to_float(v[different][:5], dtype)
 
 
 @settings(deadline=None)
