@@ -6,9 +6,12 @@ import dataclasses
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 PROCESSES = 9
+
+Chain = tuple[str, ...]
+"""Modules that are imported one after the other in one process."""
 
 _PROGRAM = """
 import importlib, sys, time
@@ -36,24 +39,28 @@ class Import:
     processes: int
 
 
-def measure(frameworks: Iterable[str], say: Callable[[str], object]) -> list[Import]:
+def chains_of(frameworks: Iterable[str]) -> list[Chain]:
     """`import arcana` alone, and of each framework its own import and what `arcana.torch` or `arcana.jax` adds to it."""
-    chains = [("arcana",), *((framework, f"arcana.{framework}") for framework in frameworks)]
-    seconds: dict[tuple[str, ...], list[list[float]]] = {chain: [] for chain in chains}
-    for process in range(PROCESSES + 1):
-        say(f"import: process {process} of {PROCESSES}")
+    return [("arcana",), *((framework, f"arcana.{framework}") for framework in frameworks)]
+
+
+def measure(chains: Sequence[Chain], say: Callable[[str], object], processes: int = PROCESSES) -> list[Import]:
+    """The time of every module of every chain; the chains take turns, each in a process of its own."""
+    seconds: dict[Chain, list[list[float]]] = {chain: [] for chain in chains}
+    # One more than is counted: the first finds files that are not in the system's cache.
+    for process in range(processes + 1):
+        say(f"import: process {process} of {processes}")
         for chain in chains:
             seconds[chain].append(_seconds(chain))
-    # The first of each reads files that the system had not in its cache.
     return [each for chain in chains for each in _medians(chain, seconds[chain][1:])]
 
 
-def _seconds(chain: tuple[str, ...]) -> list[float]:
+def _seconds(chain: Chain) -> list[float]:
     process = subprocess.run([sys.executable, "-c", _PROGRAM, *chain], capture_output=True, text=True, check=True)
     return [float(line) for line in process.stdout.split()]
 
 
-def _medians(chain: tuple[str, ...], seconds: list[list[float]]) -> list[Import]:
+def _medians(chain: Chain, seconds: list[list[float]]) -> list[Import]:
     before = [None, *chain]
     return [
         Import(module, before[i], 1e3 * statistics.median(each[i] for each in seconds), len(seconds))

@@ -49,6 +49,8 @@ def measure(
     framework: str, settings: Settings, say: Callable[[str], object], executor: concurrent.futures.Executor
 ) -> tuple[list[Use], dict[str, str]]:
     """The memory of all surrogates in one framework at the largest size, counted in another process, and what it leaves out."""
+    if max(settings.sizes) < SMALLEST:
+        return [], {"memory": f"is counted of {SMALLEST:,} elements and more"}
     uses, left_out = [], {}
     for name in settings.surrogates:
         say(f"memory: {framework}, {name}, n = {max(settings.sizes):,}")

@@ -18,7 +18,7 @@ from typing import Any
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
-_MMAP_THRESHOLD, _SMALL = -3, 65_536
+_MMAP_THRESHOLD, _SMALL = -3, 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)

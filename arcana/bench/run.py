@@ -64,28 +64,29 @@ def run(settings: Settings, found: dict[str, Field], say: Say) -> Results:
     if "elementwise" in settings.parts:
         for framework, field in found.items():
             results.times += elementwise.measure(framework, field, settings, say)
-    with contextlib.ExitStack() as stack:
-        executor = None
-        if memory_use.available():
-            executor = stack.enter_context(memory_use.counting_process())
-        elif {"memory", "layer"} & set(settings.parts):
-            results.left_out["memory"] = "can be counted on Linux with glibc only"
-        if "memory" in settings.parts and executor:
-            if max(settings.sizes) < memory.SMALLEST:
-                results.left_out["memory"] = f"is counted from {memory.SMALLEST:,} elements"
-            else:
-                for framework in found:
-                    uses, left_out = memory.measure(framework, settings, say, executor)
-                    results.uses += uses
-                    results.left_out |= left_out
-        if "layer" in settings.parts:
-            for framework, field in found.items():
-                results.layers += layer.measure(framework, field, settings, say, executor)
+    if {"memory", "layer"} & set(settings.parts):
+        _measure_with_memory(settings, found, say, results)
     if "import" in settings.parts:
-        results.imports = imports.measure(found, say)
+        results.imports = imports.measure(imports.chains_of(found), say)
     for field in found.values():
         results.left_out |= field.left_out
     return results
+
+
+def _measure_with_memory(settings: Settings, found: dict[str, Field], say: Say, results: Results) -> None:
+    """The parts of which memory is counted, in a second process where it can be."""
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(memory_use.counting_process()) if memory_use.available() else None
+        if executor is None:
+            results.left_out["memory"] = "can be counted on Linux with glibc only"
+        elif "memory" in settings.parts:
+            for framework in found:
+                uses, left_out = memory.measure(framework, settings, say, executor)
+                results.uses += uses
+                results.left_out |= left_out
+        if "layer" in settings.parts:
+            for framework, field in found.items():
+                results.layers += layer.measure(framework, field, settings, say, executor)
 
 
 def to_plain(settings: Settings, results: Results) -> dict[str, Any]:
