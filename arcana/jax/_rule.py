@@ -42,13 +42,9 @@ def _fires(at_threshold: bool, v: jax.Array) -> jax.Array:
 
 
 @functools.lru_cache(maxsize=1024)
-def _push(shape: Shape, names: tuple[str, ...]) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """The forward pass that keeps a comparison: of v and the numbers with these names the spikes and the comparison."""
-
-    def push(v: jax.Array, *numbers: Any) -> tuple[jax.Array, jax.Array]:
-        return _fires(shape.fires_at_threshold, v), shape.gate(v, dict(zip(names, numbers, strict=True)))
-
-    return jax.jit(push, inline=True)
+def _gate(shape: Shape, names: tuple[str, ...]) -> Callable[..., jax.Array]:
+    """Of v and the numbers with these names the comparison that decides between the values of h."""
+    return jax.jit(lambda v, *numbers: shape.gate(v, dict(zip(names, numbers, strict=True))), inline=True)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -75,17 +71,14 @@ def _reverse(call: Call, array_names: tuple[str, ...]) -> Callable[..., jax.Arra
     shape, names, numbers = call.shape, tuple(call.numbers), tuple(call.numbers.values())
     traced = None if array_names else shape.trace(names)
     kind = Kept.POTENTIAL if traced is None else traced.kept
-    push, pull = _push(shape, names), _pull(shape, kind, names, array_names)
+    gate, pull = _gate(shape, names), _pull(shape, kind, names, array_names)
 
     def fire(v: jax.Array, arrays: tuple[jax.Array, ...]) -> jax.Array:
         return _fires(shape.fires_at_threshold, v)
 
     def forward(v: jax.Array, arrays: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
-        if kind is Kept.MASK:
-            spikes, kept = push(v, *numbers)
-        else:
-            spikes = _fires(shape.fires_at_threshold, v)
-            kept = {Kept.POTENTIAL: v, Kept.SPIKES: spikes}.get(kind)
+        spikes = _fires(shape.fires_at_threshold, v)
+        kept = gate(v, *numbers) if kind is Kept.MASK else {Kept.POTENTIAL: v, Kept.SPIKES: spikes}.get(kind)
         return spikes, (kept, arrays)
 
     def backward(residuals: Any, cotangent: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
