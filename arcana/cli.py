@@ -97,7 +97,7 @@ def bench(
     ] = None,
     sizes: Annotated[str, typer.Option(help="Elements of the arrays, with commas between.")] = "1024,65536,1048576,16777216",
     dtype: Annotated[Literal["float32", "float16", "bfloat16", "float64"], typer.Option(help="Of the arrays.")] = "float32",
-    seconds: Annotated[float, typer.Option(min=0, help="For each surrogate at each size; five rounds at least.")] = 0.5,
+    seconds: Annotated[float, typer.Option(min=0, help="For each surrogate at each size; five rounds at least.")] = 0.25,
     neurons: Annotated[int, typer.Option(min=1, help="Neurons of the layer, and its inputs.")] = 512,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON in place of the tables.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ratios: FILE.png, FILE.svg.")] = None,

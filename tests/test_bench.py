@@ -301,7 +301,7 @@ def test_memory_is_what_is_occupied() -> None:
 
 @needs_counter
 def test_memory_is_bytes_of_an_element() -> None:
-    settings = Settings(chosen=("fast_sigmoid", "rectangular"), sizes=(memory.SMALLEST * 2,))
+    settings = Settings(chosen=("fast_sigmoid", "rectangular"), sizes=(memory.SMALLEST,))
     with memory_use.counting_process() as executor:
         uses, _ = memory.measure("torch", settings, lambda text: None, executor)
     used = {f"{each.surrogate}.{each.candidate}": each for each in uses if not is_peer(each.candidate)}
