@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
@@ -131,9 +132,7 @@ def bench(
 def _bench(settings: Settings, as_json: bool, plot: Path | None) -> None:
     from arcana.bench import report, run
 
-    figure = None
-    if plot is not None:
-        from arcana.bench import figure
+    figure = None if plot is None else _figure(settings, plot)
     log = Console(stderr=True, highlight=False)
     with log.status("importing the frameworks and the libraries") as status:
         found, missing = run.fields(settings)
@@ -145,9 +144,22 @@ def _bench(settings: Settings, as_json: bool, plot: Path | None) -> None:
         typer.echo(json.dumps(run.to_plain(settings, results), indent=1, allow_nan=False))
     else:
         report.show(results)
-    if plot is not None and figure is not None:
+    if figure is not None and plot is not None:
         figure.save(results.times, plot)
         log.print(f"Ratios: {plot}", markup=False, soft_wrap=True)
+
+
+def _figure(settings: Settings, path: Path) -> ModuleType:
+    """The module that draws; exits if there would be nothing to draw, before minutes of measuring."""
+    from arcana.bench import figure
+
+    if "elementwise" not in settings.parts:
+        _fail("--plot draws the times of the part elementwise, which is not measured")
+    try:
+        figure.check(path)
+    except ValueError as error:
+        _fail(f"--plot: {error}")
+    return figure
 
 
 def _sizes(text: str) -> tuple[int, ...]:
