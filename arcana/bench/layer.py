@@ -23,6 +23,9 @@ from arcana.bench.timing import in_turn
 BATCH, DECAY, THRESHOLD = 16, 0.9, 1.0
 INPUT_RATE = 0.1
 
+SECONDS = 40
+"""How many times longer than one size of the elementwise part: a call is a training step."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
@@ -99,7 +102,7 @@ def measure(
             for mode in settings.modes:
                 say(f"layer: {framework}, {mode}, {name}")
                 calls = networks(framework, field, name, mode, settings)
-                timings = in_turn(calls, 20 * settings.seconds, around=lambda each: each.setting())
+                timings = in_turn(calls, SECONDS * settings.seconds, around=lambda each: each.setting())
                 peaks = executor.submit(peaks_of, framework, name, mode, settings).result() if executor else {}
                 where = (framework, mode, settings.dtype, settings.neurons, settings.steps, name)
                 for each, timing in timings.items():

@@ -80,7 +80,6 @@ def _of_surrogate(framework: str, name: str, settings: Settings, with_floors: bo
 def _peak(side: Any, candidate: Candidate, arrays: Arrays, mode: str) -> int:
     call = side.forward_backward(candidate.function, arrays.potential(candidate.threshold), arrays.cotangent, mode)
     call()  # compiles, and fills caches that stay
-    call()
     return use_of(call)[0].peak
 
 
@@ -91,7 +90,6 @@ def _kept(side: Any, candidate: Candidate, arrays: Arrays, mode: str) -> int:
         return candidate.function(base * 1)
 
     begin = side.start(function, arrays.potential(candidate.threshold), mode)
-    begin()
     begin()
     memory, (spikes, _) = use_of(begin)
     return max(memory.held - spikes.nbytes, 0)

@@ -34,7 +34,7 @@ class Settings:
     chosen: tuple[str, ...] = ()
     sizes: tuple[int, ...] = SIZES
     dtype: str = "float32"
-    seconds: float = 0.5
+    seconds: float = 0.25
     neurons: int = 512
     steps: int = 500
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -27,7 +28,7 @@ def bench(
     ] = None,
     sizes: Annotated[str, typer.Option(help="Elements of the arrays, with commas between.")] = "1024,65536,1048576,16777216",
     dtype: Annotated[Literal["float32", "float16", "bfloat16", "float64"], typer.Option(help="Of the arrays.")] = "float32",
-    seconds: Annotated[float, typer.Option(min=0, help="For each surrogate at each size; five rounds at least.")] = 0.5,
+    seconds: Annotated[float, typer.Option(min=0, help="For each surrogate at each size; five rounds at least.")] = 0.25,
     neurons: Annotated[int, typer.Option(min=1, help="Neurons of the layer, and its inputs.")] = 512,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ratios: FILE.png, FILE.svg.")] = None,
@@ -60,9 +61,7 @@ def bench(
 def _bench(settings: Settings, as_json: bool, plot: Path | None) -> None:
     from arcana.bench import report, run
 
-    figure = None
-    if plot is not None:
-        from arcana.bench import figure
+    figure = None if plot is None else _figure(settings, plot)
     log = Console(stderr=True, highlight=False)
     with log.status("importing the frameworks and the libraries") as status:
         found, missing = run.fields(settings)
@@ -74,9 +73,22 @@ def _bench(settings: Settings, as_json: bool, plot: Path | None) -> None:
         typer.echo(json.dumps(run.to_plain(settings, results), indent=1, allow_nan=False))
     else:
         report.show(results)
-    if plot is not None and figure is not None:
+    if figure is not None and plot is not None:
         figure.save(results.times, plot)
         log.print(f"Ratios: {plot}", markup=False, soft_wrap=True)
+
+
+def _figure(settings: Settings, path: Path) -> ModuleType:
+    """The module that draws; exits if there would be nothing to draw, before minutes of measuring."""
+    from arcana.bench import figure
+
+    if "elementwise" not in settings.parts:
+        fail("--plot draws the times of the part elementwise, which is not measured")
+    try:
+        figure.check(path)
+    except ValueError as error:
+        fail(f"--plot: {error}")
+    return figure
 
 
 def _sizes(text: str) -> tuple[int, ...]:
