@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, resolved
 from arcana.surrogate._namespace import FAR, compute_dtype
+from arcana.surrogate._trace import Kept, trace
 from arcana.torch._namespace import NAMESPACE
 
 
@@ -27,6 +28,7 @@ class Rule:
         self.dtype = getattr(torch, compute_dtype(definition.__name__, str(v.dtype).removeprefix("torch.")))
         self.v = v.to(self.dtype)
         self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
+        self.has_tensors = any(isinstance(value, torch.Tensor) for value in values.values())
 
     def _tensor(self, name: str, value: Any, v: torch.Tensor) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
@@ -42,12 +44,18 @@ class Rule:
     def derivative(self) -> torch.Tensor:
         """h of v, whose own derivative at ±inf is 0."""
         v = self.v
-        if not torch.is_grad_enabled() and not transformed(v):
+        composed = torch.is_grad_enabled() or transformed(v)
+        if not composed or self._constant_in_pieces():
             return self._evaluate("derivative", v, self.numbers)
         # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
         infinite = v.isinf()
         h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
         return torch.where(infinite, h.detach(), h)
+
+    def _constant_in_pieces(self) -> bool:
+        """Whether h has no derivative; then a compiler need not keep where v is infinite beside the comparison that h follows."""
+        traced = trace(self.definition, tuple(self.settings.items()), tuple(self.numbers))
+        return not self.has_tensors and traced is not None and traced.kept is not Kept.POTENTIAL
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return evaluate_formula(self.definition, which, v, NAMESPACE, numbers, self.settings)
