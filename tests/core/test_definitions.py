@@ -216,13 +216,9 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
         (lambda: definitions.QPseudoSpike(q=1), ValueError, r"^QPseudoSpike: q must be > 1 and <= 1e\+15, got 1\.0$"),
         (lambda: definitions.ClippedSTE(lower=1), ValueError, r"^ClippedSTE: lower must be >= -1e\+15 and <= 0, got 1\.0$"),
         (lambda: FastSigmoid(25.0), TypeError, r"positional argument"),
-        (
-            lambda: FastSigmoid(slope=25.0),
-            TypeError,
-            r"^FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold$",
-        ),
+        (lambda: FastSigmoid(slope=25.0), TypeError, r"^FastSigmoid has no parameter 'slope'"),
         (lambda: Bump(width=1, order=2.5), TypeError, r"^Bump: order must be of type int, got 2\.5 \(float\)$"),
-        (lambda: Bump(), TypeError, r"width"),
+        (lambda: Bump(), TypeError, r"^Bump: width has no default and must be given$"),
         (lambda: definitions.get("fast_sigmod"), ValueError, r"^unknown surrogate 'fast_sigmod'; did you mean fast_sigmoid or "),
         (
             lambda: definitions.get("fast_sigmoid", slope=2),
