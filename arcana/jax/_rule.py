@@ -44,7 +44,11 @@ def _fires(at_threshold: bool, v: jax.Array) -> jax.Array:
 @functools.lru_cache(maxsize=1024)
 def _gate(shape: Shape, names: tuple[str, ...]) -> Callable[..., jax.Array]:
     """Of v and the numbers with these names the comparison that decides between the values of h."""
-    return jax.jit(lambda v, *numbers: shape.gate(v, dict(zip(names, numbers, strict=True))), inline=True)
+
+    def gate(v: jax.Array, *numbers: Any) -> jax.Array:
+        return shape.gate(v, dict(zip(names, numbers, strict=True)))
+
+    return jax.jit(gate, inline=True)
 
 
 @functools.lru_cache(maxsize=1024)

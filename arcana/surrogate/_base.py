@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import operator
 import re
 import weakref
 from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ def _registry_name(class_name: str) -> str:
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
-@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+@dataclasses.dataclass(init=False, eq=False, repr=False, frozen=True, kw_only=True)
 class Surrogate:
     """A surrogate derivative h of the Heaviside step, defined once for every framework.
 
@@ -119,6 +120,7 @@ class Surrogate:
     facts = cast(Any, None)
     _numbers: ClassVar[dict[str, Bounds]]
     _settings: ClassVar[tuple[str, ...]]
+    _values: ClassVar[Callable[[Surrogate], tuple[Any, ...]]]
     _names: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
@@ -132,8 +134,11 @@ class Surrogate:
                 converted = formula(given.__func__)
                 converted.__set_name__(cls, each)
                 setattr(cls, each, converted)
-        dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
+        # What a dataclass would write and compile anew for every class is written here once: an import makes 25 of them.
+        dataclasses.dataclass(init=False, eq=False, repr=False, frozen=True, kw_only=True)(cls)
         fields = dataclasses.fields(cls)
+        cls._values = operator.attrgetter(*(f.name for f in fields))
+        cls.__signature__ = inspect.Signature([_as_parameter(f) for f in fields], return_annotation=None)
         cls._numbers = {f.name: bounds_of(f) for f in fields if f.type in (float, "float")}
         cls._settings = tuple(f.name for f in fields if f.name not in cls._numbers)
         common = tuple(f.name for f in dataclasses.fields(Surrogate))
@@ -149,6 +154,18 @@ class Surrogate:
         for observer in _OBSERVERS:
             observer(cls)
 
+    def __init__(self, **parameters: Any) -> None:
+        definition = type(self)
+        for name in parameters:
+            definition.check_name(name)
+        for field in dataclasses.fields(self):
+            value = parameters.get(field.name, field.default)
+            if value is dataclasses.MISSING:
+                msg = f"{definition.__name__}: {field.name} has no default and must be given"
+                raise TypeError(msg)
+            object.__setattr__(self, field.name, value)
+        self.__post_init__()
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -157,6 +174,14 @@ class Surrogate:
             else:
                 checked = checked_static(type(self).__name__, field.name, value, field.default, bounds_of(field))
             object.__setattr__(self, field.name, checked)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values(self) == self._values(other)
+
+    def __hash__(self) -> int:
+        return hash(self._values(self))
 
     def __repr__(self) -> str:
         common = {field.name: field.default for field in dataclasses.fields(Surrogate)}
@@ -250,6 +275,11 @@ class Surrogate:
     def has_primitive(cls) -> bool:
         """Whether a primitive is given, without which parameters have no gradient."""
         return cls.primitive is not _no_primitive
+
+
+def _as_parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
+    default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.type)
 
 
 def _own_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

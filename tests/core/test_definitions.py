@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from known_values import KNOWN, variants
+from loaded import loaded_by, packages
 from mpmath import mp, mpf
 from truth import assert_exact, exact, operands
 
@@ -215,9 +216,9 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
         (lambda: definitions.QPseudoSpike(q=1), ValueError, r"^QPseudoSpike: q must be > 1 and <= 1e\+15, got 1\.0$"),
         (lambda: definitions.ClippedSTE(lower=1), ValueError, r"^ClippedSTE: lower must be >= -1e\+15 and <= 0, got 1\.0$"),
         (lambda: FastSigmoid(25.0), TypeError, r"positional argument"),
-        (lambda: FastSigmoid(slope=25.0), TypeError, r"unexpected keyword argument 'slope'"),
+        (lambda: FastSigmoid(slope=25.0), TypeError, r"^FastSigmoid has no parameter 'slope'"),
         (lambda: Bump(width=1, order=2.5), TypeError, r"^Bump: order must be of type int, got 2\.5 \(float\)$"),
-        (lambda: Bump(), TypeError, r"width"),
+        (lambda: Bump(), TypeError, r"^Bump: width has no default and must be given$"),
         (lambda: definitions.get("fast_sigmod"), ValueError, r"^unknown surrogate 'fast_sigmod'; did you mean fast_sigmoid or "),
         (
             lambda: definitions.get("fast_sigmoid", slope=2),
@@ -364,14 +365,11 @@ def test_a_parameter_is_rounded_into_the_dtype_and_its_domain(scale: float) -> N
     assert h[0] == 1
 
 
-def loaded_by(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
-    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
-
-
 @pytest.mark.parametrize("statement", ["import arcana", "import arcana.surrogate", "from arcana import fast_sigmoid"])
 def test_arcana_alone_loads_no_framework(statement: str) -> None:
-    assert not {"torch", "jax", "jaxlib", "matplotlib", "rich", "typer"} & loaded_by(statement)
+    modules = loaded_by(statement)
+    assert packages(modules) == {"arcana", "numpy"}
+    assert len([name for name in modules if name.startswith("arcana")]) <= 16
 
 
 @pytest.mark.parametrize(("backend", "extra"), [("torch", "torch"), ("jax", "jax")])

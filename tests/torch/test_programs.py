@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from known_kept import KEPT, kept
 from known_values import KNOWN, variants
 
 import arcana.torch._conformance as side
@@ -15,17 +16,6 @@ from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
 from arcana.torch import _bits, _pieces, spike
 from arcana.torch._eager import call_of
 from arcana.torch._rule import Rule
-
-KEPT = {
-    "ste": Kept.NOTHING,
-    "step": Kept.SPIKES,
-    "leaky_step": Kept.SPIKES,
-    "clipped_ste": Kept.MASK,
-    "piecewise_leaky_relu": Kept.MASK,
-    "rectangular": Kept.MASK,
-}
-"""Every other surrogate keeps v."""
-
 
 POSITION_COUNTS = {"q_pseudo_spike": 2}
 """torch.pow gives another last bit to an element of a vector than to one of the rest, so a piece may differ from the whole."""
@@ -170,11 +160,9 @@ def test_no_more_is_kept_than_needed(name: str, dtype: str) -> None:
     v = torch.randn(n).to(getattr(torch, dtype)).requires_grad_()
     width = v.element_size()
     expected = {Kept.NOTHING: {}, Kept.SPIKES: {"spikes": n * width}, Kept.MASK: {"new": n}, Kept.POTENTIAL: {"v": n * width}}
-    kept = KEPT.get(name, Kept.POTENTIAL)
-    assert kept_bytes(definitions.get(name), v) == expected[kept]
-    strict = definitions.get(name, fires_at_threshold=False)
-    # Where the spikes are v > 0, they no longer say whether v >= 0.
-    assert kept_bytes(strict, v) == expected[Kept.MASK if kept is Kept.SPIKES else kept]
+    for fires_at_threshold in (True, False):
+        surrogate = definitions.get(name, fires_at_threshold=fires_at_threshold)
+        assert kept_bytes(surrogate, v) == expected[kept(name, fires_at_threshold)]
 
 
 def test_parameters_that_train_keep_v() -> None:

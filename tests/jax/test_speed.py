@@ -1,0 +1,176 @@
+"""What a call costs in JAX, counted and not timed: kernels, what is kept, traces and compilations."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from known_kept import KEPT, kept
+from known_values import KNOWN
+
+from arcana import surrogate as definitions
+from arcana.jax import forward_mode, spike
+from arcana.surrogate import FastSigmoid, Surrogate, parameter
+from arcana.surrogate._trace import Kept
+from arcana.testing._values import BITS
+
+
+def gradient(surrogate: Surrogate, v: jax.Array, c: jax.Array, **parameters: Any) -> jax.Array:
+    return jax.vjp(lambda x: spike(x, surrogate, **parameters), v)[1](c)[0]
+
+
+def instructions(compiled: jax.stages.Compiled) -> dict[str, int]:
+    """How often each instruction occurs in what runs, besides reading the arguments."""
+    text = compiled.as_text()
+    assert text is not None
+    names = re.findall(r"^  .* ([a-z-]+)\(", text[text.index("ENTRY") :], re.MULTILINE)
+    return dict(collections.Counter(name for name in names if name != "parameter"))
+
+
+@pytest.mark.parametrize("dtype", BITS)
+def test_one_fusion_forward_and_one_backward(dtype: str) -> None:
+    v = jax.ShapeDtypeStruct((4096,), dtype)
+    for name in KNOWN:
+        surrogate = definitions.get(name)
+
+        def both(v: jax.Array, c: jax.Array, surrogate: Surrogate = surrogate) -> tuple[jax.Array, jax.Array]:
+            return spike(v, surrogate), gradient(surrogate, v, c)
+
+        expected = {"fusion": 1, "copy": 1, "tuple": 1} if name == "ste" else {"fusion": 2, "tuple": 1}
+        assert instructions(jax.jit(both).lower(v, v).compile()) == expected, name
+
+
+def test_a_pullback_alone_is_one_fusion() -> None:
+    v = jnp.linspace(-2, 2, 64, dtype=jnp.float32)
+    for name in KNOWN:
+        pullback = jax.vjp(lambda x, name=name: spike(x, definitions.get(name)), v)[1]
+        compiled = jax.jit(lambda pull, c: pull(c)[0]).lower(pullback, v).compile()
+        assert instructions(compiled) == ({"copy": 1} if name == "ste" else {"fusion": 1}), name
+
+
+@pytest.mark.parametrize("dtype", BITS)
+def test_without_a_gradient_a_call_is_one_comparison(dtype: str) -> None:
+    """The same program for every surrogate; forward mode has it after its numbers, which nobody reads, have been dropped."""
+    v = jax.ShapeDtypeStruct((4096,), dtype)
+    for fires_at_threshold in (True, False):
+        surrogates = [definitions.get(name, fires_at_threshold=fires_at_threshold) for name in KNOWN]
+        programs = [jax.jit(lambda x, f=f: f(x)).lower(v) for f in surrogates]
+        assert len({program.as_text() for program in programs}) == 1
+        assert instructions(programs[0].compile()) == {"fusion": 1}
+    for each in surrogates:
+        assert instructions(jax.jit(forward_mode(each)).lower(v).compile()) == {"fusion": 1}
+
+
+def kept_leaves(pullback: Any, v: jax.Array, spikes: jax.Array) -> list[tuple[str, int]]:
+    """Of each array that a pullback holds, whether it is v, the spikes or a new one, and its bytes."""
+    owners = {v.unsafe_buffer_pointer(): "v", spikes.unsafe_buffer_pointer(): "spikes"}
+    return [(owners.get(x.unsafe_buffer_pointer(), "new"), x.nbytes) for x in jax.tree.leaves(pullback)]
+
+
+@pytest.mark.parametrize("fires_at_threshold", [True, False])
+@pytest.mark.parametrize("dtype", BITS)
+def test_no_more_is_kept_than_needed(dtype: str, fires_at_threshold: bool) -> None:
+    """Called plainly, and as results of a jit, where nothing is anybody's memory but every size is the same."""
+    v = jnp.linspace(-2, 2, 1000).astype(dtype)
+    expected = {
+        Kept.NOTHING: [],
+        Kept.SPIKES: [("spikes", v.nbytes)],
+        Kept.MASK: [("new", v.size)],
+        Kept.POTENTIAL: [("v", v.nbytes)],
+    }
+    for name in KNOWN:
+        surrogate = definitions.get(name, fires_at_threshold=fires_at_threshold)
+        spikes, pullback = jax.vjp(surrogate, v)
+        found = kept_leaves(pullback, v, spikes)
+        assert found == expected[kept(name, fires_at_threshold)], name
+        traced = jax.eval_shape(lambda x, surrogate=surrogate: jax.vjp(surrogate, x)[1], v)
+        assert [x.size * x.dtype.itemsize for x in jax.tree.leaves(traced)] == [size for _, size in found], name
+
+
+def test_parameters_that_are_arrays_keep_v() -> None:
+    v = jnp.linspace(-2, 2, 100, dtype=jnp.float32)
+    spikes, pullback = jax.vjp(lambda x, height: spike(x, definitions.rectangular, height=height), v, jnp.float32(2))
+    assert sorted(kept_leaves(pullback, v, spikes)) == [("new", 4), ("v", 400)]
+
+
+@pytest.mark.parametrize("name", [name for name, each in KEPT.items() if each is not Kept.POTENTIAL])
+def test_constant_pieces_have_no_second_derivative(name: str) -> None:
+    """The spikes that are kept have a surrogate gradient of their own; it must not enter."""
+    surrogate = definitions.get(name)
+    v, c = jnp.linspace(-1, 1, 41), jnp.linspace(0.5, 2, 41)
+    first, pullback = jax.vjp(lambda x, y: gradient(surrogate, x, y), v, c)
+    by_v, by_c = pullback(jnp.ones_like(first))
+    np.testing.assert_array_equal(by_v, jnp.zeros_like(v))
+    np.testing.assert_array_equal(by_c, surrogate.derivative(v))
+
+
+class Traced(Surrogate):
+    """Counts how often JAX looks at its formula; the gradient of a parameter is not needed here."""
+
+    width: float = parameter(1.0, above=0)
+
+    @staticmethod
+    def derivative(v, xp, *, width):
+        TRACES.append(type(v).__name__)
+        return xp.exp(-xp.abs(v * width))
+
+
+TRACES: list[str] = []
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
+def test_equal_instances_and_new_values_are_traced_once(jit: bool) -> None:
+    v = jnp.linspace(-1, 1, 31 + jit)
+    numbers = [{"width": 1.0}, {"width": 1.0}, {"width": 2.0}, {"width": 3}]
+    arrays = [{"width": jnp.full(1, x)} for x in (1.0, 2.0, 3.0)]
+    call = lambda **parameters: gradient(Traced(), v, v, **parameters)  # noqa: E731
+    for given in (arrays,) if jit else (numbers, arrays):
+        step = jax.jit(call) if jit else call
+        before = step(**given[0])
+        count = len(TRACES)
+        after = [step(**each) for each in given]
+        assert len(TRACES) == count
+        np.testing.assert_array_equal(after[0], before)
+        assert not np.array_equal(after[-1], before)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was compiled, by name, since the last time."""
+    found = [re.match(r"Compiling (?:jit\()?(\w+)", record.message) for record in caplog.records]
+    caplog.clear()
+    return [each[1] for each in found if each]
+
+
+def test_a_plain_call_is_compiled_functions_that_every_value_shares(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a new size each surrogate compiles its backward pass, and all of them together one comparison."""
+    v = jnp.linspace(-1, 1, 37, dtype=jnp.float32)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        definitions.ste(v)
+        assert messages(caplog) == ["_fires"]
+        for name in KNOWN:
+            surrogate = definitions.get(name)
+            gradient(surrogate, v, v)
+            passes = {Kept.NOTHING: [], Kept.MASK: ["gate", "pull"]}.get(KEPT[name], ["pull"])
+            assert messages(caplog) == passes, name
+            other = {key: surrogate.rounded(key, 1.5 * value, "float32") for key, value in surrogate.numbers.items()}
+            for each in (type(surrogate)(), type(surrogate)(**other)):
+                gradient(each, v, v)
+                each(v)
+                forward_mode(each)(v)
+            assert messages(caplog) == [], name
+
+
+def test_calls_are_found_by_value() -> None:
+    from arcana.jax._call import call_of
+
+    v = jnp.zeros(1, jnp.float32)
+    call = call_of(v, FastSigmoid(scale=25.0), {})[0]
+    assert call_of(v, FastSigmoid(scale=25), {})[0] is call
+    assert call_of(v, FastSigmoid(), {"scale": 25.0})[0] is call
+    assert call_of(v.astype(jnp.float64), FastSigmoid(scale=25.0), {})[0] is not call
