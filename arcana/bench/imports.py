@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 
 PROCESSES = 9
@@ -47,16 +49,19 @@ def chains_of(frameworks: Iterable[str]) -> list[Chain]:
 def measure(chains: Sequence[Chain], say: Callable[[str], object], processes: int = PROCESSES) -> list[Import]:
     """The time of every module of every chain; the chains take turns, each in a process of its own."""
     seconds: dict[Chain, list[list[float]]] = {chain: [] for chain in chains}
-    # One more than is counted: the first finds files that are not in the system's cache.
-    for process in range(processes + 1):
-        say(f"import: process {process} of {processes}")
-        for chain in chains:
-            seconds[chain].append(_seconds(chain))
+    with tempfile.TemporaryDirectory() as bytecode:
+        # One more than is counted: the first writes the bytecode, as an installation does, and reads files into the system's cache.
+        for process in range(processes + 1):
+            say(f"import: process {process} of {processes}")
+            for chain in chains:
+                seconds[chain].append(_seconds(chain, bytecode))
     return [each for chain in chains for each in _medians(chain, seconds[chain][1:])]
 
 
-def _seconds(chain: Chain) -> list[float]:
-    process = subprocess.run([sys.executable, "-c", _PROGRAM, *chain], capture_output=True, text=True, check=True)
+def _seconds(chain: Chain, bytecode: str) -> list[float]:
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode, "PYTHONDONTWRITEBYTECODE": ""}
+    command = [sys.executable, "-c", _PROGRAM, *chain]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return [float(line) for line in process.stdout.split()]
 
 
