@@ -33,6 +33,8 @@ installs the libraries, measures all of it, and writes this page. It was written
 - A library's function is beside ours with the same numbers: `snntorch.fast_sigmoid` beside
   `arcana.presets.get("snntorch.fast_sigmoid")`. One whose spikes or gradients are not those of its preset is not timed; one
   whose preset says that it differs (see [the presets](presets.md)) has a ≠.
+- First the process allocates and frees 16 MiB once, as any that has trained a step; until then glibc gives memory back after
+  every call, and the times are those of page faults. The largest size, 64 MiB an array, has them in any case.
 - All candidates of a surrogate take turns in one process, in a random order, for at least five rounds, after a warm-up; a turn
   is a call or as many as take a millisecond; the number is the median of the turns. A call's output is gone before the next.
 - "forward" is a call whose spikes nobody differentiates; "forward + backward" goes through `torch.autograd.grad` or `jax.vjp`.

@@ -49,6 +49,7 @@ class Time:
 
 def measure(framework: str, field: Field, settings: Settings, say: Callable[[str], object]) -> list[Time]:
     """The times of all surrogates in one framework."""
+    _keep_memory()
     with field.side.ready(settings.dtype):
         arrays = {size: Arrays(field.side, size, settings.dtype) for size in settings.sizes}
         times = []
@@ -64,6 +65,12 @@ def measure(framework: str, field: Field, settings: Settings, say: Callable[[str
                         times += [_time(*where, each, timing) for each, timing in timings.items()]
                     field.side.forget(mode)
         return times
+
+
+def _keep_memory() -> None:
+    """Free a large block, as any program that has trained a step: then glibc keeps freed memory and no call times page faults."""
+    # malloc keeps as much as twice the largest block that was freed, and blocks of more than 32 MiB do not count.
+    bytes(1 << 24)
 
 
 class Arrays:

@@ -50,7 +50,7 @@ def measure(chains: Sequence[Chain], say: Callable[[str], object], processes: in
     """The time of every module of every chain; the chains take turns, each in a process of its own."""
     seconds: dict[Chain, list[list[float]]] = {chain: [] for chain in chains}
     with tempfile.TemporaryDirectory() as bytecode:
-        # One more than is counted: the first writes the bytecode, as an installation does, and reads files into the system's cache.
+        # One more than is counted: the first writes the bytecode, as an installation does, and fills the system's file cache.
         for process in range(processes + 1):
             say(f"import: process {process} of {processes}")
             for chain in chains:

@@ -45,8 +45,17 @@ def spike(v: jax.Array) -> jax.Array:
     return nonnegative(v).astype(v.dtype)
 
 
-def _decay(x: jax.Array) -> jax.Array:
-    return jnp.exp(-x)
+def _decay(x: jax.Array, rate: jax.Array | float) -> jax.Array:
+    return jnp.exp(x * -rate)
+
+
+def _maximum(x: jax.Array, bound: jax.Array | float) -> jax.Array:
+    # jnp.maximum halves the derivative at a tie.
+    return jnp.where(x <= bound, bound, x)
+
+
+def _minimum(x: jax.Array, bound: jax.Array | float) -> jax.Array:
+    return jnp.where(x >= bound, bound, x)
 
 
 class JaxNamespace(Namespace):
@@ -64,6 +73,8 @@ class JaxNamespace(Namespace):
     fmod = staticmethod(jnp.fmod)
     log = staticmethod(jnp.log)
     log1p = staticmethod(jnp.log1p)
+    maximum = staticmethod(_maximum)
+    minimum = staticmethod(_minimum)
     nonnegative = staticmethod(nonnegative)
     positive = staticmethod(positive)
     power = staticmethod(jnp.power)

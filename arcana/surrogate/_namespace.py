@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import typing
+from collections.abc import Callable
 from typing import Any
 
 FUNCTIONS = (
     "abs",
     "arctan",
+    "compound",
     "cos",
     "decay",
     "divide",
@@ -18,6 +21,8 @@ FUNCTIONS = (
     "fmod",
     "log",
     "log1p",
+    "maximum",
+    "minimum",
     "nonnegative",
     "positive",
     "power",
@@ -29,18 +34,32 @@ FUNCTIONS = (
     "spike",
     "sqrt",
     "square",
+    "turns",
     "where",
     "zeros_like",
 )
 """Every function of `xp`. `nonnegative`, `positive` and `spike` are exact for subnormals, the others the framework's own.
 
-`decay` is e^(−x) for x >= 0; `relu` has the derivative 0 at 0 in every backend.
+`decay(x, rate)` is e^(−rate·x) for x >= 0 and a positive rate. `relu(x)` has the derivative 0 at 0 in every backend, and so
+have `maximum(x, bound)` and `minimum(x, bound)` where x is the bound, which is a number or a parameter. `compound(x, exponent)`
+is (1 + x)^exponent for x >= 0, and `turns(v, period)` the fraction of v/period, with its sign.
 `nonnegative` is v >= 0 and `positive` v > 0, false for NaN; `spike` is `nonnegative` as numbers of v's dtype.
 """
+
+SHORTCUTS: dict[str, Callable[[float], bool]] = {
+    # Rounding 1 + x costs |exponent| units at most.
+    "compound": lambda exponent: abs(exponent) <= 2,
+    # Then v/period is exact.
+    "turns": lambda period: period >= 1 and math.frexp(period)[0] == 0.5,
+}
+"""Functions for which a backend may do with less where this holds of their last operand, a number."""
 
 COMPUTE_DTYPES = {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"}
 """The dtypes of a potential, and the dtype in which each is computed: half types in float32, rounded once at the end."""
 
+
+SIGNIFICANT_BITS = {"float64": 53, "float32": 24}
+"""Of the computing dtypes."""
 
 FAR = {"float64": 2.0**1008, "float32": 2.0**112}
 """Stands for an infinite potential in the gradient of a parameter: far enough for every limit, with room for products."""
@@ -59,7 +78,19 @@ class Namespace:
 
     A backend subclasses this and gives each function. A few of them are defined there rather than left to
     the frameworks, which disagree: d|v|/dv at 0 is 0, and a comparison with 0 never treats a subnormal as zero.
+    Those that are written here are made of the others.
     """
+
+    def compound(self, x: Any, exponent: Any) -> Any:
+        # Near 0 by the logarithm, since rounding 1 + x costs |exponent| units.
+        near = x < 1
+        small = self.where(near, x, self.zeros_like(x))
+        large = self.where(near, self.zeros_like(x) + 1, x + 1)
+        return self.where(near, self.exp(self.log1p(small) * exponent), self.power(large, exponent))
+
+    def turns(self, v: Any, period: Any) -> Any:
+        # The remainder is exact.
+        return self.divide(self.fmod(v, period), period)
 
     if typing.TYPE_CHECKING:
         # Definitions are written once over arrays of any framework, so their types stay open here.

@@ -31,6 +31,8 @@ class NumPyNamespace(Namespace):
     fmod = staticmethod(np.fmod)
     log = staticmethod(np.log)
     log1p = staticmethod(np.log1p)
+    maximum = staticmethod(np.maximum)
+    minimum = staticmethod(np.minimum)
     power = staticmethod(np.power)
     reciprocal = staticmethod(np.reciprocal)
     round = staticmethod(np.round)
@@ -42,8 +44,8 @@ class NumPyNamespace(Namespace):
     zeros_like = staticmethod(np.zeros_like)
 
     @staticmethod
-    def decay(x: np.ndarray) -> np.ndarray:
-        return np.exp(-x)
+    def decay(x: np.ndarray, rate: np.floating) -> np.ndarray:
+        return np.exp(x * -rate)
 
     @staticmethod
     def nonnegative(v: np.ndarray) -> np.ndarray:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from arcana.surrogate._base import Surrogate, evaluate_formula
-from arcana.surrogate._namespace import FUNCTIONS, Namespace
+from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace
+from arcana.surrogate._numpy import NAMESPACE as NUMPY
 
 _COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive", "truth"})
 _LOGICAL = frozenset({"and_", "invert", "or_", "xor"})
+NOTHING: Mapping[Any, Any] = {}
 INPUTS = ("v", "cotangent", "kept")
 """Arrays of v's shape; `truth` is the comparison that `kept` stands for."""
 _OPERATORS = ("add", "and_", "eq", "ge", "gt", "le", "lt", "mul", "ne", "neg", "or_", "pow", "sub", "truediv", "invert", "xor")
@@ -37,6 +40,9 @@ class Symbol:
         self.symbols = [each for each in operands if isinstance(each, Symbol)]
         self.moves = operation in INPUTS or any(each.moves for each in self.symbols)
         """Whether it differs from element to element; else it is a number, or an array of the parameters' shapes."""
+        most_first = sorted((each.buffers for each in self.symbols), reverse=True)
+        self.buffers = max([1, *(before + n for before, n in enumerate(most_first))]) if self.moves and self.symbols else 0
+        """How many arrays it takes to compute it, besides the inputs (R. Sethi and J. D. Ullman, 1970)."""
         self.boolean = operation in _COMPARISONS or (operation in _LOGICAL and all(each.boolean for each in self.symbols))
 
     def __bool__(self) -> bool:
@@ -59,7 +65,7 @@ for _name in _REFLECTED:
     _define(_name, f"__r{_name.rstrip('_')}__", reflected=True)
 
 
-class _SymbolNamespace(Namespace):
+class SymbolNamespace(Namespace):
     """`xp` for symbols."""
 
     def __init__(self, tape: Tape) -> None:
@@ -103,11 +109,14 @@ class Tape:
         """1 where it is true, else 0."""
         return self.record("where", comparison, self.one, self.zero)
 
-    def replaced(self, symbol: Symbol, by: Mapping[Symbol, Symbol]) -> Symbol:
-        """The symbol with others in the place of some that it is made of."""
+    def replaced(
+        self, symbol: Symbol, by: Mapping[Symbol, Symbol] = NOTHING, record: Callable[..., Symbol] | None = None
+    ) -> Symbol:
+        """The symbol with others in the place of some that it is made of, and its operations recorded by `record`."""
         known: dict[Symbol, Symbol] = dict(by)
         for each in needed([symbol], given=by):
-            known[each] = self.record(each.operation, *(known[x] if isinstance(x, Symbol) else x for x in each.operands))
+            operands = [known[x] if isinstance(x, Symbol) else x for x in each.operands]
+            known[each] = (record or self.record)(each.operation, *operands)
         return known[symbol]
 
 
@@ -163,7 +172,7 @@ def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], na
     v = tape.record("v")
     parameters = {name: tape.record(f"parameter {name}") for name in names}
     try:
-        h = evaluate_formula(definition, "derivative", v, _SymbolNamespace(tape), parameters, dict(settings))
+        h = evaluate_formula(definition, "derivative", v, SymbolNamespace(tape), parameters, dict(settings))
     except (AttributeError, NotImplementedError, TypeError, UntraceableError):
         return None
     if not isinstance(h, Symbol):
@@ -174,14 +183,37 @@ def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], na
     return Trace(tape, v, parameters, h, gate, fired)
 
 
+@functools.lru_cache(maxsize=512)
+def shortcuts(
+    definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...], dtype: str
+) -> dict[str, float]:
+    """The last operand of each function in h that may go the short way with these numbers; nothing if one of them may not."""
+    digits = SIGNIFICANT_BITS[dtype]
+    traced = trace(definition, settings, tuple(name for name, _ in numbers))
+    calls = [each for each in needed([traced.h]) if each.operation in SHORTCUTS] if traced is not None else []
+    if traced is None or not calls or len({each.operation for each in calls}) < len(calls):
+        return {}
+    values: dict[Symbol, Any] = {traced.parameters[name]: _rounded(value, digits) for name, value in numbers}
+    operands = {each.operation: each.operands[-1] for each in calls}
+    evaluate([each for each in operands.values() if isinstance(each, Symbol)], values, NUMPY, 0.0)
+    found = {name: _rounded(values[each] if isinstance(each, Symbol) else each, digits) for name, each in operands.items()}
+    return found if all(SHORTCUTS[name](value) for name, value in found.items()) else {}
+
+
+def _rounded(value: float, digits: int) -> float:
+    """To so many significant bits, in plain Python, which torch.compile can follow."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(math.ldexp(mantissa, digits)), exponent - digits)
+
+
 def needed(results: Iterable[Symbol], given: Iterable[Symbol] = ()) -> list[Symbol]:
-    """The operations that the results need, operands first, up to those that are given."""
+    """The operations that the results need, operands first, up to those that are given; in an order that takes few arrays."""
     order = dict.fromkeys(given)
     skipped = len(order)
 
     def visit(symbol: Symbol) -> None:
         if symbol not in order:
-            for each in symbol.symbols:
+            for each in sorted(symbol.symbols, key=lambda each: -each.buffers):
                 visit(each)
             order[symbol] = None
 

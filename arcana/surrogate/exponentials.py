@@ -22,16 +22,16 @@ __all__ = [
 ]
 
 
-def _logistic(x: Any, xp: Any) -> Any:
-    """s(x) = 1 / (1 + e^(−x))."""
-    decay = xp.decay(xp.abs(x))
+def _logistic(v: Any, xp: Any, slope: Any) -> Any:
+    """s(x) = 1 / (1 + e^(−x)) of x = slope·v."""
+    decay = xp.decay(xp.abs(v), slope)
     upper = xp.reciprocal(decay + 1)
-    return xp.where(x >= 0, upper, decay * upper)
+    return xp.where(v >= 0, upper, decay * upper)
 
 
-def _logistic_slope(x: Any, xp: Any) -> Any:
-    """s(x)·s(−x) = e / (1 + e)² with e = e^(−|x|)."""
-    decay = xp.decay(xp.abs(x))
+def _logistic_slope(v: Any, xp: Any, slope: Any) -> Any:
+    """s(x)·s(−x) = e / (1 + e)² of x = slope·v, with e = e^(−|x|)."""
+    decay = xp.decay(xp.abs(v), slope)
     return xp.divide(decay, xp.square(decay + 1))
 
 
@@ -56,11 +56,11 @@ class Sigmoid(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, slope: Any) -> Any:
-        return _logistic_slope(v * slope, xp) * slope
+        return _logistic_slope(v, xp, slope) * slope
 
     @formula
     def primitive(v: Any, xp: Any, *, slope: Any) -> Any:
-        return _logistic(v * slope, xp)
+        return _logistic(v, xp, slope)
 
     @staticmethod
     def facts(*, slope: float) -> Facts:
@@ -88,11 +88,11 @@ class Exponential(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, slope: Any) -> Any:
-        return xp.decay(xp.abs(v * slope)) * (slope * 0.5)
+        return xp.decay(xp.abs(v), slope) * (slope * 0.5)
 
     @formula
     def primitive(v: Any, xp: Any, *, slope: Any) -> Any:
-        tail = xp.decay(xp.abs(v * slope)) * 0.5
+        tail = xp.decay(xp.abs(v), slope) * 0.5
         return xp.where(v >= 0, 1 - tail, tail)
 
     @staticmethod
@@ -124,7 +124,7 @@ class Dspike(Surrogate):
     @formula
     def derivative(v: Any, xp: Any, *, temperature: Any) -> Any:
         peak = xp.divide(temperature * 0.5, _tanh_of_half(temperature, xp))
-        bell = _logistic_slope(v * (temperature * 2), xp) * (peak * 4)
+        bell = _logistic_slope(v, xp, temperature * 2) * (peak * 4)
         return bell * xp.where(xp.abs(v) <= 0.5, xp.zeros_like(v) + 1, xp.zeros_like(v))
 
     @formula
@@ -162,7 +162,7 @@ class EscapeExponential(Surrogate):
 
     Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
     Peak: (rate/width)·e^13 at v >= 13·width, 33264 by default. Area: infinite. Support: the real line.
-    h(−inf) = 0, h(inf) is the peak; h′(13·width) is the slope below.
+    h(−inf) = 0, h(inf) is the peak; h′(13·width) = 0 by definition.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
 
     Reference: W. Gerstner and W. M. Kistler (2002), "Spiking Neuron Models: Single Neurons, Populations, Plasticity",
@@ -175,14 +175,13 @@ class EscapeExponential(Surrogate):
     @formula
     def derivative(v: Any, xp: Any, *, rate: Any, width: Any) -> Any:
         x = v * xp.reciprocal(width)
-        return xp.exp(xp.where(x > SATURATION, xp.zeros_like(x) + SATURATION, x)) * xp.divide(rate, width)
+        return xp.exp(xp.minimum(x, SATURATION)) * xp.divide(rate, width)
 
     @formula
     def primitive(v: Any, xp: Any, *, rate: Any, width: Any) -> Any:
         x = v * xp.reciprocal(width)
-        high = x > SATURATION
-        growth = xp.expm1(xp.where(high, xp.zeros_like(x) + SATURATION, x))
-        beyond = xp.where(high, x - SATURATION, xp.zeros_like(x)) * math.exp(SATURATION)
+        growth = xp.expm1(xp.minimum(x, SATURATION))
+        beyond = xp.relu(x - SATURATION) * math.exp(SATURATION)
         return (growth + beyond) * rate + 0.5
 
     @staticmethod
@@ -216,13 +215,13 @@ class S2NN(Surrogate):
     def derivative(v: Any, xp: Any, *, alpha: Any, beta: Any) -> Any:
         above = xp.nonnegative(v)
         decay = xp.divide(beta, xp.where(above, v, xp.zeros_like(v)) + 1)
-        return xp.where(above, decay, _logistic_slope(v * alpha, xp) * alpha)
+        return xp.where(above, decay, _logistic_slope(v, xp, alpha) * alpha)
 
     @formula
     def primitive(v: Any, xp: Any, *, alpha: Any, beta: Any) -> Any:
         above = xp.nonnegative(v)
         growth = xp.log1p(xp.where(above, v, xp.zeros_like(v))) * beta + 0.5
-        return xp.where(above, growth, _logistic(v * alpha, xp))
+        return xp.where(above, growth, _logistic(v, xp, alpha))
 
     @staticmethod
     def facts(*, alpha: float, beta: float) -> Facts:

@@ -34,7 +34,7 @@ class Gaussian(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, sigma: Any) -> Any:
-        return xp.decay(v * (v * (xp.square(xp.reciprocal(sigma)) * 0.5))) * xp.divide(_DENSITY, sigma)
+        return xp.decay(xp.square(v), xp.square(xp.reciprocal(sigma)) * 0.5) * xp.divide(_DENSITY, sigma)
 
     @formula
     def primitive(v: Any, xp: Any, *, sigma: Any) -> Any:

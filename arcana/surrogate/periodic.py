@@ -11,6 +11,10 @@ from arcana.surrogate._parameters import parameter, positive
 __all__ = ["PeriodicExponential", "SquarewaveFourier", "periodic_exponential", "squarewave_fourier"]
 
 
+_ALL_WHOLE = 2.0**60
+"""From here on every float is a whole number, in each of the computing dtypes."""
+
+
 class PeriodicExponential(Surrogate):
     """Exponential decay from the nearest threshold, where thresholds lie at v = 0, 1, 2, …: made for several spikes a step.
 
@@ -34,7 +38,7 @@ class PeriodicExponential(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, width: Any) -> Any:
-        return xp.decay(_distance(v, xp) * xp.reciprocal(width))
+        return xp.decay(xp.divide(_distance(v, xp), width), 1)
 
     @formula
     def primitive(v: Any, xp: Any, *, width: Any) -> Any:
@@ -55,13 +59,9 @@ class PeriodicExponential(Surrogate):
 
 
 def _distance(v: Any, xp: Any) -> Any:
-    """|v| below 0, and from 0 up the distance to the nearest whole number, 1/2 exactly where two are as near."""
-    upper = xp.where(v >= 0, v, xp.zeros_like(v))
-    nearest = xp.round(upper)
-    # Large floats are whole; the comparison keeps inf − inf out.
-    distance = xp.abs(xp.where(upper == nearest, xp.zeros_like(v), upper - nearest))
-    held = xp.where(distance == 0.5, xp.zeros_like(v) + 0.5, distance)
-    return xp.where(v >= 0, held, xp.abs(v))
+    """|v| below 0, and from 0 up the distance to the nearest whole number, whose derivative is 0 at half numbers."""
+    upper = xp.minimum(xp.relu(v), _ALL_WHOLE)
+    return xp.minimum(xp.abs(upper - xp.round(upper)), 0.5) + xp.relu(-v)
 
 
 class SquarewaveFourier(Surrogate):
@@ -89,28 +89,26 @@ class SquarewaveFourier(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
-        phase, infinite = _phase(v, period, xp)
-        total = _pairwise_sum([xp.cos(phase * (2 * math.pi * odd)) for odd in range(1, 2 * terms, 2)])
-        return xp.where(infinite, xp.zeros_like(v), total * xp.divide(4, period))
+        total = _sum_of_cosines(xp.turns(v, period) * (2 * math.pi), terms, xp)
+        return xp.where(xp.abs(v) != math.inf, total * xp.divide(4, period), xp.zeros_like(v))
 
     @formula
     def primitive(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
-        phase, infinite = _phase(v, period, xp)
+        phase = xp.turns(v, period)
         total = _pairwise_sum([xp.sin(phase * (2 * math.pi * odd)) * (1 / odd) for odd in range(1, 2 * terms, 2)])
-        return xp.where(infinite, xp.zeros_like(v), total * (2 / math.pi)) + 0.5
+        return xp.where(xp.abs(v) != math.inf, total * (2 / math.pi), xp.zeros_like(v)) + 0.5
 
     @staticmethod
     def facts(*, period: float, terms: int) -> Facts:
         return Facts(peak=4 * terms / period, area=math.nan)
 
 
-def _phase(v: Any, period: Any, xp: Any) -> tuple[Any, Any]:
-    """v/period less the nearest whole number, and where v is infinite."""
-    infinite = xp.abs(v) == math.inf
-    # Both steps are exact (the second takes off one period, or none): no error before the cosine sees its argument.
-    rest = xp.fmod(xp.where(infinite, xp.zeros_like(v), v), period)
-    nearest = rest - xp.round(rest * xp.reciprocal(period)) * period
-    return xp.divide(nearest, period), infinite
+def _sum_of_cosines(angle: Any, terms: int, xp: Any) -> Any:
+    """The sum of cos((2i − 1)·angle), i from 1 to terms."""
+    if terms % 2:
+        return _pairwise_sum([xp.cos(angle * odd) for odd in range(1, 2 * terms, 2)])
+    # The first and the last, and so on inwards: each pair is 2·cos(terms·angle)·cos of half their difference.
+    return _sum_of_cosines(angle, terms // 2, xp) * xp.cos(angle * terms) * 2
 
 
 def _pairwise_sum(terms: list[Any]) -> Any:

@@ -233,7 +233,7 @@ class LogTailedReLU(Surrogate, name="log_tailed_relu"):
 
     @formula
     def derivative(v: Any, xp: Any, *, leak: Any) -> Any:
-        tail = xp.reciprocal(xp.where(v > 1, v, xp.zeros_like(v) + 1))
+        tail = xp.reciprocal(xp.maximum(v, 1))
         return xp.where(xp.positive(v), tail, leak)
 
     @formula

@@ -51,14 +51,6 @@ class InverseSquareRoot(Surrogate):
         return Facts(peak=1.0, area=2 * width)
 
 
-def _power(x: Any, xp: Any, exponent: Any) -> Any:
-    """(1 + x)^exponent for x >= 0: near 0 by the logarithm, since rounding 1 + x costs |exponent| units."""
-    near = x < 1
-    small = xp.where(near, x, xp.zeros_like(x))
-    large = xp.where(near, xp.zeros_like(x) + 1, x + 1)
-    return xp.where(near, xp.exp(xp.log1p(small) * exponent), xp.power(large, exponent))
-
-
 class QPseudoSpike(Surrogate):
     """A tail that falls with a power q: from heavy (q near 1) to exponential (q → ∞), with the peak and the area fixed.
 
@@ -80,7 +72,7 @@ class QPseudoSpike(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, q: Any) -> Any:
-        return _power(xp.abs(v * xp.divide(2, q - 1)), xp, -q)
+        return xp.compound(xp.abs(v * xp.divide(2, q - 1)), -q)
 
     @formula
     def primitive(v: Any, xp: Any, *, q: Any) -> Any:
@@ -91,7 +83,7 @@ class QPseudoSpike(Surrogate):
         one = xp.zeros_like(v) + 1
         apart = xp.power(xp.where(far, xp.abs(v), one), 1 - q) * xp.power(xp.where(steep, steepness, one), 1 - q)
         far_tail = xp.where(steep, apart, xp.power(xp.where(far, xp.where(steep, one, x), one), 1 - q))
-        tail = xp.where(far, far_tail, _power(xp.where(far, one, x), xp, 1 - q)) * 0.5
+        tail = xp.where(far, far_tail, xp.compound(xp.where(far, one, x), 1 - q)) * 0.5
         return xp.where(v >= 0, 1 - tail, tail)
 
     @staticmethod

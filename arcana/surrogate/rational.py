@@ -228,7 +228,7 @@ class ClippedReciprocal(Surrogate):
 
     Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
     Peak: bound at |v| <= 1/bound. Area: infinite. Support: the real line. h(±inf) = 0; h′(0) = 0, and h′(±1/bound)
-    is the slope outside.
+    = 0 by definition.
     Errors: ValueError for a bound out of its bounds; TypeError for a v that is no floating-point array.
 
     Reference: no paper; `FakeNumericalGradient` of W. Fang et al. (2023), "SpikingJelly: An open-source machine
@@ -239,7 +239,7 @@ class ClippedReciprocal(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, bound: Any) -> Any:
-        return xp.reciprocal(xp.where(xp.abs(v * bound) < 1, xp.reciprocal(bound), xp.abs(v)))
+        return xp.reciprocal(xp.maximum(xp.abs(v), xp.reciprocal(bound)))
 
     @formula
     def primitive(v: Any, xp: Any, *, bound: Any) -> Any:

@@ -47,7 +47,10 @@ class Call:
             rule = Rule(definition, settings, self.zero, numbers)
             self.dtype = rule.dtype
             self.one = torch.ones((), dtype=rule.dtype, device=device)
-        self.program = program(definition, tuple(settings.items()), (*numbers, *names), self.dtype, keep_v=bool(names))
+        # On another device, looking at a number would wait for it.
+        short = bool(rule.shortcuts) and not names and device.type == "cpu"
+        every = (*numbers, *names)
+        self.program = program(definition, tuple(settings.items()), every, self.dtype, keep_v=bool(names), short=short)
         constants = self.program.fold(rule.numbers) if self.program and not names else []
         self.constants = [each.to(device) for each in constants]
 
@@ -65,7 +68,7 @@ class Call:
         return spikes, (spikes,) if self.program.kept is Kept.SPIKES else ()
 
     def _mask(self, program: Program, v: torch.Tensor) -> torch.Tensor:
-        return run(program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype)
+        return run(program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype, makes_arrays=True)
 
     @functools.cached_property
     def kernels(self) -> Kernels:
@@ -94,13 +97,13 @@ class Call:
         constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
-        return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
+        return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype, self.program.makes_arrays)
 
     def _derivative(self, program: Program, kept: Sequence[torch.Tensor]) -> torch.Tensor:
         """h where it takes constant values: it has no derivative, and the spikes must not lend it theirs."""
         with torch.no_grad():
             one = self.one.expand(kept[0].shape if kept else ())
-            return run(program.pull, [*kept, one], torch.empty_like(one), self.constants, self.dtype)
+            return run(program.pull, [*kept, one], torch.empty_like(one), self.constants, self.dtype, program.makes_arrays)
 
     def rule(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Rule:
         """The rule of this call by plain operations."""

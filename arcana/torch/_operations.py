@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from arcana.surrogate._namespace import FUNCTIONS
-from arcana.surrogate._trace import Symbol, needed
+from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, Namespace
+from arcana.surrogate._trace import Symbol, SymbolNamespace, needed
 from arcana.torch._bits import choose, comparison, comparison_as_bools, logical, number, truth, truth_as_bools
-from arcana.torch._namespace import NAMESPACE, decay
+from arcana.torch._namespace import NAMESPACE, short_compound, short_turns
 
 Function = Callable[..., Any]
 Constant = Symbol | float
@@ -22,25 +23,39 @@ def _relu(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     return torch.clamp_min(x, 0.0, out=out)
 
 
+def _at_number(function: Function) -> Function:
+    """The function with the number that its last operand, a tensor, holds."""
+
+    def applied(x: torch.Tensor, number: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        return function(x, number.item(), out=out)
+
+    applied.__name__ = function.__name__
+    return applied
+
+
 _NUMBERS: dict[str, Function] = {
     "abs": torch.abs,
     "add": torch.add,
     "arctan": torch.arctan,
     "cos": torch.cos,
-    "decay": decay,
     "divide": torch.div,
     "erf": torch.erf,
     "erfc": torch.special.erfc,
     "exp": torch.exp,
+    "exp2": torch.exp2,
     "expm1": torch.expm1,
     "log": torch.log,
     "log1p": torch.log1p,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
     "mul": torch.mul,
     "neg": torch.neg,
     "power": torch.pow,
     "reciprocal": torch.reciprocal,
     "relu": _relu,
     "round": torch.round,
+    "short_compound": _at_number(short_compound),
+    "short_turns": _at_number(short_turns),
     "sin": torch.sin,
     "sqrt": torch.sqrt,
     "square": torch.square,
@@ -99,6 +114,26 @@ def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | s
     zero = results[0].tape.zero
     moving = [each for each in needed(results, given=inputs) if each.moves]
     return {zero: zero} | {key(x): x for each in moving for x in operands(each) if is_constant(each, x)}
+
+
+def written_out(result: Symbol, short: bool) -> Symbol:
+    """The result with what this backend makes a function of `xp` of in the place of that function.
+
+    Args:
+        result: a traced formula.
+        short: whether the functions of `SHORTCUTS` go the short way.
+    """
+    tape = result.tape
+    symbols = SymbolNamespace(tape)
+
+    def record(operation: str, *operands: Any) -> Symbol:
+        if operation == "decay":
+            return NAMESPACE.decay(*operands, exp2=functools.partial(tape.record, "exp2"))
+        if operation not in SHORTCUTS:
+            return tape.record(operation, *operands)
+        return tape.record(f"short_{operation}", *operands) if short else getattr(Namespace, operation)(symbols, *operands)
+
+    return tape.replaced(result, record=record)
 
 
 def with_numbers(result: Symbol) -> Symbol:

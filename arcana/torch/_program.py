@@ -18,7 +18,7 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, trace
 from arcana.torch._bits import few
 from arcana.torch._namespace import NAMESPACE
-from arcana.torch._operations import BITS, BOOLS, PLAIN, Constant, Function, constants_of, with_numbers
+from arcana.torch._operations import BITS, BOOLS, PLAIN, Constant, Function, constants_of, with_numbers, written_out
 from arcana.torch._writer import Writer, module
 
 
@@ -32,6 +32,7 @@ class Program:
         mask: of v, the tensor to write to and the constants: the comparison that is kept, where it is that.
         pull_few: of what is kept, the cotangent, the tensor to write to and the constants: cotangent · h.
         pull_many: the same, quicker for many elements.
+        makes_arrays: whether `pull` makes arrays besides the one that it writes to.
         passes: whether h is 1 everywhere, and the cotangent is the gradient.
         plain: makes two torch.fx modules for a compiler: of v and the constants the spikes, and the comparison if it is kept;
             of what is kept, the cotangent and the constants cotangent · h.
@@ -42,6 +43,7 @@ class Program:
     mask: Function
     pull_few: Function
     pull_many: Function
+    makes_arrays: bool
     passes: bool
     plain: Callable[[], tuple[torch.fx.GraphModule, torch.fx.GraphModule]]
 
@@ -51,9 +53,23 @@ class Program:
 
 @functools.lru_cache(maxsize=1024)
 def program(
-    definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: tuple[str, ...], dtype: torch.dtype, keep_v: bool
+    definition: type[Surrogate],
+    settings: tuple[tuple[str, Any], ...],
+    names: tuple[str, ...],
+    dtype: torch.dtype,
+    keep_v: bool,
+    short: bool,
 ) -> Program | None:
-    """The program of a definition, None where it cannot be traced; `keep_v` keeps v even if less would do."""
+    """The program of a definition, None where it cannot be traced.
+
+    Args:
+        definition: the surrogate's class.
+        settings: the fields that shape its formula.
+        names: its parameters.
+        dtype: to compute in.
+        keep_v: whether to keep v even if less would do.
+        short: whether functions of `SHORTCUTS` go the short way.
+    """
     traced = trace(definition, settings, names)
     if traced is None:
         return None
@@ -64,8 +80,9 @@ def program(
         truth = tape.record("truth", kept_array)
         by = {traced.gate: truth, **({tape.as_number(traced.gate): kept_array} if kept is Kept.SPIKES else {})}
     inputs = [cotangent] if kept is Kept.NOTHING else [kept_array, cotangent]
-    product = tape.record("mul", cotangent, tape.replaced(traced.h, by))
-    quick_product = with_numbers(product)
+    whole = tape.record("mul", cotangent, tape.replaced(traced.h, by))
+    product = written_out(whole, short=False)
+    quick_product = with_numbers(written_out(whole, short))
     gate = traced.v if traced.gate is None else traced.gate
     spikes = [tape.as_number(traced.fired), *([gate] if kept is Kept.MASK else [])]
     constants = {
@@ -78,6 +95,7 @@ def program(
         mask=Writer(BOOLS, [traced.v], gate).function(constants),
         pull_few=Writer(PLAIN, inputs, quick_product).function(constants),
         pull_many=Writer(BITS, inputs, quick_product).function(constants),
+        makes_arrays=quick_product.buffers > 1,
         passes=traced.passes,
         plain=lambda: (module([traced.v], spikes, constants, dtype), module(inputs, [product], constants, dtype)),
     )

@@ -12,8 +12,8 @@ from torch.autograd import forward_ad
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, resolved
 from arcana.surrogate._namespace import FAR, compute_dtype
-from arcana.surrogate._trace import Kept, trace
-from arcana.torch._namespace import NAMESPACE
+from arcana.surrogate._trace import Kept, shortcuts, trace
+from arcana.torch._namespace import NAMESPACE, TorchNamespace
 
 
 class Rule:
@@ -29,6 +29,15 @@ class Rule:
         self.v = v.to(self.dtype)
         self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
         self.has_tensors = any(isinstance(value, torch.Tensor) for value in values.values())
+        self.shortcuts = self._shortcuts(values)
+
+    def _shortcuts(self, values: Mapping[str, Any]) -> dict[str, float]:
+        """The functions that go a shorter way, where all parameters are numbers that are known."""
+        if not all(isinstance(value, float) for value in values.values()):
+            return {}
+        dtype = str(self.dtype).removeprefix("torch.")
+        numbers = tuple((name, self.definition.rounded(name, value, dtype)) for name, value in values.items())
+        return shortcuts(self.definition, tuple(self.settings.items()), numbers, dtype)
 
     def _tensor(self, name: str, value: Any, v: torch.Tensor) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
@@ -58,7 +67,8 @@ class Rule:
         return not self.has_tensors and traced is not None and traced.kept is not Kept.POTENTIAL
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return evaluate_formula(self.definition, which, v, NAMESPACE, numbers, self.settings)
+        space = TorchNamespace(self.shortcuts) if which == "derivative" and self.shortcuts else NAMESPACE
+        return evaluate_formula(self.definition, which, v, space, numbers, self.settings)
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
         """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""

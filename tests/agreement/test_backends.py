@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import math
 
 import jax
 import jax.numpy as jnp
@@ -100,21 +102,69 @@ def test_both_backends_give_the_same_names_and_signatures() -> None:
         assert ours.surrogate == theirs.surrogate == definitions.get(name)
 
 
-OTHERS = ("divide", "fmod", "nonnegative", "positive", "power", "spike", "where", "zeros_like")
+SPACES = {
+    name: (importlib.import_module(module).NAMESPACE, array)
+    for name, module, array in (
+        ("torch", "arcana.torch._namespace", functools.partial(torch.tensor, dtype=torch.float64)),
+        ("jax", "arcana.jax._namespace", jnp.asarray),
+        ("numpy", "arcana.surrogate._numpy", np.asarray),
+    )
+}
+NUMBERS = {
+    "compound": (-2.0, -1.5, -3.5, 0.5),
+    "decay": (0.7,),
+    "divide": (0.7,),
+    "fmod": (0.7,),
+    "maximum": (1.5,),
+    "minimum": (1.5,),
+    "power": (-1.5,),
+    "turns": (1.0, 8.0, 0.7),
+}
+"""The second operands of the functions that have one; they go the short way and the long one."""
+OTHERS = ("nonnegative", "positive", "spike", "where", "zeros_like")
 
 
 @pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in OTHERS])
 def test_each_function_of_the_namespace_is_the_same_function(function: str) -> None:
     x = np.random.default_rng(0).uniform(0.1, 3, 200)
-    spaces = [
-        importlib.import_module(name).NAMESPACE
-        for name in ("arcana.torch._namespace", "arcana.jax._namespace", "arcana.surrogate._numpy")
-    ]
-    results = [
-        np.asarray(getattr(xp, function)(a)) for xp, a in zip(spaces, (torch.from_numpy(x), jnp.asarray(x), x), strict=True)
-    ]
-    np.testing.assert_allclose(results[0], results[2], rtol=1e-14)
-    np.testing.assert_allclose(results[1], results[2], rtol=1e-14)
+    for number in NUMBERS.get(function, (None,)):
+        results = {
+            name: np.asarray(getattr(xp, function)(array(x), *([] if number is None else [array(number)])))
+            for name, (xp, array) in SPACES.items()
+        }
+        np.testing.assert_allclose(results["torch"], results["numpy"], rtol=1e-14)
+        np.testing.assert_allclose(results["jax"], results["numpy"], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("function", "slope_above"), [("maximum", 1.0), ("minimum", 0.0)])
+def test_a_bound_has_the_derivative_0_at_a_tie(function: str, slope_above: float) -> None:
+    x = [0.5, 1.5, 2.5, math.nan]
+    v = torch.tensor(x, requires_grad=True)
+    values = getattr(SPACES["torch"][0], function)(v, 1.5)
+    (ours,) = torch.autograd.grad(values, v, torch.ones(4))
+    theirs = jax.vmap(jax.grad(lambda y: getattr(SPACES["jax"][0], function)(y, 1.5)))(jnp.asarray(x))
+    for found in (ours, theirs):
+        np.testing.assert_array_equal(found, [1 - slope_above, 0, slope_above, 1])
+    np.testing.assert_array_equal(values.detach(), getattr(np, function)(x, 1.5))
+
+
+@pytest.mark.parametrize(("name", "key"), [("q_pseudo_spike", "q"), ("squarewave_fourier", "period")])
+def test_a_parameter_that_is_differentiated_takes_no_shortcut(name: str, key: str) -> None:
+    """The default takes it, and dh/dparameter must not be lost there."""
+    definition, v = definitions.get(name), np.linspace(-3, 3, 61)
+    value = getattr(definition, key)
+    potential = torch.from_numpy(v).requires_grad_()
+    parameter = torch.tensor(value, dtype=torch.float64, requires_grad=True)
+    spikes = arcana.torch.spike(potential, definition, **{key: parameter})
+    (h,) = torch.autograd.grad(spikes.sum(), potential, create_graph=True)
+    (ours,) = torch.autograd.grad(h.sum(), parameter)
+
+    def total(x: jax.Array, p: jax.Array) -> jax.Array:
+        return arcana.jax.spike(x, definition, **{key: p}).sum()
+
+    theirs = jax.grad(lambda p: jax.grad(total)(jnp.asarray(v), p).sum())(jnp.asarray(value))
+    assert abs(ours) > 0.01
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 def test_division_of_a_number_is_rounded_once() -> None:
