@@ -42,11 +42,11 @@ def comparison(compare: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
 def comparison_as_bools(compare: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """torch.ge, say: for many elements, to numbers first and then to bools takes half the time of torch's own way to bools."""
 
-    def compared(x: torch.Tensor, y: torch.Tensor, out: Output = None) -> torch.Tensor:
+    def compared(x: torch.Tensor, y: torch.Tensor, out: Output = None, scratch: Output = None) -> torch.Tensor:
         full = x if x.numel() >= y.numel() else y
         if few(full):
             return compare(x, y, out=out)
-        truth = compare(x, y, out=torch.empty_like(full))
+        truth = compare(x, y, out=torch.empty_like(full) if scratch is None else scratch)
         return truth.to(torch.bool) if out is None else out.copy_(truth)
 
     compared.__name__ = f"compare_{compare.__name__}_as_bools"

@@ -68,7 +68,7 @@ class Call:
         return spikes, (spikes,) if self.program.kept is Kept.SPIKES else ()
 
     def _mask(self, program: Program, v: torch.Tensor) -> torch.Tensor:
-        return run(program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype, makes_arrays=True)
+        return run(program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype)
 
     @functools.cached_property
     def kernels(self) -> Kernels:
@@ -97,13 +97,13 @@ class Call:
         constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
-        return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype, self.program.makes_arrays)
+        return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
 
     def _derivative(self, program: Program, kept: Sequence[torch.Tensor]) -> torch.Tensor:
         """h where it takes constant values: it has no derivative, and the spikes must not lend it theirs."""
         with torch.no_grad():
             one = self.one.expand(kept[0].shape if kept else ())
-            return run(program.pull, [*kept, one], torch.empty_like(one), self.constants, self.dtype, program.makes_arrays)
+            return run(program.pull, [*kept, one], torch.empty_like(one), self.constants, self.dtype)
 
     def rule(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Rule:
         """The rule of this call by plain operations."""

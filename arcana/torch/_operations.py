@@ -61,22 +61,22 @@ _NUMBERS: dict[str, Function] = {
     "square": torch.square,
     "sub": torch.sub,
 }
-_COMPARISONS: dict[str, Function] = {each: getattr(torch, each) for each in ("eq", "ge", "gt", "le", "lt", "ne")}
-_COMPARISONS |= {"nonnegative": torch.ge, "positive": torch.gt}
+COMPARISONS: dict[str, Function] = {each: getattr(torch, each) for each in ("eq", "ge", "gt", "le", "lt", "ne")}
+COMPARISONS |= {"nonnegative": torch.ge, "positive": torch.gt}
 _LOGICAL: dict[str, Function] = {
     "and_": torch.bitwise_and,
     "invert": torch.bitwise_not,
     "or_": torch.bitwise_or,
     "xor": torch.bitwise_xor,
 }
-_NUMBERS |= {f"number_{name}": each for name, each in _COMPARISONS.items()} | {"number_truth": number}
-PLAIN = {**_NUMBERS, **_COMPARISONS, **_LOGICAL, "truth": truth_as_bools, "where": torch.where}
+_NUMBERS |= {f"number_{name}": each for name, each in COMPARISONS.items()} | {"number_truth": number}
+PLAIN = {**_NUMBERS, **COMPARISONS, **_LOGICAL, "truth": truth_as_bools, "where": torch.where}
 """torch's own functions, for few elements and for a compiler."""
-BOOLS = {**PLAIN, **{name: comparison_as_bools(each) for name, each in _COMPARISONS.items()}}
+BOOLS = {**PLAIN, **{name: comparison_as_bools(each) for name, each in COMPARISONS.items()}}
 """For many elements, where the result is a comparison."""
 BITS = {
     **_NUMBERS,
-    **{name: comparison(each) for name, each in _COMPARISONS.items()},
+    **{name: comparison(each) for name, each in COMPARISONS.items()},
     **{name: logical(each) for name, each in _LOGICAL.items()},
     "truth": truth,
     "where": choose,

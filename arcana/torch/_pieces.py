@@ -6,11 +6,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-PIECE = 1 << 21
+PIECE = 1 << 20
 """Elements: long enough to outweigh the calls, and short enough for a last-level cache."""
-
-SHORT_PIECE = 1 << 19
-"""Where a function makes arrays of its own, which then find room in memory that the process already has."""
 
 
 def run(
@@ -19,7 +16,6 @@ def run(
     out: torch.Tensor,
     constants: Sequence[torch.Tensor],
     dtype: torch.dtype,
-    makes_arrays: bool,
 ) -> torch.Tensor:
     """function(*arrays, out, *constants) in the computing dtype.
 
@@ -29,12 +25,10 @@ def run(
         out: dense; where the results go, in its own dtype.
         constants: tensors that broadcast to out.
         dtype: to compute in.
-        makes_arrays: whether the function makes arrays besides out.
     """
-    length = SHORT_PIECE if makes_arrays else PIECE
-    if out.numel() <= length or not out.is_cpu or any(each.ndim for each in constants):
+    if out.numel() <= PIECE or not out.is_cpu or any(each.ndim for each in constants):
         return _run(function, arrays, out, constants, dtype)
-    for piece in zip(*(_flat(each, out).split(length) for each in (*arrays, out)), strict=True):
+    for piece in zip(*(_flat(each, out).split(PIECE) for each in (*arrays, out)), strict=True):
         _run(function, piece[:-1], piece[-1], constants, dtype)
     return out
 

@@ -32,7 +32,6 @@ class Program:
         mask: of v, the tensor to write to and the constants: the comparison that is kept, where it is that.
         pull_few: of what is kept, the cotangent, the tensor to write to and the constants: cotangent · h.
         pull_many: the same, quicker for many elements.
-        makes_arrays: whether `pull` makes arrays besides the one that it writes to.
         passes: whether h is 1 everywhere, and the cotangent is the gradient.
         plain: makes two torch.fx modules for a compiler: of v and the constants the spikes, and the comparison if it is kept;
             of what is kept, the cotangent and the constants cotangent · h.
@@ -43,7 +42,6 @@ class Program:
     mask: Function
     pull_few: Function
     pull_many: Function
-    makes_arrays: bool
     passes: bool
     plain: Callable[[], tuple[torch.fx.GraphModule, torch.fx.GraphModule]]
 
@@ -95,7 +93,6 @@ def program(
         mask=Writer(BOOLS, [traced.v], gate).function(constants),
         pull_few=Writer(PLAIN, inputs, quick_product).function(constants),
         pull_many=Writer(BITS, inputs, quick_product).function(constants),
-        makes_arrays=quick_product.buffers > 1,
         passes=traced.passes,
         plain=lambda: (module([traced.v], spikes, constants, dtype), module(inputs, [product], constants, dtype)),
     )

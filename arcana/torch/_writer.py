@@ -11,7 +11,7 @@ import torch.fx
 
 from arcana.surrogate._trace import Symbol, needed
 from arcana.torch._bits import choose
-from arcana.torch._operations import BITS, PLAIN, Function, function_of, key, operands as operands_of
+from arcana.torch._operations import BITS, BOOLS, COMPARISONS, PLAIN, Function, function_of, key, operands as operands_of
 
 
 class Writer:
@@ -61,6 +61,8 @@ class Writer:
                 keywords["scratch"] = scratch
         for each in symbol.symbols:
             self._release(each)
+        if self.functions is BOOLS and symbol.operation in COMPARISONS and self.free[False]:
+            keywords["scratch"] = self.free[False][-1]
         if function is None:
             function = function_of(symbol.operation)
         elif symbol is self.result:

@@ -70,11 +70,6 @@ def assert_same_bits(found: torch.Tensor, expected: torch.Tensor, units: int = 0
     assert ((torch.signbit(found) == torch.signbit(expected)) | found.isnan()).all()
 
 
-def piece_by_piece(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
-    for name in ("PIECE", "SHORT_PIECE"):
-        monkeypatch.setattr(_pieces, name, length)
-
-
 def sample(dtype: str, at_least: int = 0, every: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     # float64 has eight times as many exponents; 5 is no divisor of the sample's 32 fractions.
     bits = hard_sample(dtype)[:: 5 if dtype == "float64" else every]
@@ -103,7 +98,7 @@ def test_bits_of_the_plain_evaluation(
         monkeypatch.setattr(_bits, "FEW", v.numel())
         assert_same_bits(gradient(surrogate, v[few], c[few]), plain(surrogate, v[few], c[few]))
         monkeypatch.undo()
-        piece_by_piece(monkeypatch, _bits.FEW + 1)
+        monkeypatch.setattr(_pieces, "PIECE", _bits.FEW + 1)
         assert_same_bits(gradient(surrogate, v, c), expected, units=POSITION_COUNTS.get(name, 0))
         monkeypatch.undo()
 
@@ -112,7 +107,7 @@ def test_bits_of_the_plain_evaluation(
 @pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "strided cotangent", "0-d"])
 def test_any_layout(layout: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     surrogate = Bump() if name == "bump" else definitions.get(name)
-    piece_by_piece(monkeypatch, 5000)
+    monkeypatch.setattr(_pieces, "PIECE", 5000)
     generator = torch.Generator().manual_seed(6)
     v = torch.randn(4, 32, 40, 8, generator=generator) * 2
     c = torch.randn(v.shape, generator=generator)
