@@ -116,11 +116,26 @@ def tests_cuda(session: nox.Session) -> None:
     session.run("pytest", "tests/torch/test_kernels.py", *session.posargs, env=environment)
 
 
+COMPILED = [f"--surrogate={name}" for name in ("fast_sigmoid", "rectangular", "sigmoid")]
+"""One of each family of formulas; compiling all in PyTorch, at four sizes each, takes hours."""
+
+BENCH = (
+    ["elementwise"],
+    ["elementwise", "--mode=compiled", "--framework=jax"],
+    ["elementwise", "--mode=compiled", "--framework=torch", *COMPILED],
+    ["memory"],
+    ["layer", "--mode=both"],
+    ["import"],
+)
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Time and memory beside every library, and docs/speed.md; needs a C++ compiler, and a machine that does nothing else."""
     install(session, "peers", extras="torch,jax,cli")
-    results = Path(session.create_tmp()) / "bench.json"
-    with results.open("w") as file:
-        session.run("python", "-m", "arcana", "bench", "--mode", "both", "--json", *session.posargs, stdout=file)
-    session.run("python", "docs/speed.py", str(results))
+    folder = Path(session.create_tmp())
+    files = [folder / f"{i}.json" for i, _ in enumerate(BENCH)]
+    for file, arguments in zip(files, BENCH, strict=True):
+        with file.open("w") as output:
+            session.run("python", "-m", "arcana", "bench", *arguments, "--json", *session.posargs, stdout=output)
+    session.run("python", "docs/speed.py", *map(str, files))

@@ -38,7 +38,7 @@ class PeriodicExponential(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, width: Any) -> Any:
-        return xp.decay(xp.divide(_distance(v, xp), width), 1)
+        return xp.decay(_distance(v, xp), xp.reciprocal(width))
 
     @formula
     def primitive(v: Any, xp: Any, *, width: Any) -> Any:

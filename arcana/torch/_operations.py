@@ -12,7 +12,7 @@ import torch
 from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, Namespace
 from arcana.surrogate._trace import Symbol, SymbolNamespace, needed
 from arcana.torch._bits import choose, comparison, comparison_as_bools, logical, number, truth, truth_as_bools
-from arcana.torch._namespace import NAMESPACE, short_compound, short_turns
+from arcana.torch._namespace import NAMESPACE, decay, short_compound, short_turns
 
 Function = Callable[..., Any]
 Constant = Symbol | float
@@ -116,11 +116,12 @@ def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | s
     return {zero: zero} | {key(x): x for each in moving for x in operands(each) if is_constant(each, x)}
 
 
-def written_out(result: Symbol, short: bool) -> Symbol:
+def written_out(result: Symbol, dtype: torch.dtype, short: bool) -> Symbol:
     """The result with what this backend makes a function of `xp` of in the place of that function.
 
     Args:
         result: a traced formula.
+        dtype: to compute in.
         short: whether the functions of `SHORTCUTS` go the short way.
     """
     tape = result.tape
@@ -128,7 +129,8 @@ def written_out(result: Symbol, short: bool) -> Symbol:
 
     def record(operation: str, *operands: Any) -> Symbol:
         if operation == "decay":
-            return NAMESPACE.decay(*operands, exp2=functools.partial(tape.record, "exp2"))
+            x, rate = operands
+            return decay(x, rate, dtype, symbols, functools.partial(tape.record, "exp2"))
         if operation not in SHORTCUTS:
             return tape.record(operation, *operands)
         return tape.record(f"short_{operation}", *operands) if short else getattr(Namespace, operation)(symbols, *operands)

@@ -79,8 +79,8 @@ def program(
         by = {traced.gate: truth, **({tape.as_number(traced.gate): kept_array} if kept is Kept.SPIKES else {})}
     inputs = [cotangent] if kept is Kept.NOTHING else [kept_array, cotangent]
     whole = tape.record("mul", cotangent, tape.replaced(traced.h, by))
-    product = written_out(whole, short=False)
-    quick_product = with_numbers(written_out(whole, short))
+    product = written_out(whole, dtype, short=False)
+    quick_product = with_numbers(written_out(whole, dtype, short))
     gate = traced.v if traced.gate is None else traced.gate
     spikes = [tape.as_number(traced.fired), *([gate] if kept is Kept.MASK else [])]
     constants = {
