@@ -123,6 +123,7 @@ BENCH = (
     ["elementwise"],
     ["elementwise", "--mode=compiled", "--framework=jax"],
     ["elementwise", "--mode=compiled", "--framework=torch", *COMPILED],
+    ["elementwise", "--mode=kernels", "--sizes=1048576,16777216"],
     ["memory"],
     ["layer", "--mode=both"],
     ["import"],

@@ -15,8 +15,8 @@ from arcana.bench.agreement import TOLERANCE, grid, relative_difference
 from arcana.bench.libraries import LIBRARIES, Peer, Spikes, evaluate, load, peer
 from arcana.surrogate import Surrogate
 
-OURS, BARE, RELU, COPY = "arcana", "jnp", "relu", "copy"
-"""Labels: ours, its formula in plain jnp, and what moves the same bytes."""
+OURS, KERNELS, BARE, RELU, COPY = "arcana", "arcana, compiled kernels", "jnp", "relu", "copy"
+"""Labels: ours, the same with `set_compiled_kernels(True)`, its formula in plain jnp, and what moves the same bytes."""
 
 DIFFERS = " ≠"
 """After the name of a library's function that computes something else than its preset."""

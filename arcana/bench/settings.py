@@ -19,7 +19,7 @@ class Settings:
     Attributes:
         parts: some of `PARTS`.
         frameworks: torch, jax or both.
-        modes: eager, compiled or both.
+        modes: some of eager, compiled and kernels, which is PyTorch's eager mode with and without `set_compiled_kernels`.
         chosen: names of surrogates; none for the whole catalogue, and in the layer for `fast_sigmoid`.
         sizes: elements of the arrays, ascending; memory is measured at the largest.
         dtype: of the potentials.
@@ -43,6 +43,9 @@ class Settings:
             _check_part(part)
         for name in self.chosen:
             definitions.get(name)
+        if "kernels" in self.modes and "jax" in self.frameworks:
+            msg = "the mode kernels is PyTorch's alone, and JAX was asked for"
+            raise ValueError(msg)
         if min(self.sizes) < 1:
             msg = f"sizes must be at least 1, got {min(self.sizes)}"
             raise ValueError(msg)

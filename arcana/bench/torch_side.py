@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from arcana._missing import MissingDependencyError
-from arcana.bench.candidates import COPY, OURS, RELU, Candidate, Setting
+from arcana.bench.candidates import COPY, KERNELS, OURS, RELU, Candidate
 from arcana.bench.libraries import Array, Spikes
 from arcana.surrogate import Surrogate
 
 try:
-    from arcana.torch import spike
+    from arcana.torch import set_compiled_kernels, spike
 except ImportError as error:
     raise MissingDependencyError(package="PyTorch", extra="torch") from error
 
 import torch
-
-EAGER_VARIANTS: dict[str, Setting] = {OURS: contextlib.nullcontext}
-"""Ways of running ours in eager mode: a label, and what is entered around a call."""
 
 
 class _Copy(torch.autograd.Function):
@@ -33,8 +31,9 @@ class _Copy(torch.autograd.Function):
 
 
 def ours(surrogate: Surrogate, mode: str) -> list[Candidate]:
-    variants = EAGER_VARIANTS if mode == "eager" else {OURS: contextlib.nullcontext}
-    return [Candidate(label, lambda v: spike(v, surrogate), surrogate, setting=setting) for label, setting in variants.items()]
+    candidate = Candidate(OURS, lambda v: spike(v, surrogate), surrogate)
+    with_kernels = dataclasses.replace(candidate, label=KERNELS, setting=lambda: set_compiled_kernels(True))
+    return [candidate, with_kernels] if mode == "kernels" else [candidate]
 
 
 def floors(mode: str) -> list[Candidate]:

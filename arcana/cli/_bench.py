@@ -21,7 +21,10 @@ def bench(
         list[str] | None, typer.Argument(help="What to measure: elementwise, memory, layer, import; all if none is named.")
     ] = None,
     framework: Annotated[Literal["torch", "jax", "both"], typer.Option(help="In which framework.")] = "both",
-    mode: Annotated[Literal["eager", "compiled", "both"], typer.Option(help="Plain calls, torch.compile and jax.jit.")] = "eager",
+    mode: Annotated[
+        Literal["eager", "compiled", "both", "kernels"],
+        typer.Option(help="Plain calls; torch.compile and jax.jit; both; or PyTorch's plain calls with compiled kernels."),
+    ] = "eager",
     surrogates: Annotated[
         list[str] | None,
         typer.Option("--surrogate", help="A surrogate; may be repeated. All if none is named, in the layer fast_sigmoid."),
@@ -40,7 +43,7 @@ def bench(
     try:
         settings = Settings(
             parts=tuple(parts or PARTS),
-            frameworks=("torch", "jax") if framework == "both" else (framework,),
+            frameworks=_frameworks(framework, mode),
             modes=("eager", "compiled") if mode == "both" else (mode,),
             chosen=tuple(surrogates or ()),
             sizes=_sizes(sizes),
@@ -89,6 +92,12 @@ def _figure(settings: Settings, path: Path) -> ModuleType:
     except ValueError as error:
         fail(f"--plot: {error}")
     return figure
+
+
+def _frameworks(framework: str, mode: str) -> tuple[str, ...]:
+    if framework != "both":
+        return (framework,)
+    return ("torch",) if mode == "kernels" else ("torch", "jax")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

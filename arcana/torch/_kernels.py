@@ -10,8 +10,8 @@ from arcana.torch._program import Program
 
 _enabled = False
 
-LEAST = 1 << 18
-"""Elements from which on a CPU a kernel saves more than the guards of a compiled call cost."""
+LEAST = 1 << 20
+"""Elements from which on a CPU some kernel saves more than the guards of a compiled call cost."""
 
 
 class set_compiled_kernels:  # noqa: N801  (a function that is a context manager too, like torch.set_grad_enabled)
@@ -19,7 +19,7 @@ class set_compiled_kernels:  # noqa: N801  (a function that is a context manager
 
     The operations of a surrogate, which eager PyTorch runs one after the other, become one pass over memory: C++ on a CPU,
     Triton on a GPU. The first call of a surrogate in a dtype compiles for some seconds and needs a C++ compiler, or Triton.
-    Used for contiguous v (on a CPU of 262,144 elements and more) and parameters that are numbers, in reverse mode; every
+    Used for contiguous v (on a CPU of 1,048,576 elements and more) and parameters that are numbers, in reverse mode; every
     other call is as without it. Gradients are those of torch.compile: the same bits for the rational and piecewise
     surrogates, and within the same bound for the others.
 
@@ -53,10 +53,12 @@ class Kernels:
 
     def fire(self, v: torch.Tensor, constants: list[torch.Tensor]) -> list[torch.Tensor]:
         """The spikes, and the comparison if it is kept."""
-        return [each.view(v.shape) for each in self._fire(_flat(v), *constants)]
+        spikes, *mask = (each.view(v.shape) for each in self._fire(_flat(v), *constants))
+        return [spikes, *(each.view(torch.bool) for each in mask)]
 
     def pull(self, kept: Any, cotangent: torch.Tensor, constants: list[torch.Tensor]) -> torch.Tensor:
         """cotangent · h."""
+        kept = [each.view(torch.int8) if each.dtype is torch.bool else each for each in kept]
         return self._pull(*map(_flat, (*kept, cotangent)), *constants)[0].view(cotangent.shape)
 
 

@@ -98,7 +98,8 @@ def module(
 ) -> torch.fx.GraphModule:
     """A module of the inputs and the constants that allocates every value: for a compiler, which fuses them.
 
-    It computes in `dtype`; the results are in the last input's, comparisons as bools.
+    It computes in `dtype`; the results are in the last input's. A comparison is given and returned as bytes of 1 and 0, by way
+    of numbers, since inductor's C++ takes bools one by one.
     """
     graph = torch.fx.Graph()
     given = [graph.placeholder(f"input_{i}") for i, _ in enumerate(inputs)]
@@ -109,10 +110,27 @@ def module(
     for symbol in needed(results, given=inputs):
         if symbol.moves:
             operands: Any = tuple(values.get(key(each), each) for each in operands_of(symbol))
-            values[symbol] = graph.call_function(PLAIN.get(symbol.operation) or function_of(symbol.operation), operands)
-    narrow = [values[each] if each.boolean else graph.call_method("type_as", (values[each], given[-1])) for each in results]
+            function = _BYTES.get(symbol.operation) or PLAIN.get(symbol.operation) or function_of(symbol.operation)
+            values[symbol] = graph.call_function(function, operands)
+    narrow = [
+        graph.call_function(_as_bytes, (values[each], dtype))
+        if each.boolean
+        else graph.call_method("type_as", (values[each], given[-1]))
+        for each in results
+    ]
     graph.output(tuple(narrow))
     return torch.fx.GraphModule(torch.nn.Module(), graph)
+
+
+def _as_bytes(comparison: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return comparison.to(dtype).to(torch.int8)
+
+
+def _truth(kept: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
+    return kept.to(zero.dtype) != 0
+
+
+_BYTES = {"truth": _truth}
 
 
 def _widened(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
