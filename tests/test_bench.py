@@ -313,6 +313,18 @@ def test_memory_is_bytes_of_an_element() -> None:
     assert used["fast_sigmoid.copy"].kept == pytest.approx(0, abs=0.3)
 
 
+def test_the_mode_kernels_runs_ours_with_and_without() -> None:
+    from arcana.bench import torch_side
+    from arcana.torch import _kernels
+
+    assert [each.label for each in torch_side.ours(FastSigmoid(), "eager")] == ["arcana"]
+    for candidate, enabled in zip(torch_side.ours(FastSigmoid(), "kernels"), (False, True), strict=True):
+        with candidate.setting():
+            assert _kernels._enabled == enabled
+        assert candidate.numbers == repr(FastSigmoid())
+    assert not _kernels._enabled
+
+
 def test_json_and_picture(tmp_path: Path) -> None:
     picture = tmp_path / "ratios.png"
     arguments = ["elementwise", "--sizes", "64,1_024", "--surrogate", "step", "--seconds", "0", "--plot", str(picture)]
@@ -425,6 +437,7 @@ def test_what_cannot_run_says_what_to_install(without: tuple[str, ...], argument
         (("--surrogate", "fast_sigmod"), ("unknown surrogate 'fast_sigmod'", "fast_sigmoid")),
         (("--sizes", "1k"), ("--sizes", "'1k'")),
         (("--sizes", "0"), ("sizes must be at least 1, got 0",)),
+        (("--mode", "kernels", "--framework", "jax"), ("the mode kernels is PyTorch's alone",)),
         (("--plot", "no/such/folder/a.png"), ("--plot", "no/such/folder/a.png")),
         (("--plot", "ratios.doc"), ("--plot", "'ratios.doc'", ".png, ")),
         (("memory", "--plot", "ratios.png"), ("--plot draws the times of the part elementwise",)),

@@ -80,7 +80,7 @@ def _registry_name(class_name: str) -> str:
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
-@dataclasses.dataclass(init=False, eq=False, repr=False, frozen=True, kw_only=True)
+@dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=True)
 class Surrogate:
     """A surrogate derivative h of the Heaviside step, defined once for every framework.
 
@@ -135,7 +135,7 @@ class Surrogate:
                 converted.__set_name__(cls, each)
                 setattr(cls, each, converted)
         # What a dataclass would write and compile anew for every class is written here once: an import makes 25 of them.
-        dataclasses.dataclass(init=False, eq=False, repr=False, frozen=True, kw_only=True)(cls)
+        dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=True)(cls)
         fields = dataclasses.fields(cls)
         cls._values = operator.attrgetter(*(f.name for f in fields))
         cls.__signature__ = inspect.Signature([_as_parameter(f) for f in fields], return_annotation=None)
@@ -174,6 +174,14 @@ class Surrogate:
             else:
                 checked = checked_static(type(self).__name__, field.name, value, field.default, bounds_of(field))
             object.__setattr__(self, field.name, checked)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"cannot assign to field {name!r}"
+        raise dataclasses.FrozenInstanceError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        msg = f"cannot delete field {name!r}"
+        raise dataclasses.FrozenInstanceError(msg)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
