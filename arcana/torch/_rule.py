@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ class Rule:
         if not composed or self._constant_in_pieces():
             return self._evaluate("derivative", v, self.numbers)
         # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
-        infinite = v.isinf()
+        infinite = _is_infinite(v)
         h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
         return torch.where(infinite, h.detach(), h)
 
@@ -73,7 +74,7 @@ class Rule:
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
         """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""
         far = FAR[str(self.dtype).removeprefix("torch.")]
-        finite = torch.where(self.v.isinf(), self.v.sign() * far, self.v)
+        finite = torch.where(_is_infinite(self.v), self.v.sign() * far, self.v)
 
         def primitive(*chosen: torch.Tensor) -> torch.Tensor:
             return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})
@@ -92,6 +93,11 @@ class Rule:
             (cotangent.to(self.dtype) * slopes[name]).sum_to_size(tensor.shape).to(tensor.dtype) if name in slopes else None
             for name, tensor in zip(names, tensors, strict=True)
         ]
+
+
+def _is_infinite(v: torch.Tensor) -> torch.Tensor:
+    # inductor's C++ asks torch.isinf of one element after the other.
+    return v.abs() == math.inf
 
 
 def transformed(v: torch.Tensor) -> bool:
