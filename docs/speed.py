@@ -92,7 +92,7 @@ What stands in the way, where it is not chance (medians of one candidate differ 
 - `q_pseudo_spike` in JAX: XLA's power is most of the time of either, and ours has a logarithm beside it for small v, where
   rounding 1 + x would cost q units.
 - `torch.compile`: the kernels are one each way, as the libraries' are; Dynamo's guards on the surrogate and its numbers cost some
-  microseconds a call. A compiled `rectangular` takes as long as the library's: both wait for the bools (see [Limits](meaning.md)).
+  microseconds a call. A compiled `rectangular` takes as long as the library's: both wait for the bools (`docs/meaning.md`).
 """
 
 
