@@ -131,6 +131,16 @@ def test_check_passes_and_fails_by_its_status(arcana: Run) -> None:
     assert [row["what"] for row in report["rows"] if not row["passed"]] == ["peak"]
 
 
+def test_check_without_the_serialiser_says_what_it_left_out() -> None:
+    """An installation by the extras alone has no flatbuffers, which jax.export needs."""
+    process = arcana_command("check", "step", "--backend", "jax", "--json", without=("flatbuffers",))
+    assert process.returncode == 0, process.stderr
+    left_out = [
+        row["where"] for row in json.loads(process.stdout)["rows"] if row["detail"].startswith("not checked: needs flatbuffers")
+    ]
+    assert left_out == ["jax export, vjp_order=1"]
+
+
 def test_compare_by_its_status(arcana: Run) -> None:
     status, printed, _ = arcana("compare", "mine:double", "mine:double", "--data", "data.npz")
     assert status == 0

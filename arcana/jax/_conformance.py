@@ -15,6 +15,11 @@ from jax.sharding import AxisType, PartitionSpec
 from arcana.jax._rule import forward_mode, spike
 from arcana.surrogate import Surrogate
 
+try:
+    import flatbuffers
+except ImportError:
+    flatbuffers = None
+
 MODES = ("eager", "jit")
 """The ways in which the same call is made: plain, and under jax.jit."""
 
@@ -112,6 +117,13 @@ def _diagonal(jacobian: jax.Array, like: jax.Array) -> jax.Array:
     return jnp.diagonal(jacobian.reshape(like.size, like.size)).reshape(like.shape)
 
 
+EXPORT = "export, vjp_order=1"
+
+NOT_CHECKED: dict[str, str] = (
+    {EXPORT: "needs flatbuffers, in which JAX writes an exported function"} if flatbuffers is None else {}
+)
+"""Ways of `FIRST` that cannot be tried here, and why."""
+
 FORWARD = "forward_mode: "
 """How the rows begin in which the call is the surrogate's `forward_mode`."""
 
@@ -127,7 +139,7 @@ FIRST: dict[str, Transform] = {
     "jit(scan)": lambda f, v, c: jax.jit(_over_steps(f))(v, c),
     "checkpoint": lambda f, v, c: jax.vjp(jax.checkpoint(f), v)[1](c)[0],
     "jit(shard_map)": _sharded,
-    "export, vjp_order=1": _exported,
+    EXPORT: _exported,
     FORWARD + "jvp": lambda f, v, c: _jvp(f)(v, c),
     FORWARD + "jit(jvp)": lambda f, v, c: jax.jit(_jvp(f))(v, c),
     FORWARD + "vmap(jvp)": lambda f, v, c: jax.vmap(_jvp(f))(v, c),

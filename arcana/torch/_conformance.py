@@ -100,6 +100,9 @@ def _linear_probe(which: Callable[[Call], Call], call: Call) -> Call:
     return lambda v, c: c * _diagonal(which(call)(v), v)
 
 
+NOT_CHECKED: dict[str, str] = {}
+"""Ways of `FIRST` that cannot be tried here, and why."""
+
 FIRST: dict[str, Transform] = {
     "backward": lambda f, v, c, _: _backward(f, v, c),
     "backward of a strided view": lambda f, v, c, _: _backward(lambda x: f(torch.stack([x, x], -1)[..., 0]), v, c),
