@@ -1,8 +1,8 @@
 """The backward pass of plain eager tensors: a straight program in one buffer, made from the definition's trace.
 
 The plain evaluation of a formula allocates a tensor an operation; for large potentials most of its time goes into fresh
-memory. Here each operation writes into a tensor that is no longer needed. The functions and their order are those of
-the plain evaluation, so the bits are too.
+memory. Here each operation writes into a tensor that is no longer needed. The functions and their operands are those of
+the plain evaluation, so the bits are too; independent ones come in the order that takes the fewest tensors.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from arcana.torch._namespace import NAMESPACE, TorchNamespace
 class Rule:
     """The derivative rule of one call: the definition with its parameters as tensors of the computing dtype.
 
-    A number becomes a 0-d tensor before the formula sees it, so a number, a 0-d tensor and JAX give the same bits.
+    A number becomes a 0-d tensor before the formula sees it, so a number, a 0-d tensor and JAX give the same bits, save where a
+    number goes a shorter way (`SHORTCUTS`).
     """
 
     def __init__(self, definition: type[Surrogate], settings: Mapping[str, Any], v: torch.Tensor, values: Mapping[str, Any]):

@@ -3,6 +3,7 @@
 FAULT in the environment plants one mistake in the port; docs/porting.md finds each.
 """
 
+import functools
 import os
 from pathlib import Path
 
@@ -61,8 +62,7 @@ def torch_run():
     """What PyTorch does, recorded."""
     parameters = {name: torch.from_numpy(value) for name, value in PARAMETERS.items()}
     state = {name: torch.from_numpy(value) for name, value in STATE.items()}
-    step = lambda state, x: torch_step(parameters, state, x)  # noqa: E731
-    return record(step, state, INPUTS, backend="torch", parameters=parameters)
+    return record(functools.partial(torch_step, parameters), state, INPUTS, backend="torch", parameters=parameters)
 
 
 def jax_run():
@@ -74,7 +74,7 @@ def jax_run():
         drawn = {name: other.permutation(value.ravel()).reshape(value.shape) for name, value in PARAMETERS.items()}
     parameters = {name: jnp.asarray(value, dtype) for name, value in drawn.items()}
     state = {name: jnp.asarray(value, dtype) for name, value in STATE.items()}
-    step = lambda state, x: jax_step(parameters, state, x)  # noqa: E731
+    step = functools.partial(jax_step, parameters)
     kept = {name: value.T if FAULT == "transposed" and name == "hidden.weight" else value for name, value in parameters.items()}
     return record(step, state, INPUTS.astype(dtype), backend="jax", parameters=kept)
 

@@ -130,5 +130,5 @@ def run(network: Network, inputs: Floats, backend: str, *, given: bool = True, j
         state = [tuple(torch.from_numpy(each.copy()) for each in pair) for pair in state]
     step = torch_step(network) if backend == "torch" else jax_step(network, jit=jit)
     inputs = inputs.astype(network.dtype)
-    recorded = record(step, state, inputs, backend=backend, parameters=network.state_dict())  # type: ignore[arg-type]
+    recorded = record(step, state, inputs, backend=backend, parameters=network.state_dict())  # type: ignore[arg-type]  (each network has the arrays of its own backend)
     return recorded if given else Run(recorded.layers)

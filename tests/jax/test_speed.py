@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import logging
 import re
 from typing import Any
@@ -129,7 +130,7 @@ def test_equal_instances_and_new_values_are_traced_once(jit: bool) -> None:
     v = jnp.linspace(-1, 1, 31 + jit)
     numbers = [{"width": 1.0}, {"width": 1.0}, {"width": 2.0}, {"width": 3}]
     arrays = [{"width": jnp.full(1, x)} for x in (1.0, 2.0, 3.0)]
-    call = lambda **parameters: gradient(Traced(), v, v, **parameters)  # noqa: E731
+    call = functools.partial(gradient, Traced(), v, v)
     for given in (arrays,) if jit else (numbers, arrays):
         step = jax.jit(call) if jit else call
         before = step(**given[0])

@@ -138,6 +138,33 @@ def test_parameters_as_tensors(name: str, dtype: str) -> None:
         assert_same_bits(gradient(surrogate, v, c, **tensors), plain(surrogate, v, c, **tensors))
 
 
+ARRAYS = {
+    **dict.fromkeys(
+        (
+            "inverse_square_root",
+            "log_tailed_relu",
+            "periodic_exponential",
+            "sigmoid",
+            "sparse_fast_sigmoid",
+            "squarewave_fourier",
+        ),
+        1,
+    ),
+    "dspike": 2,
+    "multi_gaussian": 2,
+    "s2nn": 3,
+}
+"""How many arrays a backward pass makes besides the gradient; the others make none."""
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_no_more_arrays_than_needed(name: str) -> None:
+    program = call_of(torch.zeros(3), definitions.get(name), {})[0].program
+    assert program is not None
+    nodes = program.pull_many.__self__.graph.nodes
+    assert sum(node.op == "call_function" and "out" not in node.kwargs for node in nodes) == ARRAYS.get(name, 0)
+
+
 @pytest.mark.parametrize("surrogate", [Bump(), Bump(width=2.5, gain=0.5), ByNumber(), ByShape()], ids=repr)
 def test_a_users_formula(surrogate: Surrogate) -> None:
     for dtype in ("float32", "float64"):
