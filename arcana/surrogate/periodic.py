@@ -89,8 +89,7 @@ class SquarewaveFourier(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
-        total = _sum_of_cosines(xp.turns(v, period) * (2 * math.pi), terms, xp)
-        return xp.where(xp.abs(v) != math.inf, total * xp.divide(4, period), xp.zeros_like(v))
+        return _sum_of_cosines(xp.abs(xp.turns(v, period)), terms, xp) * xp.divide(4, period)
 
     @formula
     def primitive(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
@@ -103,12 +102,19 @@ class SquarewaveFourier(Surrogate):
         return Facts(peak=4 * terms / period, area=math.nan)
 
 
-def _sum_of_cosines(angle: Any, terms: int, xp: Any) -> Any:
-    """The sum of cos((2i − 1)·angle), i from 1 to terms."""
+def _sum_of_cosines(turns: Any, terms: int, xp: Any) -> Any:
+    """The sum of cos((2i − 1)·2π·turns), i from 1 to terms: a product with cos(2π·turns), so 0 at a quarter of a turn."""
     if terms % 2:
-        return _pairwise_sum([xp.cos(angle * odd) for odd in range(1, 2 * terms, 2)])
-    # The first and the last, and so on inwards: each pair is 2·cos(terms·angle)·cos of half their difference.
-    return _sum_of_cosines(angle, terms // 2, xp) * xp.cos(angle * terms) * 2
+        # All but the first term in pairs, of which each is 2·cos(2π·turns)·cos of what lies between the two.
+        pairs = [xp.cos(turns * (8 * math.pi * i)) for i in range(1, terms // 2 + 1)]
+        first = xp.sin((0.25 - turns) * (2 * math.pi))
+        return first * (_pairwise_sum(pairs) * 2 + 1) if pairs else first
+    if terms == 2:
+        # cos(2x) from cos(x): a cosine costs more than all else here.
+        cosine = _sum_of_cosines(turns, 1, xp)
+        return cosine * (xp.square(cosine) * 4 - 2)
+    # The first and the last, and so on inwards: each pair is 2·cos(terms·x)·cos of half their difference.
+    return _sum_of_cosines(turns, terms // 2, xp) * xp.cos(turns * (2 * math.pi * terms)) * 2
 
 
 def _pairwise_sum(terms: list[Any]) -> Any:

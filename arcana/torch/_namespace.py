@@ -27,7 +27,8 @@ def short_compound(x: torch.Tensor, exponent: float, out: torch.Tensor | None = 
 
 
 def short_turns(v: torch.Tensor, period: float, out: torch.Tensor | None = None) -> torch.Tensor:
-    return torch.frac(torch.mul(v, 1 / period, out=out), out=out)
+    periods = torch.mul(v, 1 / period, out=out)
+    return torch.frac(torch.nan_to_num(periods, math.nan, 0.25, -0.25, out=out), out=out)
 
 
 class TorchNamespace(Namespace):

@@ -136,6 +136,15 @@ def test_each_function_of_the_namespace_is_the_same_function(function: str) -> N
         np.testing.assert_allclose(results["jax"], results["numpy"], rtol=1e-14)
 
 
+@pytest.mark.parametrize("period", [8.0, 0.7])
+def test_an_infinite_potential_is_a_quarter_of_a_turn(period: float) -> None:
+    quick = importlib.import_module("arcana.torch._namespace").TorchNamespace({"turns": period})
+    for xp, array in (*SPACES.values(), (quick, torch.tensor)):
+        turns = xp.turns(array([math.inf, -math.inf, math.nan, 1e6 * period]), array(period))
+        np.testing.assert_array_equal(turns[:3], [0.25, -0.25, math.nan])
+        assert min(float(turns[3]), 1 - float(turns[3])) < 0.1
+
+
 @pytest.mark.parametrize(("function", "slope_above"), [("maximum", 1.0), ("minimum", 0.0)])
 def test_a_bound_has_the_derivative_0_at_a_tie(function: str, slope_above: float) -> None:
     x = [0.5, 1.5, 2.5, math.nan]
