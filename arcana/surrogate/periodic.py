@@ -109,10 +109,6 @@ def _sum_of_cosines(turns: Any, terms: int, xp: Any) -> Any:
         pairs = [xp.cos(turns * (8 * math.pi * i)) for i in range(1, terms // 2 + 1)]
         first = xp.sin((0.25 - turns) * (2 * math.pi))
         return first * (_pairwise_sum(pairs) * 2 + 1) if pairs else first
-    if terms == 2:
-        # cos(2x) from cos(x): a cosine costs more than all else here.
-        cosine = _sum_of_cosines(turns, 1, xp)
-        return cosine * (xp.square(cosine) * 4 - 2)
     # The first and the last, and so on inwards: each pair is 2·cos(terms·x)·cos of half their difference.
     return _sum_of_cosines(turns, terms // 2, xp) * xp.cos(turns * (2 * math.pi * terms)) * 2
 
