@@ -1,0 +1,53 @@
+"""What `xp` computes by itself in JAX, where XLA's own function would be slow."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from known import mp, mpf
+
+from arcana.jax._namespace import NAMESPACE
+
+EXPONENTS = (-77.7, -3.3, -2.0, -1.0001, -0.25, 0.5, 3.0)
+
+
+def units(found: jax.Array, exact: list[mpf], conditioning: np.ndarray, judged: list[int]) -> float:
+    """The largest error in units in the last place, beside what rounding x and the exponent costs."""
+    eps = mpf(float(jnp.finfo(found.dtype).eps))
+    return float(max(abs(mpf(float(found[i])) / exact[i] - 1) / (eps * (1 + conditioning[i])) for i in judged))
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compound_and_its_derivatives(dtype: str, exponent: float) -> None:
+    smallest, largest = (float(getattr(jnp.finfo(dtype), end)) for end in ("tiny", "max"))
+    x = np.exp(np.random.default_rng(0).uniform(-40, math.log(largest), 2000)).astype(dtype)
+    x = np.concatenate([x, np.array([0, 1, np.nextafter(1, 0), 2.0**64, largest / 2, largest], dtype)])
+    power = jnp.asarray(exponent, dtype)
+    bases = [1 + mpf(float(each)) for each in x]
+    exact = [base ** mpf(float(power)) for base in bases]
+    slopes = [mpf(float(power)) * y / base for y, base in zip(exact, bases, strict=True)]
+    growth = [y * mp.log1p(float(each)) for y, each in zip(exact, x, strict=True)]
+    conditioning = abs(exponent) * (x / (1 + x))
+    value, pullback = jax.vjp(jax.jit(NAMESPACE.compound), jnp.asarray(x), jnp.full(x.shape, power))
+    by_x, by_exponent = pullback(jnp.ones_like(value))
+    for found, truth, more in ((value, exact, 0), (by_x, slopes, 1), (by_exponent, growth, 1)):
+        normal = [
+            i
+            for i, pair in enumerate(zip(exact, truth, strict=True))
+            if 100 * smallest < min(map(abs, pair)) <= max(pair) < largest
+        ]
+        assert len(normal) > 100
+        assert units(found, truth, conditioning + more, normal) <= 4
+
+
+def test_compound_at_the_ends() -> None:
+    x = jnp.asarray([0.0, 1e30, math.inf, math.nan], jnp.float32)
+    for exponent, expected in ((-2.0, [1, 0, 0]), (0.0, [1, 1, 1]), (3.0, [1, math.inf, math.inf])):
+        np.testing.assert_array_equal(NAMESPACE.compound(x, exponent)[:3], expected)
+        if exponent:
+            assert jnp.isnan(NAMESPACE.compound(x, exponent)[3])
