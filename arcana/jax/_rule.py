@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from arcana.jax._call import Arrays, Call, call_of
-from arcana.jax._namespace import nonnegative, positive
 from arcana.jax._shape import Operands, Shape, aligned
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import observe_classes
@@ -34,11 +33,6 @@ def _summed_to(x: jax.Array, like: jax.Array) -> jax.Array:
 
 # Called outside a jit, what is jitted here is one compiled function; inside one it is inlined, so nothing hides from XLA's
 # fusion. The definition is part of the function and its parameters are operands, so a new number compiles nothing.
-
-
-@functools.partial(jax.jit, static_argnums=0, inline=True)
-def _fires(at_threshold: bool, v: jax.Array) -> jax.Array:
-    return (nonnegative if at_threshold else positive)(v).astype(v.dtype)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -78,10 +72,10 @@ def _reverse(call: Call, array_names: tuple[str, ...]) -> Callable[..., jax.Arra
     gate, pull = _gate(shape, names), _pull(shape, kind, names, array_names)
 
     def fire(v: jax.Array, arrays: tuple[jax.Array, ...]) -> jax.Array:
-        return _fires(shape.fires_at_threshold, v)
+        return shape.fire(v)
 
     def forward(v: jax.Array, arrays: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
-        spikes = _fires(shape.fires_at_threshold, v)
+        spikes = shape.fire(v)
         kept = gate(v, *numbers) if kind is Kept.MASK else {Kept.POTENTIAL: v, Kept.SPIKES: spikes}.get(kind)
         return spikes, (kept, arrays)
 
@@ -100,7 +94,7 @@ def _reverse(call: Call, array_names: tuple[str, ...]) -> Callable[..., jax.Arra
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
-    return _fires(shape.fires_at_threshold, v)
+    return shape.fire(v)
 
 
 @_forward.defjvp
@@ -153,7 +147,7 @@ def _same_manual_axes(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Arrays]:
 
 def _is_plain(v: jax.Array, arrays: Arrays) -> bool:
     """Whether nobody can ask for a gradient."""
-    return not isinstance(v, Tracer) and not any(isinstance(x, Tracer) for x in arrays.values())
+    return not isinstance(v, Tracer) and not (arrays and any(isinstance(x, Tracer) for x in arrays.values()))
 
 
 def _varying(x: jax.Array) -> frozenset[str]:
@@ -174,7 +168,7 @@ def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -
     """
     call, arrays = call_of(v, surrogate, parameters)
     if _is_plain(v, arrays):
-        return _fires(call.shape.fires_at_threshold, v)
+        return call.shape.fire(v)
     if not arrays:
         return _reverse(call, ())(v, ())
     v, arrays = _differentiable(v, surrogate, arrays)
@@ -202,7 +196,7 @@ class ForwardMode:
     def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
         call, arrays = call_of(v, self.surrogate, parameters)
         if _is_plain(v, arrays):
-            return _fires(call.shape.fires_at_threshold, v)
+            return call.shape.fire(v)
         v, arrays = _differentiable(v, self.surrogate, arrays)
         return _forward_jit(call.shape, v, call.numbers, arrays)
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from arcana.jax._namespace import NAMESPACE
+from arcana.jax._namespace import NAMESPACE, nonnegative, positive
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula
 from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate as evaluate_symbols, trace
 
 Operands = Mapping[str, Any]
+
+
+@functools.partial(jax.jit, inline=True)
+def _fire(v: jax.Array) -> jax.Array:
+    return nonnegative(v).astype(v.dtype)
+
+
+@functools.partial(jax.jit, inline=True)
+def _fire_above(v: jax.Array) -> jax.Array:
+    return positive(v).astype(v.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +37,9 @@ class Shape:
     settings: tuple[tuple[str, Any], ...]
 
     @functools.cached_property
-    def fires_at_threshold(self) -> bool:
-        """Whether 0 fires."""
-        return dict(self.settings)["fires_at_threshold"]
+    def fire(self) -> Callable[[jax.Array], jax.Array]:
+        """The spikes of a potential: one of two jitted functions, whatever the surrogate."""
+        return _fire if dict(self.settings)["fires_at_threshold"] else _fire_above
 
     def evaluate(self, which: str, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
         """h or G in the computing dtype, parameters aligned to v."""

@@ -26,7 +26,9 @@ def of_array(v: Any, *, caller: str, numpy: bool = False) -> Any:
 def _backend(framework: str) -> Any:
     if framework == "torch":
         # Dynamo follows an import statement; import_module, which would do for every framework, breaks its graph.
-        import arcana.torch  # noqa: F401
+        import arcana.torch
+
+        return arcana.torch
     name = f"arcana.{framework}"
     if name in sys.modules:
         return sys.modules[name]

@@ -292,3 +292,9 @@ def test_importing_loads_a_few_modules_of_our_own() -> None:
     modules = loaded_by("import arcana.torch", after="import torch")
     assert packages(modules) == {"arcana"}
     assert len(modules) <= 30
+
+
+def test_a_compiled_call_of_an_instance_may_be_the_first_that_needs_torch() -> None:
+    """Dynamo then traces the import, and no guard may have looked before it whether the module is there."""
+    call = "torch.compile(lambda v: FastSigmoid()(v), backend='aot_eager', fullgraph=True)(torch.zeros(3, requires_grad=True))"
+    assert "arcana.torch" in loaded_by(f"{call}.sum().backward()", after="import torch; from arcana.surrogate import FastSigmoid")
