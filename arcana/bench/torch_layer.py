@@ -21,7 +21,7 @@ def network(candidate: Candidate, spikes: torch.Tensor, mode: str) -> Spikes:
         fired = candidate.function(potential - missing if missing else potential)
         return potential - fired.detach() * THRESHOLD, fired
 
-    step = torch.compile(advance) if mode == "compiled" else advance
+    step = torch_side.compiled(advance) if mode == "compiled" else advance
 
     def output(weight: torch.Tensor) -> torch.Tensor:
         currents = spikes @ weight
