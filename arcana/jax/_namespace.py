@@ -68,7 +68,7 @@ def _compound(x: jax.Array, exponent: jax.Array | float) -> jax.Array:
     exponent_high, exponent_low = _split(exponent, half)
     rest = high * exponent_high - product + (high * exponent_low + low * exponent_high) + low * exponent_low + lost * exponent
     rough = jnp.where(exponent == 0, 1, jnp.exp(product))
-    return jnp.where((x < jnp.inf) & (rough < jnp.inf), rough + rough * rest, rough)
+    return jnp.where(jnp.isfinite(product) & (rough < jnp.inf), rough + rough * rest, rough)
 
 
 _compound.defjvps(
@@ -87,6 +87,29 @@ def _split(x: jax.Array, mantissa_bits: int) -> tuple[jax.Array, jax.Array]:
     """Two numbers of half the bits whose sum is x."""
     high = _with_bits(x, mantissa_bits)
     return high, x - high
+
+
+@jax.custom_jvp
+def _sin_of_turns(x: jax.Array) -> jax.Array:
+    """sin(2π·x) by Taylor series, 8 elements at a time; XLA's CPU code calls its sine for one after the other."""
+    part = x - jnp.round(x)
+    near = jnp.where(jnp.abs(part) > 0.25, jnp.copysign(0.5, part) - part, part)
+    at_zero = near * math.tau + near * _series(near, 1)
+    at_peak = jnp.copysign(1 + _series(0.25 - jnp.abs(near), 0), near)
+    return jnp.where(jnp.abs(near) > 0.125, at_peak, at_zero)
+
+
+_sin_of_turns.defjvps(lambda dot, sine, x: dot * (_sin_of_turns(0.25 - (x - jnp.round(x))) * math.tau))
+
+
+def _series(x: jax.Array, odd: int) -> jax.Array:
+    """What follows 1 in the series of cos(2π·x), or what follows 2π in that of sin(2π·x)/x, for |x| <= 1/8."""
+    terms = 6 if x.dtype == jnp.float32 else 9
+    square, total = x * x, jnp.zeros_like(x)
+    for i in reversed(range(1, terms)):
+        total = (total + (-1) ** i * math.tau ** (2 * i + odd) / math.factorial(2 * i + odd)) * square
+    # What the dtype's 2π lacks.
+    return total - odd * math.sin(float(x.dtype.type(math.tau)))
 
 
 def _maximum(x: jax.Array, bound: jax.Array | float) -> jax.Array:
@@ -124,6 +147,7 @@ class JaxNamespace(Namespace):
     round = staticmethod(jnp.round)
     sign = staticmethod(jnp.sign)
     sin = staticmethod(jnp.sin)
+    sin_of_turns = staticmethod(_sin_of_turns)
     spike = staticmethod(spike)
     sqrt = staticmethod(jnp.sqrt)
     square = staticmethod(jnp.square)

@@ -31,6 +31,7 @@ FUNCTIONS = (
     "round",
     "sign",
     "sin",
+    "sin_of_turns",
     "spike",
     "sqrt",
     "square",
@@ -42,8 +43,8 @@ FUNCTIONS = (
 
 `decay(x, rate)` is e^(−rate·x) for x >= 0 and a positive rate. `relu(x)` has the derivative 0 at 0 in every backend, and so
 have `maximum(x, bound)` and `minimum(x, bound)` where x is the bound, which is a number or a parameter. `compound(x, exponent)`
-is (1 + x)^exponent for x >= 0, and `turns(v, period)` the fraction of v/period, with its sign; it is ±1/4, the zero of the cosine
-with that period, for an infinite v.
+is (1 + x)^exponent for x >= 0. `turns(v, period)` is v/period less the nearest whole number; for an infinite v ±1/4, where the
+cosine of that period is 0. `sin_of_turns(x)` is sin(2π·x).
 `nonnegative` is v >= 0 and `positive` v > 0, false for NaN; `spike` is `nonnegative` as numbers of v's dtype.
 """
 
@@ -92,7 +93,11 @@ class Namespace:
     def turns(self, v: Any, period: Any) -> Any:
         # The remainder is exact.
         finite = self.where(self.abs(v) == math.inf, self.sign(v) * (period * 0.25), v)
-        return self.divide(self.fmod(finite, period), period)
+        part = self.divide(self.fmod(finite, period), period)
+        return part - self.round(part)
+
+    def sin_of_turns(self, x: Any) -> Any:
+        return self.sin(x * math.tau)
 
     if typing.TYPE_CHECKING:
         # Definitions are written once over arrays of any framework, so their types stay open here.

@@ -89,12 +89,12 @@ class SquarewaveFourier(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
-        return _sum_of_cosines(xp.abs(xp.turns(v, period)), terms, xp) * xp.divide(4, period)
+        return _sum_of_cosines(xp.turns(v, period), terms, xp) * xp.divide(4, period)
 
     @formula
     def primitive(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
         phase = xp.turns(v, period)
-        total = _pairwise_sum([xp.sin(phase * (2 * math.pi * odd)) * (1 / odd) for odd in range(1, 2 * terms, 2)])
+        total = _pairwise_sum([xp.sin_of_turns(phase * odd) * (1 / odd) for odd in range(1, 2 * terms, 2)])
         return xp.where(xp.abs(v) != math.inf, total * (2 / math.pi), xp.zeros_like(v)) + 0.5
 
     @staticmethod
@@ -103,14 +103,24 @@ class SquarewaveFourier(Surrogate):
 
 
 def _sum_of_cosines(turns: Any, terms: int, xp: Any) -> Any:
-    """The sum of cos((2i − 1)·2π·turns), i from 1 to terms: a product with cos(2π·turns), so 0 at a quarter of a turn."""
+    """The sum of cos((2i − 1)·2π·turns), i from 1 to terms, for turns from −1/2 to 1/2; it is 0 at 1/4."""
+    if terms == 1:
+        return _cosine(turns, xp)
     if terms % 2:
         # All but the first term in pairs, of which each is 2·cos(2π·turns)·cos of what lies between the two.
-        pairs = [xp.cos(turns * (8 * math.pi * i)) for i in range(1, terms // 2 + 1)]
-        first = xp.sin((0.25 - turns) * (2 * math.pi))
-        return first * (_pairwise_sum(pairs) * 2 + 1) if pairs else first
+        pairs = [_cosine(_part(turns * (4 * i), xp), xp) for i in range(1, terms // 2 + 1)]
+        return _cosine(turns, xp) * (_pairwise_sum(pairs) * 2 + 1)
     # The first and the last, and so on inwards: each pair is 2·cos(terms·x)·cos of half their difference.
-    return _sum_of_cosines(turns, terms // 2, xp) * xp.cos(turns * (2 * math.pi * terms)) * 2
+    return _sum_of_cosines(turns, terms // 2, xp) * _cosine(_part(turns * terms, xp), xp) * 2
+
+
+def _part(turns: Any, xp: Any) -> Any:
+    return turns - xp.round(turns)
+
+
+def _cosine(turns: Any, xp: Any) -> Any:
+    # The sine of an angle below π/2 either way, since a large angle is rounded to fewer digits.
+    return xp.sin_of_turns(0.25 - xp.abs(turns))
 
 
 def _pairwise_sum(terms: list[Any]) -> Any:

@@ -27,8 +27,10 @@ def short_compound(x: torch.Tensor, exponent: float, out: torch.Tensor | None = 
 
 
 def short_turns(v: torch.Tensor, period: float, out: torch.Tensor | None = None) -> torch.Tensor:
-    periods = torch.mul(v, 1 / period, out=out)
-    return torch.frac(torch.nan_to_num(periods, math.nan, 0.25, -0.25, out=out), out=out)
+    # Exact, since 1/period is a power of 2; and from v again, which takes no second array.
+    whole = torch.round(torch.mul(v, -1 / period, out=out), out=out)
+    part = torch.add(torch.nan_to_num(whole, math.nan, 0, 0, out=out), v, alpha=1 / period, out=out)
+    return torch.nan_to_num(part, math.nan, 0.25, -0.25, out=out)
 
 
 class TorchNamespace(Namespace):

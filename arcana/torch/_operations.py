@@ -131,9 +131,10 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool) -> Symbol:
         if operation == "decay":
             x, rate = operands
             return decay(x, rate, dtype, symbols, functools.partial(tape.record, "exp2"))
-        if operation not in SHORTCUTS:
-            return tape.record(operation, *operands)
-        return tape.record(f"short_{operation}", *operands) if short else getattr(Namespace, operation)(symbols, *operands)
+        if operation in SHORTCUTS and short:
+            return tape.record(f"short_{operation}", *operands)
+        written = getattr(Namespace, operation, None)
+        return tape.record(operation, *operands) if written is None else written(symbols, *operands)
 
     return tape.replaced(result, record=record)
 

@@ -132,17 +132,18 @@ def test_each_function_of_the_namespace_is_the_same_function(function: str) -> N
             name: np.asarray(getattr(xp, function)(array(x), *([] if number is None else [array(number)])))
             for name, (xp, array) in SPACES.items()
         }
-        np.testing.assert_allclose(results["torch"], results["numpy"], rtol=1e-14)
-        np.testing.assert_allclose(results["jax"], results["numpy"], rtol=1e-14)
+        near_zero = 1e-15 if "turns" in function else 0.0  # whose zeros are in the sample
+        for backend in ("torch", "jax"):
+            np.testing.assert_allclose(results[backend], results["numpy"], rtol=1e-14, atol=near_zero)
 
 
 @pytest.mark.parametrize("period", [8.0, 0.7])
 def test_an_infinite_potential_is_a_quarter_of_a_turn(period: float) -> None:
     quick = importlib.import_module("arcana.torch._namespace").TorchNamespace({"turns": period})
     for xp, array in (*SPACES.values(), (quick, torch.tensor)):
-        turns = xp.turns(array([math.inf, -math.inf, math.nan, 1e6 * period]), array(period))
+        turns = xp.turns(array([math.inf, -math.inf, math.nan, 1e6 * period, 0.75 * period]), array(period))
         np.testing.assert_array_equal(turns[:3], [0.25, -0.25, math.nan])
-        assert min(float(turns[3]), 1 - float(turns[3])) < 0.1
+        np.testing.assert_allclose(turns[3:], [0, -0.25], atol=0.1)
 
 
 @pytest.mark.parametrize(("function", "slope_above"), [("maximum", 1.0), ("minimum", 0.0)])

@@ -12,6 +12,7 @@ from known import mp, mpf
 
 from arcana.jax._namespace import NAMESPACE
 
+TURN = 2 * mp.pi
 EXPONENTS = (-77.7, -3.3, -2.0, -1.0001, -0.25, 0.5, 3.0)
 
 
@@ -51,3 +52,27 @@ def test_compound_at_the_ends() -> None:
         np.testing.assert_array_equal(NAMESPACE.compound(x, exponent)[:3], expected)
         if exponent:
             assert jnp.isnan(NAMESPACE.compound(x, exponent)[3])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sin_of_turns_and_its_derivatives(dtype: str) -> None:
+    random = np.random.default_rng(0)
+    x = np.concatenate(
+        [random.uniform(-1.5, 1.5, 2000), random.uniform(-130, 130, 500), 10 ** random.uniform(-30, 0, 500)]
+    ).astype(dtype)
+    eps = float(jnp.finfo(dtype).eps)
+    sine = NAMESPACE.sin_of_turns
+    slope = jax.grad(sine)
+    for function, term, scale in ((sine, mp.sin, 1), (slope, mp.cos, TURN), (jax.grad(slope), lambda y: -mp.sin(y), TURN**2)):
+        found = jax.jit(jax.vmap(function))(jnp.asarray(x))
+        exact = [term(TURN * mpf(float(each))) * scale for each in x]
+        # The sine to a unit in the last place; a derivative to a few of its largest value.
+        unit = [abs(each) if scale == 1 else scale for each in exact]
+        errors = [abs(mpf(float(y)) - z) / (u * mpf(eps)) for y, z, u in zip(found, exact, unit, strict=True)]
+        assert max(errors) <= (1 if scale == 1 else 2)
+
+
+def test_sin_of_turns_at_quarters_is_exact() -> None:
+    x = jnp.asarray([0, 0.25, 0.5, 0.75, 1, -0.25, 7.5, 1 / 12, 5 / 12])
+    np.testing.assert_array_equal(NAMESPACE.sin_of_turns(x)[:7], [0, 1, 0, -1, 0, -1, 0])
+    np.testing.assert_allclose(NAMESPACE.sin_of_turns(x)[7:], 0.5, rtol=1e-15)

@@ -146,13 +146,13 @@ ARRAYS = {
             "periodic_exponential",
             "sigmoid",
             "sparse_fast_sigmoid",
-            "squarewave_fourier",
         ),
         1,
     ),
     "dspike": 2,
     "multi_gaussian": 2,
     "s2nn": 3,
+    "squarewave_fourier": 2,
 }
 """How many arrays a backward pass makes besides the gradient; the others make none."""
 
