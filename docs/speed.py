@@ -40,7 +40,8 @@ installs the libraries, measures all of it, and writes this page. It was written
 - All candidates of a surrogate take turns in one process, in a random order, for at least five rounds, after a warm-up; a turn
   is a call or as many as take a millisecond; the number is the median of the turns. A call's output is gone before the next.
 - "forward" is a call whose spikes nobody differentiates; "forward + backward" goes through `torch.autograd.grad` or `jax.vjp`.
-  Compiled is `torch.compile` at that size, and `jax.jit` of both passes in one function. The potentials are normally distributed.
+  Compiled is `torch.compile` at that size, each candidate as if nothing else had been compiled, and `jax.jit` of both passes in
+  one function. The potentials are normally distributed.
 - Where several functions of the libraries have the shape, the pair in which ours comes off the worst is shown.
 - Some are quick because they do less: Norse's `tanh` is 1 − tanh², which loses the tail of h, SpikingJelly's `sigmoid` is
   PyTorch's own fused sigmoid backward, which loses it too, and Norse's `superspike` leaves its `alpha` out.
@@ -84,15 +85,16 @@ steps take many minutes to compile. With `relu` in place of the spike function i
 What stands in the way, where it is not chance (medians of one candidate differ by some percent between runs on this machine, at
 1,024 elements by more):
 
-- `squarewave_fourier`: the cosine is a third to a half of the time of either. Ours first takes the fraction of v/period, without
-  which large potentials have a wrong phase, and looks for ±inf, where h is 0.
+- `squarewave_fourier` in PyTorch: the sine is most of the time of either. Ours takes first how far v/period is from a whole
+  number, without which large potentials have a wrong phase and small values of h are lost.
 - `step` is beside a library that fires where v > 0 and multiplies the cotangent by its spikes, so that v = 0 has no gradient.
   Ours keeps a byte of v >= 0 for it, one more operation each way; it is the only surrogate that is slower at 1,024.
 - `ste` and `log_abs` at 16,777,216: there `relu` itself takes about half of the libraries' time, and ours takes that of `relu`.
-- `q_pseudo_spike` in JAX: XLA's power is most of the time of either, and ours has a logarithm beside it for small v, where
-  rounding 1 + x would cost q units.
-- `torch.compile`: the kernels are one each way, as the libraries' are; Dynamo's guards on the surrogate and its numbers cost some
-  microseconds a call. A compiled `rectangular` takes as long as the library's: both wait for the bools (`docs/meaning.md`).
+- JAX outside a jit, forward: the compiled comparison takes about 5 µs of a call's 6; the rest is to look up the surrogate, the
+  dtype of v and whether anybody differentiates, which a function that is jitted as it is does not need. Both passes take the time
+  of `jax.vjp` itself, some 0.7 ms at any size.
+- `torch.compile`: the kernels are one each way, as the libraries' are; Dynamo's guards on the surrogate and its numbers cost about
+  2 µs a call. A compiled `rectangular` takes as long as the library's: both wait for the bools (`docs/meaning.md`).
 """
 
 

@@ -10,6 +10,7 @@ import torch
 
 from arcana.surrogate import Surrogate
 from arcana.surrogate._trace import Kept
+from arcana.torch._bits import few
 from arcana.torch._kernels import Kernels
 from arcana.torch._pieces import run
 from arcana.torch._program import Program, program
@@ -68,6 +69,9 @@ class Call:
         return spikes, (spikes,) if self.program.kept is Kept.SPIKES else ()
 
     def _mask(self, program: Program, v: torch.Tensor) -> torch.Tensor:
+        if few(v) and v.dtype is self.dtype:
+            # Here to make the array first takes as long as the comparison.
+            return program.mask(v, None, *self.constants)
         return run(program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype)
 
     @functools.cached_property
