@@ -93,8 +93,8 @@ What stands in the way, where it is not chance (medians of one candidate differ 
 - JAX outside a jit, forward: the compiled comparison takes about 5 µs of a call's 6; the rest is to look up the surrogate, the
   dtype of v and whether anybody differentiates, which a function that is jitted as it is does not need. Both passes take the time
   of `jax.vjp` itself, some 0.7 ms at any size.
-- `torch.compile`: the kernels are one each way, as the libraries' are; Dynamo's guards on the surrogate and its numbers cost about
-  2 µs a call. A compiled `rectangular` takes as long as the library's: both wait for the bools (`docs/meaning.md`).
+- `torch.compile`: the kernels are one each way, as the libraries' are; Dynamo's guards on the surrogate and its numbers cost
+  about 2 µs a call. A compiled `rectangular` takes as long as the library's: both wait for the bools (`docs/meaning.md`).
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import operator
@@ -118,6 +119,8 @@ class Surrogate:
     derivative = cast(Any, None)
     primitive = cast(Any, formula(_no_primitive))
     facts = cast(Any, None)
+    _calls: ClassVar[dict[Any, Any]]
+    """Of each instance: what a backend has found for it, by what else a call depends on; to hash its values takes longer."""
     _numbers: ClassVar[dict[str, Bounds]]
     _settings: ClassVar[tuple[str, ...]]
     _values: ClassVar[Callable[[Surrogate], tuple[Any, ...]]]
@@ -164,6 +167,7 @@ class Surrogate:
                 msg = f"{definition.__name__}: {field.name} has no default and must be given"
                 raise TypeError(msg)
             object.__setattr__(self, field.name, value)
+        object.__setattr__(self, "_calls", {})
         self.__post_init__()
 
     def __post_init__(self) -> None:
@@ -190,6 +194,9 @@ class Surrogate:
 
     def __hash__(self) -> int:
         return hash(self._values(self))
+
+    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
+        return functools.partial(type(self), **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)}), ()
 
     def __repr__(self) -> str:
         common = {field.name: field.default for field in dataclasses.fields(Surrogate)}

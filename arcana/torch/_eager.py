@@ -116,7 +116,12 @@ class Call:
 
 def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call, tuple[torch.Tensor, ...]]:
     """The call, made once for equal arguments, and the tensors among the parameters; all checked."""
-    if not parameters or all(isinstance(value, (int, float)) for value in parameters.values()):
+    if not parameters:
+        key = v.dtype, v.device
+        if not isinstance(surrogate, Surrogate) or key not in surrogate._calls:
+            surrogate._calls[key] = _call_with_numbers(surrogate, *key)
+        return surrogate._calls[key], ()
+    if all(isinstance(value, (int, float)) for value in parameters.values()):
         return _call_with_numbers(surrogate, v.dtype, v.device, **parameters), ()
     settings, values = checked(v, surrogate, parameters)
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
