@@ -27,7 +27,8 @@ def short_compound(x: torch.Tensor, exponent: float, out: torch.Tensor | None = 
 
 
 def short_turns(v: torch.Tensor, period: float, out: torch.Tensor | None = None) -> torch.Tensor:
-    # Exact, since 1/period is a power of 2; and from v again, which takes no second array.
+    # Exact, since 1/period is a power of 2; and from v again, which takes no second array unless the first is v's.
+    v = v.clone() if out is v else v
     whole = torch.round(torch.mul(v, -1 / period, out=out), out=out)
     part = torch.add(torch.nan_to_num(whole, math.nan, 0, 0, out=out), v, alpha=1 / period, out=out)
     return torch.nan_to_num(part, math.nan, 0.25, -0.25, out=out)

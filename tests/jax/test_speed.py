@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import logging
+import pickle
 import re
 from typing import Any
 
@@ -175,3 +177,15 @@ def test_calls_are_found_by_value() -> None:
     assert call_of(v, FastSigmoid(scale=25), {})[0] is call
     assert call_of(v, FastSigmoid(), {"scale": 25.0})[0] is call
     assert call_of(v.astype(jnp.float64), FastSigmoid(scale=25.0), {})[0] is not call
+
+
+def test_what_an_instance_has_found_is_for_its_own_arguments() -> None:
+    surrogate, v = FastSigmoid(scale=25.0), jnp.ones(2, jnp.float32)
+    assert spike(v, surrogate).dtype == jnp.float32
+    assert spike(v.astype(jnp.float16), surrogate).dtype == jnp.float16
+    with pytest.raises(TypeError, match="got numpy"):
+        spike(np.ones(2, np.float32), surrogate)
+    with pytest.raises(TypeError, match="v must be float64"):
+        spike(v.astype(jnp.int32), surrogate)
+    assert pickle.loads(pickle.dumps(surrogate))._calls == {}
+    assert dataclasses.replace(surrogate, scale=10.0)._calls == {}

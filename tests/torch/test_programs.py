@@ -35,6 +35,14 @@ class Bump(Surrogate):
         return xp.where(inside, xp.where(v < 0, v, 2.0), xp.where(v > 5, 0.25, xp.abs(v)))
 
 
+class Wave(Surrogate):
+    """Whose operand's array the result may take."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.turns(xp.abs(v) * 3, 8.0)
+
+
 class ByNumber(Surrogate):
     """Multiplies by a comparison, which is no number in a program."""
 
@@ -165,13 +173,13 @@ def test_no_more_arrays_than_needed(name: str) -> None:
     assert sum(node.op == "call_function" and "out" not in node.kwargs for node in nodes) == ARRAYS.get(name, 0)
 
 
-@pytest.mark.parametrize("surrogate", [Bump(), Bump(width=2.5, gain=0.5), ByNumber(), ByShape()], ids=repr)
+@pytest.mark.parametrize("surrogate", [Bump(), Bump(width=2.5, gain=0.5), Wave(), ByNumber(), ByShape()], ids=repr)
 def test_a_users_formula(surrogate: Surrogate) -> None:
     for dtype in ("float32", "float64"):
         v, c = sample(dtype, _bits.FEW)
         assert_same_bits(gradient(surrogate, v, c), plain(surrogate, v, c))
     traced = call_of(v, surrogate, {})[0].program is not None
-    assert traced == isinstance(surrogate, Bump)
+    assert traced == isinstance(surrogate, (Bump, Wave))
 
 
 def kept_bytes(surrogate: Surrogate, v: torch.Tensor, **tensors: torch.Tensor) -> dict[torch.dtype, int]:
