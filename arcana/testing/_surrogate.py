@@ -67,9 +67,11 @@ def _reference(surrogate: Surrogate, v: Array, c: Array) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
         v, c = v.astype(np.float64), c.astype(np.float64)
         h = surrogate.derivative(v)
-        step = np.maximum(np.abs(v), 1e-6) * 1e-6
-        slope = (surrogate.derivative(v + step) - surrogate.derivative(v - step)) / (2 * step)
-        condition = np.abs(np.where(h != 0, v * slope / h, 0))
+        finite = np.clip(v, -1e308, 1e308)
+        step = np.maximum(np.abs(finite), 1e-6) * 1e-6
+        change = surrogate.derivative(finite + step) - surrogate.derivative(finite - step)
+        # Quotients of what is alike in size: where v is large, h′ may be too small for a float.
+        condition = np.abs(np.where(h != 0, finite / (2 * step) * (change / h), 0))
         return c * h, np.where(np.isfinite(condition), condition, 0)
 
 

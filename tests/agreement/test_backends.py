@@ -23,6 +23,7 @@ from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
 from arcana.surrogate._namespace import FUNCTIONS
 from arcana.testing import ConformanceError, check_surrogate, conformance_test
+from arcana.testing._surrogate import _reference
 from arcana.testing._values import BITS, Array, from_float, hard_sample, is_subnormal, to_float, ulp_difference
 
 SAME_BITS = [name for name in KNOWN if KNOWN[name].bits]
@@ -194,6 +195,12 @@ def test_nan_gives_the_same_in_every_backend(name: str, which: str) -> None:
     np.testing.assert_array_equal(ours, function(nan))
     constant = {"ste", "step", "rectangular", "clipped_ste", "log_tailed_relu", "leaky_step", "piecewise_leaky_relu"}
     assert bool(ours.isnan()) == (name not in ({"step"} if which == "primitive" else constant))
+
+
+def test_the_conditioning_of_a_large_potential_is_that_of_its_power() -> None:
+    for name, v, power in (("q_pseudo_spike", 1e120, 2), ("q_pseudo_spike", -1e150, 2), ("log_abs", 1.7e308, 1)):
+        _, condition = _reference(definitions.get(name), np.array([v]), np.ones(1))
+        np.testing.assert_allclose(condition, power, rtol=1e-2)
 
 
 def test_the_conformance_suite_passes_in_both_backends() -> None:
