@@ -198,7 +198,7 @@ def test_nan_gives_the_same_in_every_backend(name: str, which: str) -> None:
 
 
 def test_the_conditioning_of_a_large_potential_is_that_of_its_power() -> None:
-    for name, v, power in (("q_pseudo_spike", 1e120, 2), ("q_pseudo_spike", -1e150, 2), ("log_abs", 1.7e308, 1)):
+    for name, v, power in (("q_pseudo_spike", 1e120, 2), ("q_pseudo_spike", -1e150, 2), ("log_abs", 1e300, 1)):
         _, condition = _reference(definitions.get(name), np.array([v]), np.ones(1))
         np.testing.assert_allclose(condition, power, rtol=1e-2)
 
