@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -145,7 +146,21 @@ def _spike_impl(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> jax
 
 
 def _spike_abstract(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> Any:
+    if "jax2onnx" in sys.modules:
+        _write_as_onnx()
     return v.update(weak_type=False)
+
+
+@functools.cache
+def _write_as_onnx() -> None:
+    """Tell jax2onnx what the primitives are. ONNX compares subnormals exactly, so there a spike is a plain comparison."""
+    from arcana.jax._onnx import register
+
+    def compare(v: jax.Array, *arrays: jax.Array, call: Call, names: tuple[str, ...]) -> jax.Array:
+        compare = jax.lax.ge if call.shape.fires_at_threshold else jax.lax.gt
+        return jax.lax.convert_element_type(compare(v, jnp.zeros_like(v)), v.dtype)
+
+    register({spike_p.name: compare, gate_p.name: _gate_impl, slopes_p.name: _by_plain_operations})
 
 
 def _spike_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, names: tuple[str, ...]) -> tuple[jax.Array, Any]:
@@ -281,7 +296,7 @@ def _varying(x: jax.Array) -> frozenset[str]:
 
 
 def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -> jax.Array:
-    """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's gradient in reverse mode.
+    """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's derivatives in every mode.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
@@ -303,6 +318,11 @@ def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -
 def evaluate(surrogate: Surrogate, which: str, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
     call, arrays = call_of(v, surrogate, parameters)
+    if which == "derivative" and not _is_plain(v, arrays):
+        # By the primitive, whose own derivative is not NaN where the formula overflows on its way to 0.
+        v, arrays = _same_manual_axes(v, arrays)
+        slopes = Slopes(Kept.POTENTIAL, tuple(arrays), ("v",))
+        return slopes_p.bind(jnp.ones_like(v), v, *arrays.values(), call=call, slopes=slopes)[0]
     return _evaluate_jit(call.shape, which, v, call.numbers, arrays)
 
 
@@ -314,7 +334,7 @@ def _evaluate_jit(shape: Shape, which: str, v: jax.Array, numbers: Operands, arr
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class ForwardMode:
-    """A surrogate's spike function on jax.custom_jvp: equal by value, a leafless pytree. Made by `forward_mode`."""
+    """A surrogate's spike function: equal by value, a leafless pytree. Made by `forward_mode`."""
 
     surrogate: Surrogate
 
@@ -323,10 +343,9 @@ class ForwardMode:
 
 
 def forward_mode(surrogate: Surrogate) -> ForwardMode:
-    """The same spikes and gradients with forward mode too: jvp, jacfwd, hessian, linearize.
+    """The spike function of a surrogate, as `lambda v: spike(v, surrogate)`.
 
-    jax.custom_vjp, on which the plain functions stand, has no forward mode; JAX raises there. In reverse mode
-    both give the same bits.
+    The plain functions have forward mode themselves, so this is the same function under the name that says it.
 
     Args:
         surrogate: any `Surrogate` instance.

@@ -43,7 +43,12 @@ class Shape:
     @functools.cached_property
     def fire(self) -> Callable[[jax.Array], jax.Array]:
         """The spikes of a potential: one of two jitted functions, whatever the surrogate."""
-        return _fire if dict(self.settings)["fires_at_threshold"] else _fire_above
+        return _fire if self.fires_at_threshold else _fire_above
+
+    @property
+    def fires_at_threshold(self) -> bool:
+        """Whether v = 0 fires."""
+        return dict(self.settings)["fires_at_threshold"]
 
     def evaluate(self, which: str, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
         """h or G in the computing dtype, parameters aligned to v."""
