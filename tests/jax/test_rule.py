@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 from known_values import KNOWN
 
+import arcana.jax
 from arcana import surrogate as definitions
 from arcana.jax import forward_mode, spike
 from arcana.surrogate import ATan, Sigmoid, Surrogate, parameter
@@ -262,3 +264,44 @@ def test_the_primitive_is_that_of_the_public_module() -> None:
     from arcana.jax import _rule
 
     assert type(_rule.spike_p) is jax.extend.core.Primitive
+
+
+class Held:
+    """An object of somebody's own that holds a surrogate and calls it in a method."""
+
+    def __init__(self, fire: Any) -> None:
+        self.fire = fire
+
+    def __call__(self, v: jax.Array) -> jax.Array:
+        return self.fire(v)
+
+
+WAYS: dict[str, Callable[[str], Any]] = {
+    "instance": definitions.get,
+    "function": lambda name: getattr(arcana.jax, name),
+    "apply": lambda name: getattr(arcana.jax, type(definitions.get(name)).__name__).apply,
+    "partial of spike": lambda name: functools.partial(spike, surrogate=definitions.get(name)),
+    "partial of the function": lambda name: functools.partial(getattr(arcana.jax, name), gain=1.0),
+    "forward_mode": lambda name: forward_mode(definitions.get(name)),
+    "method": lambda name: Held(definitions.get(name)).__call__,
+}
+TRANSFORMS: dict[str, Callable[[Any], jax.Array]] = {
+    "jit": lambda f: jax.vjp(jax.jit(f), V)[1](jnp.ones_like(V))[0],
+    "vmap": lambda f: jax.vjp(jax.vmap(f), V)[1](jnp.ones_like(V))[0],
+    "vmap(grad)": lambda f: jax.vmap(jax.grad(f))(V),
+    "jit(vmap(grad))": lambda f: jax.jit(jax.vmap(jax.grad(f)))(V),
+    "jacfwd": lambda f: jnp.diagonal(jax.jacfwd(f)(V)),
+    "jit(jacrev)": lambda f: jnp.diagonal(jax.jit(jax.jacrev(f))(V)),
+    "checkpoint": lambda f: jax.grad(lambda v: jnp.sum(jax.checkpoint(f)(v)))(V),
+    "scan": lambda f: jax.grad(lambda v: jnp.sum(jax.lax.scan(lambda c, x: (c, f(x)), None, v)[1]))(V),
+    "lax.map": lambda f: jax.grad(lambda v: jnp.sum(jax.lax.map(f, v)))(V),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_calling_under_every_transform(way: str, transform: str) -> None:
+    """Handed over as it is, in no lambda."""
+    for name in FEW:
+        found = TRANSFORMS[transform](WAYS[way](name))
+        np.testing.assert_allclose(found, definitions.get(name).derivative(np.asarray(V)), rtol=1e-14, err_msg=name)
