@@ -15,11 +15,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
-from arcana.jax._call import Arrays, Call, call_of
+from arcana.jax._call import Arrays, Call, arguments, call_of
 from arcana.jax._shape import Operands, Shape, aligned
 from arcana.surrogate import Surrogate
-from arcana.surrogate._base import observe_classes
+from arcana.surrogate._backends import register_pytrees
+from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
 
@@ -154,18 +156,19 @@ def _varying(x: jax.Array) -> frozenset[str]:
     return frozenset(jax.typeof(x).manual_axis_type.varying)
 
 
-def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -> jax.Array:
+def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array) -> jax.Array:
     """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's gradient in reverse mode.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
-        surrogate: any `Surrogate` instance, a user's own included.
+        surrogate: any `Surrogate` instance, a user's own included; a class or a function stands for its default parameters.
         parameters: parameters by keyword in place of the instance's, each a number or an array that broadcasts to v.
 
     Raises:
         TypeError: v is no floating-point jax.Array, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or an array does not broadcast to v.
     """
+    v, surrogate = arguments(v, surrogate, "spike")
     call, arrays = call_of(v, surrogate, parameters)
     if _is_plain(v, arrays):
         return call.shape.fire(v)
@@ -175,8 +178,10 @@ def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -
     return _reverse(call, tuple(arrays))(v, tuple(arrays.values()))
 
 
-def evaluate(surrogate: Surrogate, which: str, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
+def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: float | jax.Array) -> jax.Array:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    check_which(which)
+    v, surrogate = arguments(v, surrogate, "evaluate")
     call, arrays = call_of(v, surrogate, parameters)
     return _evaluate_jit(call.shape, which, v, call.numbers, arrays)
 
@@ -194,6 +199,7 @@ class ForwardMode:
     surrogate: Surrogate
 
     def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
+        v, _ = arguments(v, self.surrogate, "forward_mode")
         call, arrays = call_of(v, self.surrogate, parameters)
         if _is_plain(v, arrays):
             return call.shape.fire(v)
@@ -201,7 +207,7 @@ class ForwardMode:
         return _forward_jit(call.shape, v, call.numbers, arrays)
 
 
-def forward_mode(surrogate: Surrogate) -> ForwardMode:
+def forward_mode(surrogate: AnySurrogate) -> ForwardMode:
     """The same spikes and gradients with forward mode too: jvp, jacfwd, hessian, linearize.
 
     jax.custom_vjp, on which the plain functions stand, has no forward mode; JAX raises there. In reverse mode
@@ -213,10 +219,7 @@ def forward_mode(surrogate: Surrogate) -> ForwardMode:
     Raises:
         TypeError: surrogate is no Surrogate instance.
     """
-    if not isinstance(surrogate, Surrogate):
-        msg = f"forward_mode takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {surrogate!r}"
-        raise TypeError(msg)
-    return ForwardMode(surrogate)
+    return ForwardMode(surrogate_of(surrogate, "forward_mode"))
 
 
 class SpikeFunction(metaclass=DefinitionMeta):
@@ -243,4 +246,4 @@ def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
 
 
 # A surrogate held by a model (Equinox, a plain dataclass) is then a pytree without leaves, and plain jax.jit takes the model.
-observe_classes(jax.tree_util.register_static)
+register_pytrees()
