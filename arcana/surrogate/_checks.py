@@ -15,6 +15,9 @@ AnySurrogate: TypeAlias = Surrogate | type[Surrogate] | SurrogateFunction[Any, .
 """What stands for a surrogate: an instance, or a class or a function of a backend, which mean its default parameters."""
 
 
+_FORMS = {"spike": "spike(v, surrogate)", "Spike": "Spike(surrogate, threshold)", "evaluate": "evaluate(surrogate, which, v)"}
+
+
 def surrogate_of(given: Any, caller: str, v: Any = None) -> Surrogate:
     """The surrogate that is meant; an error that says what to write where it is not plain."""
     if isinstance(given, Surrogate):
@@ -25,7 +28,7 @@ def surrogate_of(given: Any, caller: str, v: Any = None) -> Surrogate:
         return given.surrogate
     if isinstance(given, DefinitionMeta) and "definition" in vars(given):
         return given.definition()
-    msg = f"{caller} takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {_described(given)}{_advice(given, v)}"
+    msg = f"{caller} takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {_described(given)}{_advice(given, caller, v)}"
     raise TypeError(msg)
 
 
@@ -39,9 +42,9 @@ def _kind(given: Any) -> str:
     return f"{type(given).__module__}.{type(given).__qualname__}"
 
 
-def _advice(given: Any, v: Any) -> str:
+def _advice(given: Any, caller: str, v: Any) -> str:
     if isinstance(v, (Surrogate, SurrogateFunction, DefinitionMeta)) or (isinstance(v, type) and issubclass(v, Surrogate)):
-        return "; the arguments are exchanged: the potential v comes first"
+        return f"; the arguments are exchanged: write {_FORMS[caller]}"
     if isinstance(given, str):
         return f"; a name is looked up by arcana.surrogate.get({given!r})"
     if isinstance(given, Mapping):

@@ -133,14 +133,14 @@ def checked(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tupl
 def _checked_tensor(surrogate: Surrogate, name: str, value: torch.Tensor, v: torch.Tensor, dtype: str) -> torch.Tensor:
     floating = value.is_floating_point()
     check_array(surrogate, name, str(value.dtype), "tensor", floating, value.shape, v.shape)
-    if surrogate.bounded(name) and _in_sight(value):
+    if surrogate.bounded(name) and in_sight(value):
         exact = value.detach() if value.dtype is torch.float64 else value.detach().float()
         ends = [exact] if value.ndim == 0 else torch.aminmax(exact)
         check_values(surrogate, name, ends[0].item(), ends[-1].item(), str(exact.dtype).removeprefix("torch."))
     return value if floating else value.to(getattr(torch, dtype))
 
 
-def _in_sight(value: torch.Tensor) -> bool:
+def in_sight(value: torch.Tensor) -> bool:
     """Whether the values can be looked at without waiting for a device, and without a compiler or a transform that looks on."""
     if torch.compiler.is_compiling():
         return False
