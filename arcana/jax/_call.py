@@ -121,5 +121,5 @@ def _inside(definition: type[Surrogate], name: str, computed: str, value: jax.Ar
     wide = value if value.dtype == np.float64 else value.astype(computed)
     low, high = (wide.dtype.type(end) for end in definition.domain(name, computed))
     held = jax.lax.clamp(low, jax.lax.stop_gradient(wide), high)
-    # The gradient passes as if nothing had been moved, so that a step can lead back; a value inside is its own.
-    return jnp.where(held == wide, wide, held + (wide - jax.lax.stop_gradient(wide)))
+    # Plus 0, which has the gradient of a value that was not moved, so that a step can lead back.
+    return held + (wide - jax.lax.stop_gradient(wide))

@@ -228,13 +228,17 @@ class SpikeFunction(metaclass=DefinitionMeta):
     definition: type[Surrogate]
 
     @classmethod
-    def apply(cls, v: jax.Array, **parameters: Any) -> jax.Array:
+    def apply(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """The spikes of v, with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            raise cls.definition.one_positional(f"{cls.__name__}.apply", positional, parameters)
         return spike(v, cls.definition(), **parameters)
 
     @classmethod
-    def pseudo_derivative(cls, v: jax.Array, **parameters: Any) -> jax.Array:
+    def pseudo_derivative(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """h(v), with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            raise cls.definition.one_positional(f"{cls.__name__}.pseudo_derivative", positional, parameters)
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
 

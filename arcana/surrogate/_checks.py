@@ -77,7 +77,7 @@ def not_a_potential(surrogate: Surrogate, v: Any, kind: str, convert: str) -> Ty
     if isinstance(v, (Surrogate, SurrogateFunction, type)):
         msg += "; the potential v comes first, the surrogate after it"
     elif isinstance(v, numbers.Real) and not isinstance(v, (bool, np.generic)):
-        msg += f"; {convert} makes one of it; the object to hand over is {definition.__name__}({definition.written([v], {})})"
+        msg += f"; the object to hand over is {definition.__name__}({definition.written([v], {})})"
     elif isinstance(v, (np.ndarray, np.generic, list, tuple)):
         msg += f"; {convert} makes one of it"
     return TypeError(msg)

@@ -125,6 +125,7 @@ def checked_static(surrogate: str, name: str, value: object, default: object, bo
         return int(value)
     if not isinstance(value, (int, bool, str)) or (default is not dataclasses.MISSING and type(value) is not type(default)):
         wanted = "an int, a bool or a str" if default is dataclasses.MISSING else f"of type {type(default).__name__}"
-        msg = f"{surrogate}: {name} must be {wanted}, got {value!r} ({type(value).__name__})"
+        hint = "; it shapes the formula, so a transform must not trace it" if hasattr(value, "shape") else ""
+        msg = f"{surrogate}: {name} must be {wanted}, got {value!r} ({type(value).__name__}){hint}"
         raise TypeError(msg)
     return value

@@ -120,13 +120,17 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
     definition: type[Surrogate]
 
     @classmethod
-    def apply(cls, v: torch.Tensor, **parameters: Any) -> torch.Tensor:
+    def apply(cls, v: torch.Tensor, *positional: Any, **parameters: Any) -> torch.Tensor:
         """The spikes of v, with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            raise cls.definition.one_positional(f"{cls.__name__}.apply", positional, parameters)
         return spike(v, cls.definition(), **parameters)
 
     @classmethod
-    def pseudo_derivative(cls, v: torch.Tensor, **parameters: Any) -> torch.Tensor:
+    def pseudo_derivative(cls, v: torch.Tensor, *positional: Any, **parameters: Any) -> torch.Tensor:
         """h(v), with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            raise cls.definition.one_positional(f"{cls.__name__}.pseudo_derivative", positional, parameters)
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
     @staticmethod

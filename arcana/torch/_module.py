@@ -89,8 +89,8 @@ class Spike(torch.nn.Module):
         low, high = self.surrogate.domain(name, "float64" if wide.dtype is torch.float64 else "float32")
         if stored.ndim == 0 and in_sight(stored) and low <= stored.item() <= high:
             return stored
-        held = wide.detach().clamp(low, high)
-        return torch.where(held == wide, wide, held + (wide - wide.detach()))
+        # Plus 0, which has the gradient of a value that was not moved.
+        return wide.detach().clamp(low, high) + (wide - wide.detach())
 
     def extra_repr(self) -> str:
         values = {name: _one_value(self._held(name)) for name in self.learnable}

@@ -232,7 +232,11 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
             r"import elsewhere first",
         ),
         (lambda: definitions.from_dict({"name": "ste"}), ValueError, r"missing: parameters, surrogate"),
-        (lambda: fast_sigmoid(np.ones(3)), TypeError, r"^FastSigmoid takes a torch\.Tensor or a jax\.Array, got numpy\.ndarray: "),
+        (
+            lambda: fast_sigmoid(np.ones(3)),
+            TypeError,
+            r"^FastSigmoid takes a torch\.Tensor or a jax\.Array, got numpy\.ndarray: ",
+        ),
         (lambda: fast_sigmoid([0.5]), TypeError, r"^FastSigmoid takes a torch\.Tensor or a jax\.Array, got builtins\.list$"),
         (
             lambda: fast_sigmoid.derivative(np.arange(3)),
