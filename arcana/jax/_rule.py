@@ -231,14 +231,16 @@ class SpikeFunction(metaclass=DefinitionMeta):
     def apply(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """The spikes of v, with the definition's default parameters unless others are given by keyword."""
         if positional:
-            raise cls.definition.one_positional(f"{cls.__name__}.apply", positional, parameters)
+            caller = f"{cls.__name__}.apply"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return spike(v, cls.definition(), **parameters)
 
     @classmethod
     def pseudo_derivative(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """h(v), with the definition's default parameters unless others are given by keyword."""
         if positional:
-            raise cls.definition.one_positional(f"{cls.__name__}.pseudo_derivative", positional, parameters)
+            caller = f"{cls.__name__}.pseudo_derivative"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
 

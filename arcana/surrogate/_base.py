@@ -87,9 +87,11 @@ class formula:  # noqa: N801  (a decorator, like staticmethod)
 
 
 def _new_of_arrived(cls: type[Surrogate], *_: Any, **__: Any) -> Surrogate:
-    """`__new__` of a class that cloudpickle filled: its key came with it from another process, where it says something else."""
-    if cls.key != _KEYS[cls]:
-        cls.key = _KEYS[cls]
+    """`__new__` of a class that cloudpickle filled, with what is something else in the process that it comes from."""
+    cls.key = _KEYS[cls]
+    for field in cls.__dataclass_fields__.values():
+        if isinstance(field.default, type(dataclasses.MISSING)):
+            field.default = dataclasses.MISSING
     return object.__new__(cls)
 
 

@@ -123,14 +123,16 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
     def apply(cls, v: torch.Tensor, *positional: Any, **parameters: Any) -> torch.Tensor:
         """The spikes of v, with the definition's default parameters unless others are given by keyword."""
         if positional:
-            raise cls.definition.one_positional(f"{cls.__name__}.apply", positional, parameters)
+            caller = f"{cls.__name__}.apply"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return spike(v, cls.definition(), **parameters)
 
     @classmethod
     def pseudo_derivative(cls, v: torch.Tensor, *positional: Any, **parameters: Any) -> torch.Tensor:
         """h(v), with the definition's default parameters unless others are given by keyword."""
         if positional:
-            raise cls.definition.one_positional(f"{cls.__name__}.pseudo_derivative", positional, parameters)
+            caller = f"{cls.__name__}.pseudo_derivative"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
     @staticmethod
