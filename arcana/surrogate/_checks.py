@@ -114,7 +114,8 @@ def check_array(
         msg = f"{definition}: {name} must be a floating-point {kind}, got {dtype}"
         raise TypeError(msg)
     sizes = zip(reversed(shape), reversed(potential), strict=False)
-    if len(shape) > len(potential) or any(size not in (1, full) for size, full in sizes):
+    # Not `size not in (1, full)`: Dynamo finds no number in a tuple that holds a symbolic size.
+    if len(shape) > len(potential) or any(size != 1 and size != full for size, full in sizes):
         msg = f"{definition}: {name} must broadcast to v's shape {tuple(potential)}, got shape {tuple(shape)}"
         raise ValueError(msg)
 

@@ -13,7 +13,7 @@ import torch
 
 from arcana.surrogate._checks import AnySurrogate, surrogate_of
 from arcana.torch._function import spike
-from arcana.torch._rule import in_sight, transformed
+from arcana.torch._rule import in_sight
 
 _FEW = 6
 """So many values are printed one by one."""
@@ -171,15 +171,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def _difference(v: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """v − threshold in v's dtype, for a half type computed in float32 and rounded once, as with a Python number."""
-    if threshold.dtype is v.dtype:
-        return v - threshold
-    if not threshold.requires_grad and threshold.ndim == 0 < v.ndim and in_sight(threshold) and not transformed(v):
-        # One value on the CPU is to torch what a Python number is.
-        return v - threshold
-    if v.dtype is torch.float16 or v.dtype is torch.bfloat16:
-        return (v.float() - threshold.float()).to(v.dtype)
-    return v - threshold.to(v.dtype)
+    """v − threshold in v's dtype, to which the threshold is rounded as a Python number is."""
+    if not threshold.requires_grad or threshold.dtype is v.dtype or v.dtype not in (torch.float16, torch.bfloat16):
+        return v - threshold.to(v.dtype)
+    # Its gradient is a sum, which a half type would round, or take for infinite: so the rounding is past autograd.
+    rounded = threshold.detach().to(v.dtype).float() + (threshold - threshold.detach()).float()
+    return (v.float() - rounded).to(v.dtype)
 
 
 def _one_value(value: torch.Tensor) -> float | None:
