@@ -105,8 +105,9 @@ def _checked_array(surrogate: Surrogate, name: str, given: Any, v: jax.Array) ->
         return _inside(type(surrogate), name, computed, value)
     seen = np.asarray(value)
     if seen.size:
-        exact = seen if seen.dtype == np.float64 else seen.astype(np.float32)
-        check_values(surrogate, name, float(exact.min()), float(exact.max()), exact.dtype.name)
+        ends = (seen, seen) if seen.ndim == 0 else (seen.min(), seen.max())
+        wide = "float64" if seen.dtype == np.float64 else "float32"
+        check_values(surrogate, name, float(ends[0]), float(ends[1]), wide)
     return value
 
 
