@@ -205,7 +205,7 @@ def test_every_parameter_stays_in_its_domain_under_a_jit(name: str) -> None:
         low, high = type(surrogate).domain(key, dtype)
         gradient = jax.jit(jax.grad(lambda x, p, key=key: spike(x, surrogate, **{key: p}).sum(), argnums=(0, 1)))
         for bad, nearest in ((low - abs(low) - 1.0, low), (high * 2, high)):
-            if low <= bad <= high or abs(bad) > np.finfo(dtype).max:
+            if low <= bad <= high or abs(bad) > float(np.finfo(dtype).max):
                 continue
             found, expected = (gradient(v, jnp.asarray(x, dtype)) for x in (bad, nearest))
             for ours, theirs in zip(found, expected, strict=True):
