@@ -27,11 +27,13 @@ import numpy as np
 from jax._src.core import Primitive  # the one of jax.extend.core, which takes 17 ms to import
 from jax.core import Tracer
 from jax.interpreters import ad, batching, mlir
+from jax.typing import ArrayLike
 
-from arcana.jax._call import Arrays, Call, call_of
+from arcana.jax._call import Arrays, Call, arguments, call_of
 from arcana.jax._shape import Operands, Shape, expanded
 from arcana.surrogate import Surrogate
-from arcana.surrogate._base import observe_classes
+from arcana.surrogate._backends import register_pytrees
+from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
 
@@ -295,18 +297,19 @@ def _varying(x: jax.Array) -> frozenset[str]:
     return frozenset(jax.typeof(x).manual_axis_type.varying)
 
 
-def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -> jax.Array:
+def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array) -> jax.Array:
     """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's derivatives in every mode.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
-        surrogate: any `Surrogate` instance, a user's own included.
+        surrogate: any `Surrogate` instance, a user's own included; a class or a function stands for its default parameters.
         parameters: parameters by keyword in place of the instance's, each a number or an array that broadcasts to v.
 
     Raises:
         TypeError: v is no floating-point jax.Array, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or an array does not broadcast to v.
     """
+    v, surrogate = arguments(v, surrogate, "spike")
     call, arrays = call_of(v, surrogate, parameters)
     if _is_plain(v, arrays):
         return call.shape.fire(v)
@@ -315,8 +318,10 @@ def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -
     return spike_p.bind(v, *arrays.values(), call=call, names=tuple(arrays))
 
 
-def evaluate(surrogate: Surrogate, which: str, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
+def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: float | jax.Array) -> jax.Array:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    check_which(which)
+    v, surrogate = arguments(v, surrogate, "evaluate")
     call, arrays = call_of(v, surrogate, parameters)
     if which == "derivative" and not _is_plain(v, arrays):
         # By the primitive, whose own derivative is not NaN where the formula overflows on its way to 0.
@@ -342,7 +347,7 @@ class ForwardMode:
         return spike(v, self.surrogate, **parameters)
 
 
-def forward_mode(surrogate: Surrogate) -> ForwardMode:
+def forward_mode(surrogate: AnySurrogate) -> ForwardMode:
     """The spike function of a surrogate, as `lambda v: spike(v, surrogate)`.
 
     The plain functions have forward mode themselves, so this is the same function under the name that says it.
@@ -353,10 +358,7 @@ def forward_mode(surrogate: Surrogate) -> ForwardMode:
     Raises:
         TypeError: surrogate is no Surrogate instance.
     """
-    if not isinstance(surrogate, Surrogate):
-        msg = f"forward_mode takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {surrogate!r}"
-        raise TypeError(msg)
-    return ForwardMode(surrogate)
+    return ForwardMode(surrogate_of(surrogate, "forward_mode"))
 
 
 class SpikeFunction(metaclass=DefinitionMeta):
@@ -365,13 +367,19 @@ class SpikeFunction(metaclass=DefinitionMeta):
     definition: type[Surrogate]
 
     @classmethod
-    def apply(cls, v: jax.Array, **parameters: Any) -> jax.Array:
+    def apply(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """The spikes of v, with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            caller = f"{cls.__name__}.apply"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return spike(v, cls.definition(), **parameters)
 
     @classmethod
-    def pseudo_derivative(cls, v: jax.Array, **parameters: Any) -> jax.Array:
+    def pseudo_derivative(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """h(v), with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            caller = f"{cls.__name__}.pseudo_derivative"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
 
@@ -383,4 +391,4 @@ def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
 
 
 # A surrogate held by a model (Equinox, a plain dataclass) is then a pytree without leaves, and plain jax.jit takes the model.
-observe_classes(jax.tree_util.register_static)
+register_pytrees()

@@ -18,6 +18,7 @@ from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import class_of
+from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.torch._eager import Call, call_of
 from arcana.torch._kernels import wanted as kernels_wanted
@@ -119,13 +120,19 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
     definition: type[Surrogate]
 
     @classmethod
-    def apply(cls, v: torch.Tensor, **parameters: Any) -> torch.Tensor:
+    def apply(cls, v: torch.Tensor, *positional: Any, **parameters: Any) -> torch.Tensor:
         """The spikes of v, with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            caller = f"{cls.__name__}.apply"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return spike(v, cls.definition(), **parameters)
 
     @classmethod
-    def pseudo_derivative(cls, v: torch.Tensor, **parameters: Any) -> torch.Tensor:
+    def pseudo_derivative(cls, v: torch.Tensor, *positional: Any, **parameters: Any) -> torch.Tensor:
         """h(v), with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            caller = f"{cls.__name__}.pseudo_derivative"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
     @staticmethod
@@ -162,18 +169,20 @@ def _recording(definition: type[Surrogate]) -> Callable[..., torch.Tensor]:
     return super(torch.autograd.Function, function_of(definition)).apply  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Tensor) -> torch.Tensor:
+def spike(v: torch.Tensor, surrogate: AnySurrogate, **parameters: float | torch.Tensor) -> torch.Tensor:
     """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's gradient.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
-        surrogate: any `Surrogate` instance, a user's own included.
+        surrogate: any `Surrogate` instance, a user's own included; a class or a function stands for its default parameters.
         parameters: parameters by keyword in place of the instance's, each a number or a tensor that broadcasts to v.
 
     Raises:
         TypeError: v is no floating-point torch.Tensor, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or a tensor does not broadcast to v.
     """
+    if not isinstance(surrogate, Surrogate):
+        surrogate = surrogate_of(surrogate, "spike", v)
     if torch.compiler.is_compiling():
         from arcana.torch._graph import composable
 
@@ -192,8 +201,10 @@ def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
     return v, surrogate.key, tuple(settings.items()), tuple(values), *values.values()
 
 
-def evaluate(surrogate: Surrogate, which: str, v: torch.Tensor, **parameters: float | torch.Tensor) -> torch.Tensor:
+def evaluate(surrogate: AnySurrogate, which: str, v: torch.Tensor, **parameters: float | torch.Tensor) -> torch.Tensor:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    check_which(which)
+    surrogate = surrogate_of(surrogate, "evaluate", v)
     settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
     return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)

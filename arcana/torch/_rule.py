@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, resolved
+from arcana.surrogate._checks import check_array, check_values, not_a_potential, number_of
 from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.surrogate._trace import Kept, shortcuts, trace
 from arcana.torch._namespace import NAMESPACE, TorchNamespace
@@ -42,9 +43,11 @@ class Rule:
         return shortcuts(self.definition, tuple(self.settings.items()), numbers, dtype)
 
     def _tensor(self, name: str, value: Any, v: torch.Tensor) -> torch.Tensor:
-        if isinstance(value, torch.Tensor):
-            return value.to(self.dtype)
         dtype = str(self.dtype).removeprefix("torch.")
+        if isinstance(value, torch.Tensor):
+            # Values that nobody could check: beyond a bound the formula is another function, so the nearest inside stands for it.
+            value = value.to(self.dtype)
+            return value.clamp(*self.definition.domain(name, dtype)) if self.definition.bounded(name) else value
         if isinstance(value, float):
             return torch.scalar_tensor(self.definition.rounded(name, value, dtype), dtype=self.dtype)
         # torch.compile's symbolic float: the same rounding as tensor operations; only a product keeps it symbolic.
@@ -115,29 +118,30 @@ def transformed(v: torch.Tensor) -> bool:
 
 def checked(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings and the parameters of a call, the surrogate's own and those given in their place."""
-    definition = type(surrogate)
-    if not isinstance(surrogate, Surrogate):
-        msg = f"spike takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {surrogate!r}"
-        raise TypeError(msg)
     if not isinstance(v, torch.Tensor):
-        msg = f"{definition.__name__}: v must be a torch.Tensor, got {type(v).__module__}.{type(v).__qualname__}"
-        raise TypeError(msg)
-    compute_dtype(definition.__name__, str(v.dtype).removeprefix("torch."))
+        raise not_a_potential(surrogate, v, "torch.Tensor", "torch.as_tensor(v)")
+    dtype = compute_dtype(type(surrogate).__name__, str(v.dtype).removeprefix("torch."))
     settings, values = resolved(surrogate, parameters)
     for name, value in values.items():
         if isinstance(value, torch.Tensor):
-            _check_array(definition.__name__, name, value, v)
+            values[name] = _checked_tensor(surrogate, name, value, v, dtype)
         elif not isinstance(value, float):
-            msg = f"{definition.__name__}: {name} must be a number or a torch.Tensor, got {value!r} ({type(value).__name__})"
-            raise TypeError(msg)
+            values[name] = number_of(surrogate, name, value, "torch.Tensor")
     return settings, values
 
 
-def _check_array(surrogate: str, name: str, value: torch.Tensor, v: torch.Tensor) -> None:
-    if not value.is_floating_point():
-        msg = f"{surrogate}: {name} must be a floating-point tensor, got {value.dtype}"
-        raise TypeError(msg)
-    sizes = zip(reversed(value.shape), reversed(v.shape), strict=False)
-    if value.ndim > v.ndim or any(size not in (1, full) for size, full in sizes):
-        msg = f"{surrogate}: {name} must broadcast to v's shape {tuple(v.shape)}, got shape {tuple(value.shape)}"
-        raise ValueError(msg)
+def _checked_tensor(surrogate: Surrogate, name: str, value: torch.Tensor, v: torch.Tensor, dtype: str) -> torch.Tensor:
+    floating = value.is_floating_point()
+    check_array(surrogate, name, str(value.dtype), "tensor", floating, value.shape, v.shape)
+    if surrogate.bounded(name) and in_sight(value):
+        exact = value.detach() if value.dtype is torch.float64 else value.detach().float()
+        ends = [exact] if value.ndim == 0 else torch.aminmax(exact)
+        check_values(surrogate, name, ends[0].item(), ends[-1].item(), str(exact.dtype).removeprefix("torch."))
+    return value if floating else value.to(getattr(torch, dtype))
+
+
+def in_sight(value: torch.Tensor) -> bool:
+    """Whether the values can be looked at without waiting for a device, and without a compiler or a transform that looks on."""
+    if torch.compiler.is_compiling():
+        return False
+    return value.device.type == "cpu" and value.numel() > 0 and torch._C._get_tracing_state() is None and not transformed(value)
