@@ -120,7 +120,9 @@ def test_a_variable_is_its_array(kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "convert", [np.float32, np.float64, np.float16, np.asarray, lambda x: np.asarray(x, ">f4"), float], ids=str
+    "convert",
+    [np.float32, np.float64, np.float16, np.asarray, lambda x: np.asarray(x, ">f4"), float],
+    ids=["float32", "float64", "float16", "array", "big-endian", "float"],
 )
 def test_numpy_and_python_potentials_are_converted_as_jnp_does(convert) -> None:
     for value in (-0.25, 0.0, 0.5):
