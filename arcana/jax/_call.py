@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from arcana.jax._shape import Operands, Shape
+from arcana.jax._shape import Operands, Settings, Shape
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import resolved
+from arcana.surrogate._caches import MOST, per_class_cache
 from arcana.surrogate._checks import check_array, check_values, not_a_potential, number_of, surrogate_of
 from arcana.surrogate._namespace import compute_dtype
 
@@ -32,6 +33,11 @@ class Call:
 
     shape: Shape
     numbers: Operands
+
+    def __repr__(self) -> str:
+        """As the surrogate is written, for a printed jaxpr."""
+        own = ", ".join(f"{name}={float(value):g}" for name, value in self.numbers.items())
+        return f"{self.shape.definition.__name__}({own})"
 
 
 def arguments(v: Any, surrogate: Any, caller: str) -> tuple[jax.Array, Surrogate]:
@@ -61,25 +67,25 @@ def call_of(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tupl
         surrogate._calls[key] = call
         return call, {}
     if all(isinstance(value, (int, float)) for value in parameters.values()):
-        return _call_with_numbers(surrogate, v.dtype, **parameters), {}
+        if _call_with_numbers not in surrogate._calls:
+            # Typed, since a scale of True is an error and a scale of 1 is not.
+            cached = functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(_call_with_numbers, surrogate))
+            surrogate._calls[_call_with_numbers] = cached
+        return surrogate._calls[_call_with_numbers](v.dtype, **parameters), {}
     settings, values = resolved(surrogate, parameters)
     arrays = {name: _checked_array(surrogate, name, x, v) for name, x in values.items() if _is_array(x)}
     numbers = tuple((name, _number(surrogate, name, x)) for name, x in values.items() if name not in arrays)
     return _call(type(surrogate), tuple(settings.items()), numbers, v.dtype), arrays
 
 
-# Typed, since a scale of True is an error and a scale of 1 is not.
-@functools.lru_cache(maxsize=1024, typed=True)
 def _call_with_numbers(surrogate: Surrogate, dtype: Any, /, **numbers: float) -> Call:
     settings, values = resolved(surrogate, numbers)
     checked = tuple((name, _number(surrogate, name, value)) for name, value in values.items())
     return _call(type(surrogate), tuple(settings.items()), checked, dtype)
 
 
-@functools.lru_cache(maxsize=1024)
-def _call(
-    definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...], dtype: Any
-) -> Call:
+@per_class_cache
+def _call(definition: type[Surrogate], settings: Settings, numbers: tuple[tuple[str, float], ...], dtype: Any) -> Call:
     computed = compute_dtype(definition.__name__, dtype.name)
     rounded = {name: np.dtype(computed).type(definition.rounded(name, value, computed)) for name, value in numbers}
     return Call(Shape(definition, settings), rounded)
@@ -102,7 +108,7 @@ def _checked_array(surrogate: Surrogate, name: str, given: Any, v: jax.Array) ->
     if not surrogate.bounded(name):
         return value
     if not _in_sight(value):
-        return _inside(type(surrogate), name, computed, value)
+        return _inside(*surrogate.domain(name, computed), computed, value)
     seen = np.asarray(value)
     if seen.size:
         ends = (seen, seen) if seen.ndim == 0 else (seen.min(), seen.max())
@@ -117,10 +123,9 @@ def _in_sight(value: jax.Array) -> bool:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
-def _inside(definition: type[Surrogate], name: str, computed: str, value: jax.Array) -> jax.Array:
+def _inside(least: float, greatest: float, computed: str, value: jax.Array) -> jax.Array:
     """Values that nobody could check: beyond a bound the formula is another function, so the nearest inside stands for it."""
     wide = value if value.dtype == np.float64 else value.astype(computed)
-    low, high = (wide.dtype.type(end) for end in definition.domain(name, computed))
-    held = jax.lax.clamp(low, jax.lax.stop_gradient(wide), high)
+    held = jax.lax.clamp(wide.dtype.type(least), jax.lax.stop_gradient(wide), wide.dtype.type(greatest))
     # Plus 0, which has the gradient of a value that was not moved, so that a step can lead back.
     return held + (wide - jax.lax.stop_gradient(wide))

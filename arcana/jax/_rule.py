@@ -30,9 +30,10 @@ from jax.interpreters import ad, batching, mlir
 from jax.typing import ArrayLike
 
 from arcana.jax._call import Arrays, Call, arguments, call_of
-from arcana.jax._shape import Operands, Shape, expanded
+from arcana.jax._shape import Operands, Settings, Shape, expanded
 from arcana.surrogate import Surrogate
 from arcana.surrogate._backends import register_pytrees
+from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
@@ -83,9 +84,10 @@ class Slopes:
 # fusion. The definition is part of the function and its parameters are operands, so a new number compiles nothing.
 
 
-@functools.lru_cache(maxsize=1024)
-def _gate(shape: Shape, names: tuple[str, ...]) -> Callable[..., jax.Array]:
+@per_class_cache
+def _gate(definition: type[Surrogate], settings: Settings, names: tuple[str, ...]) -> Callable[..., jax.Array]:
     """The comparison that decides between the values of h, as a function of v and the numbers with these names."""
+    shape = Shape(definition, settings)
 
     def gate(v: jax.Array, *numbers: Any) -> jax.Array:
         return shape.gate(v, dict(zip(names, numbers, strict=True)))
@@ -93,9 +95,12 @@ def _gate(shape: Shape, names: tuple[str, ...]) -> Callable[..., jax.Array]:
     return jax.jit(gate, inline=True)
 
 
-@functools.lru_cache(maxsize=1024)
-def _pull(shape: Shape, names: tuple[str, ...], slopes: Slopes, differentiable: bool) -> Callable[..., list[jax.Array]]:
+@per_class_cache
+def _pull(
+    definition: type[Surrogate], settings: Settings, names: tuple[str, ...], slopes: Slopes, differentiable: bool
+) -> Callable[..., list[jax.Array]]:
     """`slopes_p` by plain operations, as a function of its operands and the numbers with these names."""
+    shape = Shape(definition, settings)
 
     def pull(given: list[jax.Array], kept: list[jax.Array], arrays: list[jax.Array], *values: Any) -> list[jax.Array]:
         numbers, by_name = dict(zip(names, values, strict=True)), dict(zip(slopes.arrays, arrays, strict=True))
@@ -114,7 +119,7 @@ def _pull(shape: Shape, names: tuple[str, ...], slopes: Slopes, differentiable: 
 
 
 def _by_plain_operations(*operands: Any, call: Call, slopes: Slopes, differentiable: bool = False) -> list[jax.Array]:
-    pull = _pull(call.shape, tuple(call.numbers), slopes, differentiable)
+    pull = _pull(call.shape.definition, call.shape.settings, tuple(call.numbers), slopes, differentiable)
     return pull(*slopes.split(operands), *call.numbers.values())
 
 
@@ -123,7 +128,7 @@ def _is_zero(tangent: Any) -> bool:
 
 
 def _gate_impl(v: Any, *, call: Call) -> jax.Array:
-    return _gate(call.shape, tuple(call.numbers))(v, *call.numbers.values())
+    return _gate(call.shape.definition, call.shape.settings, tuple(call.numbers))(v, *call.numbers.values())
 
 
 def _gate_abstract(v: Any, *, call: Call) -> Any:
@@ -328,12 +333,18 @@ def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: fl
         v, arrays = _same_manual_axes(v, arrays)
         slopes = Slopes(Kept.POTENTIAL, tuple(arrays), ("v",))
         return slopes_p.bind(jnp.ones_like(v), v, *arrays.values(), call=call, slopes=slopes)[0]
-    return _evaluate_jit(call.shape, which, v, call.numbers, arrays)
+    return _formula(call.shape.definition, call.shape.settings, which)(v, call.numbers, arrays)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def _evaluate_jit(shape: Shape, which: str, v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
-    return shape.evaluate(which, v, numbers, arrays).astype(v.dtype)
+@per_class_cache
+def _formula(definition: type[Surrogate], settings: Settings, which: str) -> Callable[..., jax.Array]:
+    """h or G in v's dtype, as a function of v, the numbers and the arrays."""
+    shape = Shape(definition, settings)
+
+    def evaluated(v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
+        return shape.evaluate(which, v, numbers, arrays).astype(v.dtype)
+
+    return jax.jit(evaluated, inline=True)
 
 
 @jax.tree_util.register_static
@@ -383,7 +394,7 @@ class SpikeFunction(metaclass=DefinitionMeta):
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
 
-@functools.cache
+@per_class_cache
 def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
     """The class of a definition, made once."""
     namespace = {"definition": definition, "__doc__": definition.__doc__, "__module__": "arcana.jax"}

@@ -18,6 +18,7 @@ from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate as evaluate_symbols, trace
 
 Operands = Mapping[str, Any]
+Settings = tuple[tuple[str, Any], ...]
 
 FLAT_FROM = 2.0**20
 """Nearer to the threshold no factor of a formula overflows where its result is 0."""
@@ -38,7 +39,7 @@ class Shape:
     """A definition and its settings: hashable, so equal surrogates share one compilation."""
 
     definition: type[Surrogate]
-    settings: tuple[tuple[str, Any], ...]
+    settings: Settings
 
     @functools.cached_property
     def fire(self) -> Callable[[jax.Array], jax.Array]:
