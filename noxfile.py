@@ -102,7 +102,7 @@ def verdicts(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
-    """The presets against the libraries they name, their frozen values, and the table; a missing library is an error."""
+    """The presets and their frozen values against the libraries they are named after; a missing library is an error."""
     install(session, "test", "peers", extras="torch,jax")
     session.run("pytest", "-n", "2", "tests/peers", *session.posargs, env={"ARCANA_TEST_PEERS": "1"})
     session.run("python", "tests/peers/freeze.py", "--check")

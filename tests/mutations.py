@@ -32,7 +32,7 @@ GUARDS: dict[str, list[str]] = {
         "tests/agreement/test_backends.py tests/jax/test_transforms.py",
     ],
     "arcana/testing": [
-        "tests/core/test_jets.py tests/agreement/test_losses.py tests/agreement/test_compare.py",
+        "tests/core/test_run_causes.py tests/core/test_jets.py tests/agreement/test_losses.py tests/agreement/test_compare.py",
         "tests/agreement/test_divergence.py tests/agreement/test_porting.py",
         "tests/agreement/test_backends.py tests/test_cli.py",
         "tests/torch/test_calls.py tests/jax/test_calls.py -k conformance",

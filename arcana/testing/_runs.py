@@ -147,6 +147,9 @@ def record(
     for given in inputs:
         state, layers = _stepped(step, state, side.from_numpy(given))
         for name, pair in layers.items():
+            if len(pair) != 2:
+                msg = f"a step returns (state, {{layer: (potentials, spikes)}}), got {len(pair)} values for layer {name!r}"
+                raise TypeError(msg)
             for kept, part, value in zip(records.setdefault(name, ([], [])), PARTS, pair, strict=True):
                 kept.append(np.array(array_of(f"layer {name!r}: {part}", value)))
     layers = {name: Layer(*(np.stack(each) for each in pair)) for name, pair in records.items()}

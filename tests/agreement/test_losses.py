@@ -306,6 +306,8 @@ def test_inputs_of_torch_and_of_jax_are_taken_in_their_own_dtype() -> None:
         found = record(lambda s, x: (s, {"l": (x, x > 9)}), None, inputs, backend="torch")
         assert found.layers["l"].potentials.dtype.name == "bfloat16"
         np.testing.assert_array_equal(found.layers["l"].potentials.astype(np.float32), STEPS)
+    with pytest.raises(TypeError, match="got 3 values for layer 'l'"):
+        record(lambda s, x: (s, {"l": (x, x > 9, x)}), None, STEPS, backend="torch")
     with pytest.raises(ValueError, match="inputs hold no step"):
         record(lambda s, x: (s, {"l": (x, x > 9)}), None, STEPS[:0], backend="torch")
 

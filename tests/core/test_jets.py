@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from known_values import KNOWN
 from mpmath import mp, mpf
 
 from arcana.surrogate import Sigmoid, Surrogate, get
-from arcana.testing._second_order import CIRCUITS, POINTS, Jet, Partials, differences, expected, loop, paces_of
+from arcana.testing._second_order import CIRCUITS, POINTS, Jet, Partials, differences, expected, loop, paces_of, second_order_rows
 
 
 def test_a_jet_is_the_polynomial_s_derivatives() -> None:
@@ -98,3 +99,70 @@ def test_every_parameter_of_the_catalogue_moves_where_its_domain_lets_it() -> No
     still = {(name, key) for name in KNOWN for key in get(name).numbers if key not in paces_of(get(name))}
     # Its default is the end of its domain.
     assert still == {("log_tailed_relu", "leak"), ("clipped_ste", "lower")}
+
+
+class Side:
+    """Stands for a backend: the exact products, or with a fault."""
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+        self.CIRCUITS = {"along": ["spikes of spikes"]}
+        self.NONLINEAR = {"pairs": None, "along": None}
+
+    def nonlinear(self, way: str, surrogates: Any, paces: Any, circuits: Any, p: Any, v: Any, c: Any, dp: Any, dv: Any) -> Any:
+        assert paces == [paces_of(each) for each in surrogates]
+        assert not p.any()
+        found = np.zeros((2, *v.shape))
+        for k, circuit in enumerate(circuits):
+            for i, surrogate in enumerate(surrogates):
+                partials = truth(surrogate)
+                if self.fault == "spikes are constants":
+                    partials = _linear(partials)
+                pp, pv, vv = expected(circuit, v[k, :, i], partials).second
+                if self.fault == "no mixed part":
+                    pv = 0 * pv
+                a, b = dp[k, :, i], dv[k, :, i]
+                found[:, k, :, i] = c[k, :, i] * np.stack([pp * a + pv * b, pv * a + vv * b])
+        if self.fault == "NaN":
+            found[0, -1, 0, 0] = np.nan
+        return found if way == "pairs" else (found[0] * dp + found[1] * dv)[None]
+
+
+def _linear(partials: Any) -> Any:
+    """As a rule has them that gives the first derivative and takes it for a constant."""
+    return lambda x: Partials(*partials(x)[:3], *(0 * x for _ in range(3)))
+
+
+SURROGATES = [Sigmoid(slope=4.0), get("s2nn"), get("ste")]
+
+
+def test_exact_products_pass_and_each_circuit_has_a_row() -> None:
+    rows = list(second_order_rows(SURROGATES, "side", Side()))
+    assert [row for _, row in rows if not row.passed] == []
+    named = [(row.where, row.what.removeprefix("second order of ")) for surrogate, row in rows if surrogate is SURROGATES[1]]
+    assert named == [*(("side pairs", circuit) for circuit in CIRCUITS), ("side along", "spikes of spikes")]
+
+
+@pytest.mark.parametrize("fault", ["spikes are constants", "no mixed part", "NaN"])
+def test_a_wrong_product_fails(fault: str) -> None:
+    rows = list(second_order_rows(SURROGATES[:2], "side", Side(fault)))
+    failing = {(surrogate.name, row.what) for surrogate, row in rows if not row.passed and row.where == "side pairs"}
+    every = {(surrogate.name, f"second order of {circuit}") for surrogate in SURROGATES[:2] for circuit in CIRCUITS}
+    assert failing == ({("sigmoid", "second order of a recurrent neuron")} if fault == "NaN" else every)
+
+
+def test_a_row_with_nothing_to_compare_fails() -> None:
+    class Rough(Surrogate):
+        """Nowhere smooth: h jumps between any two floats."""
+
+        @staticmethod
+        def derivative(v, xp):
+            return xp.where(xp.fmod(xp.abs(v) * 1e6, 2.0) >= 1.0, xp.exp(v), 0 * v)
+
+    rows = list(second_order_rows([Rough()], "side", SimpleNamespace(NONLINEAR={"way": None}, CIRCUITS={}, nonlinear=_zeros)))
+    assert {row.passed for _, row in rows} == {False}
+    assert "at 0 of 14 values" in rows[-1][1].detail
+
+
+def _zeros(way: str, surrogates: Any, paces: Any, circuits: Any, p: Any, *others: Any) -> Any:
+    return np.zeros((2, *p.shape))
