@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint
 import pytest
 from flax import nnx
 from known_values import KNOWN
@@ -335,3 +336,24 @@ def test_the_two_ways_to_a_default_are_one_call() -> None:
         assert forward_mode(each) == forward_mode(FastSigmoid())
     assert all(forward_mode(a) == forward_mode(b) for a, b in itertools.pairwise(ways))
     assert arcana.jax.ForwardMode(FastSigmoid()) == forward_mode(FastSigmoid)
+
+
+def test_orbax_saves_a_surrogate_as_its_dict(tmp_path) -> None:
+    """A node without leaves is nothing to orbax, which would give back None: the way that the documentation shows."""
+    surrogate = FastSigmoid(scale=25.0)
+    with orbax.checkpoint.Checkpointer(orbax.checkpoint.CompositeCheckpointHandler()) as checkpointer:
+        checkpointer.save(
+            tmp_path / "model",
+            orbax.checkpoint.args.Composite(
+                arrays=orbax.checkpoint.args.StandardSave({"w": jnp.ones(2)}),
+                surrogate=orbax.checkpoint.args.JsonSave(surrogate.to_dict()),
+            ),
+        )
+        found = checkpointer.restore(
+            tmp_path / "model",
+            orbax.checkpoint.args.Composite(
+                arrays=orbax.checkpoint.args.StandardRestore({"w": jnp.zeros(2)}), surrogate=orbax.checkpoint.args.JsonRestore()
+            ),
+        )
+    assert definitions.from_dict(found["surrogate"]) == surrogate
+    np.testing.assert_array_equal(found["arrays"]["w"], [1, 1])
