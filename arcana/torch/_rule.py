@@ -14,7 +14,7 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, resolved
 from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.surrogate._trace import Kept, shortcuts, trace
-from arcana.torch._namespace import NAMESPACE, TorchNamespace
+from arcana.torch._namespace import NAMESPACES, TorchNamespace
 
 
 class Rule:
@@ -69,7 +69,8 @@ class Rule:
         return not self.has_tensors and traced is not None and traced.kept is not Kept.POTENTIAL
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        space = TorchNamespace(self.shortcuts) if which == "derivative" and self.shortcuts else NAMESPACE
+        short = which == "derivative" and self.shortcuts
+        space = TorchNamespace(self.dtype, self.shortcuts) if short else NAMESPACES[self.dtype]
         return evaluate_formula(self.definition, which, v, space, numbers, self.settings)
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
