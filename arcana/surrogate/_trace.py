@@ -57,7 +57,7 @@ class Symbol:
         raise AttributeError(msg)
 
     @property
-    def __class__(self) -> type[Symbol]:
+    def __class__(self) -> type[Symbol]:  # pyright: ignore[reportIncompatibleMethodOverride]
         # Where isinstance looks when the type is another.
         self._refuse()
         return Symbol

@@ -154,7 +154,7 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool) ->
             return decay(x, rate, dtype, symbols, functools.partial(tape.record, "exp2"))
         if operation in SHORTCUTS and short:
             return tape.record(f"short_{operation}", *operands)
-        if operation in BOUNDED and _needs_choice(*operands, exact):
+        if operation in BOUNDED and _needs_choice(operands[0], operands[1], exact):
             x, bound = operands
             return tape.record("where", tape.record(BOUNDED[operation], x, bound), bound, x)
         written = getattr(Namespace, operation, None)
