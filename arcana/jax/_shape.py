@@ -47,7 +47,7 @@ class Shape:
         aligned_values = {name: aligned(x.astype(dtype), v) for name, x in {**numbers, **arrays}.items()}
         space = NAMESPACES[dtype.name]
         y = evaluate_formula(self.definition, which, v.astype(dtype), space, aligned_values, dict(self.settings))
-        return jnp.asarray(y).astype(dtype)
+        return jnp.broadcast_to(jnp.asarray(y).astype(dtype), v.shape)
 
     def derivative(self, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
         """h of v, whose own derivative at ±inf is 0."""

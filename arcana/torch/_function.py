@@ -196,4 +196,5 @@ def evaluate(surrogate: Surrogate, which: str, v: torch.Tensor, **parameters: fl
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
     settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
-    return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
+    y = rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
+    return y if y.shape == v.shape else y.expand(v.shape).clone()

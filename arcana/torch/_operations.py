@@ -60,6 +60,7 @@ _NUMBERS: dict[str, Function] = {
     "minimum": torch.minimum,
     "mul": torch.mul,
     "neg": torch.neg,
+    "pow": torch.pow,
     "power": torch.pow,
     "reciprocal": torch.reciprocal,
     "relu": _relu,
@@ -118,7 +119,7 @@ def constant_operands(symbol: Symbol) -> list[Constant]:
 
 
 def _as_tensor(symbol: Symbol, i: int) -> bool:
-    return symbol.operation in PLAIN and (symbol.operation != "power" or i == 0)
+    return symbol.operation in PLAIN and (symbol.operation not in ("pow", "power") or i == 0)
 
 
 def given(symbol: Symbol, values: Mapping[Symbol | str, Any]) -> list[Any]:

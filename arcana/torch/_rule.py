@@ -71,7 +71,8 @@ class Rule:
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
         short = which == "derivative" and self.shortcuts
         space = TorchNamespace(self.dtype, self.shortcuts) if short else NAMESPACES[self.dtype]
-        return evaluate_formula(self.definition, which, v, space, numbers, self.settings)
+        y = evaluate_formula(self.definition, which, v, space, numbers, self.settings)
+        return y if isinstance(y, torch.Tensor) else space.number(y)
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
         """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""
