@@ -41,9 +41,6 @@ class _PlainNamespace(JaxNamespace):
         return (v >= 0).astype(v.dtype)
 
 
-_PLAIN = _PlainNamespace()
-
-
 def _bare(surrogate: Surrogate) -> Spikes:
     """The surrogate's formula in plain jnp, its parameters as constants."""
     fires = jnp.greater_equal if surrogate.fires_at_threshold else jnp.greater
@@ -53,7 +50,8 @@ def _bare(surrogate: Surrogate) -> Spikes:
         return fires(v, 0).astype(v.dtype)
 
     def backward(v: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
-        h = evaluate_formula(type(surrogate), "derivative", v, _PLAIN, surrogate.numbers, surrogate.settings)
+        xp = _PlainNamespace(v.dtype.name)
+        h = evaluate_formula(type(surrogate), "derivative", v, xp, surrogate.numbers, surrogate.settings)
         return (cotangent * h,)
 
     function.defvjp(lambda v: (function(v), v), backward)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arcana.surrogate._namespace import Namespace
+from arcana.surrogate._namespace import SIGNIFICANT_BITS, Namespace
 
 
 @jax.custom_jvp
@@ -122,7 +122,18 @@ def _minimum(x: jax.Array, bound: jax.Array | float) -> jax.Array:
 
 
 class JaxNamespace(Namespace):
-    """jax.numpy's own functions, save abs at 0 and the exact comparisons with 0."""
+    """jax.numpy's own functions, save abs at 0 and the exact comparisons with 0.
+
+    Args:
+        dtype: to compute in.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = np.dtype(dtype)
+
+    def number(self, x: float) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.array(x, self._dtype)
 
     abs = staticmethod(_abs)
     arctan = staticmethod(jnp.arctan)
@@ -155,4 +166,6 @@ class JaxNamespace(Namespace):
     zeros_like = staticmethod(jnp.zeros_like)
 
 
-NAMESPACE = JaxNamespace()
+NAMESPACES = {dtype: JaxNamespace(dtype) for dtype in SIGNIFICANT_BITS}
+"""By computing dtype."""
+NAMESPACE = NAMESPACES["float32"]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType
 
-from arcana.jax._namespace import NAMESPACE, nonnegative, positive
+from arcana.jax._namespace import NAMESPACES, nonnegative, positive
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula
 from arcana.surrogate._namespace import FAR, compute_dtype
@@ -55,7 +55,9 @@ class Shape:
         """h or G in the computing dtype, parameters aligned to v."""
         dtype = self.dtype(v)
         aligned_values = {name: aligned(x.astype(dtype), v) for name, x in {**numbers, **arrays}.items()}
-        return evaluate_formula(self.definition, which, v.astype(dtype), NAMESPACE, aligned_values, dict(self.settings))
+        space = NAMESPACES[dtype.name]
+        y = evaluate_formula(self.definition, which, v.astype(dtype), space, aligned_values, dict(self.settings))
+        return jnp.broadcast_to(jnp.asarray(y).astype(dtype), v.shape)
 
     def derivative(self, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
         """h of v, in the computing dtype."""
@@ -139,7 +141,7 @@ class Shape:
 
 def _evaluate_trace(traced: Trace, result: Symbol, values: dict[Symbol, Any], numbers: Operands, dtype: Any) -> jax.Array:
     values |= {symbol: numbers[name] for name, symbol in traced.parameters.items()}
-    evaluate_symbols([result], values, NAMESPACE, jnp.zeros((), dtype))
+    evaluate_symbols([result], values, NAMESPACES[dtype.name], jnp.zeros((), dtype))
     return values[result]
 
 

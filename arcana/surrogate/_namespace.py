@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import typing
 from collections.abc import Callable
@@ -75,13 +77,43 @@ def compute_dtype(caller: str, dtype: str) -> str:
     return COMPUTE_DTYPES[dtype]
 
 
+def _of_arrays(name: str, given: Any) -> Callable[..., Any]:
+    """The function of a namespace whose numbers become arrays of the computing dtype where its first operand is a number."""
+    function: Callable[..., Any] = getattr(given, "__func__", given)
+    bound = not isinstance(given, staticmethod)
+    first = 1 if name == "where" else 0
+
+    @functools.wraps(function)
+    def of_arrays(self: Namespace, *operands: Any, **keywords: Any) -> Any:
+        values = operands[first:]
+        # A choice between a number and an array has the array's dtype.
+        if values and isinstance(values[0], (int, float)) and (not first or isinstance(values[-1], (int, float))):
+            operands = (*operands[:first], *(self.number(x) if isinstance(x, (int, float)) else x for x in values))
+        return function(self, *operands, **keywords) if bound else function(*operands, **keywords)
+
+    return of_arrays
+
+
 class Namespace:
     """One backend's functions, under the names in `FUNCTIONS` and no others.
 
     A backend subclasses this and gives each function. A few of them are defined there rather than left to
     the frameworks, which disagree: d|v|/dv at 0 is 0, and a comparison with 0 never treats a subnormal as zero.
     Those that are written here are made of the others.
+
+    A function of plain numbers is a function of arrays without axes in the computing dtype, so a backend gives `number` too,
+    and an instance computes in one dtype: xp.where(v < 0, 0.7, 0.1) and xp.exp(0.5) are the same numbers in every backend.
     """
+
+    def __init_subclass__(cls) -> None:
+        for name in FUNCTIONS:
+            given = inspect.getattr_static(cls, name, None)
+            if given is not None:
+                setattr(cls, name, _of_arrays(name, given))
+
+    def number(self, x: float) -> Any:
+        """The number as an array without axes, in the computing dtype."""
+        raise NotImplementedError
 
     def compound(self, x: Any, exponent: Any) -> Any:
         # Near 0 by the logarithm, since rounding 1 + x costs |exponent| units.

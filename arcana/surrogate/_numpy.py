@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from arcana.surrogate._base import Surrogate, evaluate_formula
-from arcana.surrogate._namespace import Namespace, compute_dtype
+from arcana.surrogate._namespace import SIGNIFICANT_BITS, Namespace, compute_dtype
 
 
 def _of_each(function: Callable[[float], float], x: np.ndarray) -> np.ndarray:
@@ -18,7 +18,14 @@ def _of_each(function: Callable[[float], float], x: np.ndarray) -> np.ndarray:
 
 
 class NumPyNamespace(Namespace):
-    """`xp` for NumPy arrays: plots, facts and tests."""
+    """`xp` for NumPy arrays: plots, facts and tests.
+
+    Args:
+        dtype: to compute in.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.number = np.dtype(dtype).type
 
     abs = staticmethod(np.abs)
     arctan = staticmethod(np.arctan)
@@ -64,7 +71,9 @@ class NumPyNamespace(Namespace):
         return (v >= 0).astype(v.dtype)
 
 
-NAMESPACE = NumPyNamespace()
+NAMESPACES = {dtype: NumPyNamespace(dtype) for dtype in SIGNIFICANT_BITS}
+"""By computing dtype."""
+NAMESPACE = NAMESPACES["float64"]
 
 
 def evaluate(surrogate: Surrogate, which: str, v: Any) -> Any:
@@ -74,5 +83,5 @@ def evaluate(surrogate: Surrogate, which: str, v: Any) -> Any:
     kind = np.dtype(dtype).type
     numbers = {name: kind(surrogate.rounded(name, value, dtype)) for name, value in surrogate.numbers.items()}
     with np.errstate(all="ignore"):
-        y = evaluate_formula(type(surrogate), which, v.astype(dtype), NAMESPACE, numbers, surrogate.settings)
-        return np.asarray(y).astype(v.dtype)[()]
+        y = evaluate_formula(type(surrogate), which, v.astype(dtype), NAMESPACES[dtype], numbers, surrogate.settings)
+        return np.broadcast_to(np.asarray(y).astype(v.dtype), v.shape).copy()[()]

@@ -24,6 +24,11 @@ INPUTS = ("v", "cotangent", "kept")
 """Arrays of v's shape; `truth` is the comparison that `kept` stands for."""
 _OPERATORS = ("add", "and_", "eq", "ge", "gt", "le", "lt", "mul", "ne", "neg", "or_", "pow", "sub", "truediv", "invert", "xor")
 _REFLECTED = ("add", "and_", "mul", "or_", "pow", "sub", "truediv", "xor")
+_QUESTIONS = (
+    *("abs", "array", "bool", "ceil", "complex", "contains", "divmod", "float", "floor", "floordiv", "getitem", "index", "int"),
+    *("iter", "len", "lshift", "matmul", "mod", "pos", "rdivmod", "rfloordiv", "rmatmul", "rmod", "round", "rshift", "trunc"),
+)
+"""What Python can ask of an array, besides the operators, that no symbol can answer."""
 
 
 class UntraceableError(Exception):
@@ -45,10 +50,26 @@ class Symbol:
         """How many arrays it takes to compute it, besides the inputs (R. Sethi and J. D. Ullman, 1970)."""
         self.boolean = operation in _COMPARISONS or (operation in _LOGICAL and all(each.boolean for each in self.symbols))
 
-    def __bool__(self) -> bool:
-        msg = "a formula branches on the value of an array"
-        raise UntraceableError(msg)
+    def __getattr__(self, name: str) -> Any:
+        # An AttributeError, so that `hasattr` and `getattr` with a default go on; the tape knows that the answer is none.
+        self._refuse()
+        msg = f"a formula asks an array for its {name}"
+        raise AttributeError(msg)
 
+    @property
+    def __class__(self) -> type[Symbol]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # Where isinstance looks when the type is another.
+        self._refuse()
+        return Symbol
+
+    def _refuse(self) -> None:
+        # Dynamo looks at a symbol that has no tape yet.
+        tape = self.__dict__.get("tape")
+        if tape is not None:
+            tape.refused = True
+
+    # NumPy's functions then refuse it, where they would call its operators.
+    __array_ufunc__ = None
     __hash__ = object.__hash__
 
 
@@ -59,6 +80,17 @@ def _define(operation: str, method: str, reflected: bool = False) -> None:
     setattr(Symbol, method, apply)
 
 
+def _refuse(method: str) -> None:
+    def asked(self: Symbol, *others: Any) -> Any:
+        self._refuse()
+        msg = f"a formula asks an array for its {method}"
+        raise UntraceableError(msg)
+
+    setattr(Symbol, method, asked)
+
+
+for _name in _QUESTIONS:
+    _refuse(f"__{_name}__")
 for _name in _OPERATORS:
     _define(_name, f"__{_name.rstrip('_')}__")
 for _name in _REFLECTED:
@@ -78,10 +110,20 @@ class SymbolNamespace(Namespace):
 
 
 class Tape:
-    """The operations of one formula; what is written twice is recorded once."""
+    """The operations of one formula.
 
-    def __init__(self) -> None:
+    Args:
+        shares: whether what is written twice is recorded once. Two arrays with the same values are two objects, and so are the
+            symbols that a formula sees.
+
+    Attributes:
+        refused: whether the formula has asked for something that no symbol can answer, whatever it did with the error.
+    """
+
+    def __init__(self, shares: bool = True) -> None:
+        self._shares = shares
         self._known: dict[Any, Symbol] = {}
+        self.refused = False
 
     @property
     def zero(self) -> Symbol:
@@ -93,13 +135,21 @@ class Tape:
 
     def record(self, operation: str, *operands: Any) -> Symbol:
         for i, each in enumerate(operands):
-            if not isinstance(each, (Symbol, int, float)):
-                msg = f"{operation} of {each!r}"
+            if not isinstance(each, (Symbol, int, float)) or (isinstance(each, Symbol) and each.tape is not self):
+                self.refused = True
+                msg = f"{operation} of {type(each).__name__}"
                 raise UntraceableError(msg)
             as_truth = operation in _LOGICAL or (operation == "where" and i == 0)
             if as_truth != (isinstance(each, Symbol) and each.boolean):
+                self.refused = True
                 msg = f"{operation} takes a comparison for a number, or a number for a comparison"
                 raise UntraceableError(msg)
+        # NumPy's float64 is a float of another name.
+        operands = tuple(each if isinstance(each, (Symbol, int)) else float(each) for each in operands)
+        if not self._shares:
+            return Symbol(self, operation, operands)
+        if operation == "where" and isinstance(operands[1], Symbol) and operands[1] is operands[2]:
+            return operands[1]
         key = (operation, *((type(each), id(each) if isinstance(each, Symbol) else repr(each)) for each in operands))
         if key not in self._known:
             self._known[key] = Symbol(self, operation, operands)
@@ -112,7 +162,7 @@ class Tape:
     def replaced(
         self, symbol: Symbol, by: Mapping[Symbol, Symbol] = NOTHING, record: Callable[..., Symbol] | None = None
     ) -> Symbol:
-        """The symbol with others in the place of some that it is made of, and its operations recorded by `record`."""
+        """The symbol on this tape, with others in the place of some that it is made of, its operations recorded by `record`."""
         known: dict[Symbol, Symbol] = dict(by)
         for each in needed([symbol], given=by):
             operands = [known[x] if isinstance(x, Symbol) else x for x in each.operands]
@@ -168,18 +218,28 @@ class Trace:
 @functools.lru_cache(maxsize=512)
 def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Trace | None:
     """The derivative of a definition with these settings and parameters; None where it cannot be traced."""
+    try:
+        return _traced(definition, dict(settings), names)
+    except Exception:
+        # A formula may do anything with a symbol; whatever goes wrong, it is evaluated as it is written.
+        return None
+
+
+def _traced(definition: type[Surrogate], settings: Mapping[str, Any], names: tuple[str, ...]) -> Trace | None:
+    written = Tape(shares=False)
+    arrays = {name: written.record(name) for name in ("v", *(f"parameter {name}" for name in names))}
+    numbers = {name: arrays[f"parameter {name}"] for name in names}
+    h = evaluate_formula(definition, "derivative", arrays["v"], SymbolNamespace(written), numbers, settings)
+    if written.refused or not isinstance(h, (Symbol, int, float)):
+        return None
     tape = Tape()
     v = tape.record("v")
     parameters = {name: tape.record(f"parameter {name}") for name in names}
-    try:
-        h = evaluate_formula(definition, "derivative", v, SymbolNamespace(tape), parameters, dict(settings))
-    except (AttributeError, NotImplementedError, TypeError, UntraceableError):
-        return None
-    if not isinstance(h, Symbol):
-        return None
+    h = tape.replaced(h) if isinstance(h, Symbol) else tape.record("add", tape.zero, h)
+    h = tape.as_number(h) if h.boolean else h
     gates = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
     gate = gates[0] if gates else None
-    fired = tape.record("nonnegative" if dict(settings)["fires_at_threshold"] else "positive", v)
+    fired = tape.record("nonnegative" if settings["fires_at_threshold"] else "positive", v)
     return Trace(tape, v, parameters, h, gate, fired)
 
 
@@ -191,13 +251,22 @@ def shortcuts(
     digits = SIGNIFICANT_BITS[dtype]
     traced = trace(definition, settings, tuple(name for name, _ in numbers))
     calls = [each for each in needed([traced.h]) if each.operation in SHORTCUTS] if traced is not None else []
-    if traced is None or not calls or len({each.operation for each in calls}) < len(calls):
+    doubtful = len({each.operation for each in calls}) < len(calls) or any(_moves(each.operands[-1]) for each in calls)
+    if traced is None or not calls or doubtful:
         return {}
     values: dict[Symbol, Any] = {traced.parameters[name]: _rounded(value, digits) for name, value in numbers}
     operands = {each.operation: each.operands[-1] for each in calls}
-    evaluate([each for each in operands.values() if isinstance(each, Symbol)], values, NUMPY, 0.0)
+    try:
+        evaluate([each for each in operands.values() if isinstance(each, Symbol)], values, NUMPY, 0.0)
+    except Exception:
+        # The short way is only quicker.
+        return {}
     found = {name: _rounded(values[each] if isinstance(each, Symbol) else each, digits) for name, each in operands.items()}
     return found if all(SHORTCUTS[name](value) for name, value in found.items()) else {}
+
+
+def _moves(operand: Any) -> bool:
+    return isinstance(operand, Symbol) and operand.moves
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -14,7 +14,7 @@ import torch
 FEW = 4096
 """Up to this many elements a call costs more than its elements."""
 
-_WORDS = {torch.float32: torch.int32, torch.float64: torch.int64}
+WORDS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 def few(x: torch.Tensor) -> bool:
@@ -27,12 +27,18 @@ Operand = torch.Tensor | None
 """None is the number 0, whose bits change nothing."""
 
 
+def larger(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The one that has the shape of both together, of a potential and what broadcasts to it."""
+    if x.ndim != y.ndim:
+        return x if x.ndim > y.ndim else y
+    return x if x.numel() == 0 or 0 < y.numel() <= x.numel() else y
+
+
 def comparison(compare: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """torch.ge, say, that gives bits."""
 
     def compared(x: torch.Tensor, y: torch.Tensor, out: Output = None) -> torch.Tensor:
-        full = x if x.numel() >= y.numel() else y
-        truth = compare(x, y, out=torch.empty_like(full) if out is None else out)
+        truth = compare(x, y, out=torch.empty_like(larger(x, y)) if out is None else out)
         return _filled(truth, out=truth)
 
     compared.__name__ = f"compare_{compare.__name__}"
@@ -43,7 +49,7 @@ def comparison_as_bools(compare: Callable[..., torch.Tensor]) -> Callable[..., t
     """torch.ge, say: for many elements, to numbers first and then to bools takes half the time of torch's own way to bools."""
 
     def compared(x: torch.Tensor, y: torch.Tensor, out: Output = None, scratch: Output = None) -> torch.Tensor:
-        full = x if x.numel() >= y.numel() else y
+        full = larger(x, y)
         if few(full):
             return compare(x, y, out=out)
         truth = compare(x, y, out=torch.empty_like(full) if scratch is None else scratch)
@@ -88,7 +94,7 @@ def number(kept: torch.Tensor, zero: torch.Tensor, out: Output = None) -> torch.
 def choose(
     mask: torch.Tensor, a: Operand, b: Operand, zero: torch.Tensor, out: Output = None, scratch: Output = None
 ) -> torch.Tensor:
-    """torch.where(mask, a, b) of arrays and constants.
+    """torch.where(mask, a, b) of a mask with an element for each of the result's, and two arrays or constants.
 
     The scratch may be `a`, or the mask where `a` is 0; without one another tensor is made. The output may be any of them.
     """
@@ -113,4 +119,4 @@ def _filled(ones_and_zeros: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
 
 def _words(x: torch.Tensor) -> torch.Tensor:
     """The same memory as integers."""
-    return x.view(_WORDS[x.dtype])
+    return x.view(WORDS[x.dtype])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from arcana.surrogate._trace import Kept
 from arcana.torch._bits import few
 from arcana.torch._kernels import Kernels
 from arcana.torch._pieces import run
-from arcana.torch._program import Program, program
+from arcana.torch._program import Program, agrees, program
 from arcana.torch._rule import Rule, checked, transformed
 
 
@@ -42,6 +43,7 @@ class Call:
         self.settings = settings
         self.numbers = numbers
         self.names = names
+        self.device = device
         self.compare = torch.ge if settings["fires_at_threshold"] else torch.gt
         with torch.inference_mode(False):
             self.zero = torch.zeros((), dtype=dtype, device=device)
@@ -50,10 +52,29 @@ class Call:
             self.one = torch.ones((), dtype=rule.dtype, device=device)
         # On another device, looking at a number would wait for it.
         short = bool(rule.shortcuts) and not names and device.type == "cpu"
-        every = (*numbers, *names)
-        self.program = program(definition, tuple(settings.items()), every, self.dtype, keep_v=bool(names), short=short)
-        constants = self.program.fold(rule.numbers) if self.program and not names else []
-        self.constants = [each.to(device) for each in constants]
+        make = functools.partial(program, definition, tuple(settings.items()), (*numbers, *names), self.dtype, bool(names), short)
+        self.program = make(exact=bool(names))
+        self.constants: list[torch.Tensor] = []
+        try:
+            self._believe(make)
+        except Exception:
+            # The plain evaluation is always right, and says what is wrong if something is.
+            self.program, self.constants = None, []
+
+    def _believe(self, make: Callable[..., Program | None]) -> None:
+        """Find the constants of the program, and drop it unless it does as the plain evaluation does."""
+        # On the CPU whatever the device, where looking at a number waits for nothing; and without a default device.
+        with torch.inference_mode(False), torch.no_grad():
+            v, tensors = _sample(self.definition, self.numbers, self.names, self.dtype)
+            rule = self.rule(v, tensors)
+            constants = self.program.fold(rule.numbers, rule.shortcuts) if self.program else []
+            if self.program and not self.names and any(not abs(constants[i].item()) > 0 for i in self.program.bounds):
+                self.program = make(exact=True)
+                constants = self.program.fold(rule.numbers, rule.shortcuts) if self.program else []
+            if self.program and not agrees(self.program, constants, lambda v: self.rule(v, tensors).derivative(), v):
+                self.program = None
+            if self.program and not self.names:
+                self.constants = [each.to(self.device) for each in constants]
 
     def fires(self, v: torch.Tensor) -> torch.Tensor:
         """The spikes of v in one pass; NaN does not fire."""
@@ -98,7 +119,7 @@ class Call:
             return (cotangent.to(self.dtype) * self._derivative(self.program, kept)).to(cotangent.dtype)
         if compiled:
             return self.kernels.pull(kept, cotangent, self.constants)
-        constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
+        constants = self.program.fold(self.rule(kept[0], tensors).numbers, {}) if tensors else self.constants
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
         return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
@@ -112,6 +133,24 @@ class Call:
     def rule(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Rule:
         """The rule of this call by plain operations."""
         return Rule(self.definition, self.settings, v, {**self.numbers, **dict(zip(self.names, tensors, strict=True))})
+
+
+def _sample(
+    definition: type[Surrogate], numbers: Mapping[str, float], names: Sequence[str], dtype: torch.dtype
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Potentials on which formulas differ most easily, in eight rows, and tensors for the parameters, one value a row."""
+    named = str(dtype).removeprefix("torch.")
+    usual = {name: definition.__dataclass_fields__[name].default for name in names}
+    values = {name: value if isinstance(value, float) else 1.5 for name, value in usual.items()}
+    around = [sign * x * factor for x in (*numbers.values(), *values.values()) for sign in (1, -1) for factor in (0.5, 1, 2)]
+    tiny, huge = torch.finfo(dtype).smallest_normal, torch.finfo(dtype).max
+    single = [0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, -tiny / 8, huge, -huge, 1.0, -1.0, 0.5, -0.5, 2.0]
+    spread = [1.7 * i * i * i / 4096 for i in range(-40, 41)]
+    every = [*single, *around, *spread]
+    v = torch.tensor(every[: len(every) // 8 * 8], dtype=torch.float64, device="cpu").to(dtype).view(8, -1)
+    rows = [0.5, 0.75, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]
+    tensors = [[[definition.rounded(name, value * factor, named)] for factor in rows] for name, value in values.items()]
+    return v, [torch.tensor(each, dtype=dtype, device="cpu") for each in tensors]
 
 
 def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call, tuple[torch.Tensor, ...]]:

@@ -207,4 +207,5 @@ def evaluate(surrogate: AnySurrogate, which: str, v: torch.Tensor, **parameters:
     surrogate = surrogate_of(surrogate, "evaluate", v)
     settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
-    return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
+    y = rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
+    return y if y.shape == v.shape else y.expand(v.shape).clone()

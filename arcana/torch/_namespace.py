@@ -34,15 +34,31 @@ def short_turns(v: torch.Tensor, period: float, out: torch.Tensor | None = None)
     return torch.nan_to_num(part, math.nan, 0.25, -0.25, out=out)
 
 
+def fmod(dividend: torch.Tensor, divisor: torch.Tensor | float) -> torch.Tensor:
+    # torch.fmod is NaN where the quotient overflows; taking off multiples of a larger divisor first is exact.
+    return torch.fmod(torch.fmod(dividend, divisor * 2.0**64), divisor)
+
+
+def sign(v: torch.Tensor) -> torch.Tensor:
+    # torch.sign(NaN) is 0, and a primitive would lose the NaN.
+    return torch.where(v.isnan(), v.detach(), torch.sign(v))
+
+
 class TorchNamespace(Namespace):
     """torch's own functions; |v|' at 0 is 0 in torch already.
 
     Args:
+        dtype: to compute in.
         shortcuts: the functions of `SHORTCUTS` that go the short way, with the number that is their last operand.
     """
 
-    def __init__(self, shortcuts: Mapping[str, float]) -> None:
+    def __init__(self, dtype: torch.dtype, shortcuts: Mapping[str, float]) -> None:
+        self._dtype = dtype
         self._shortcuts = shortcuts
+
+    def number(self, x: float) -> torch.Tensor:
+        # Not torch.scalar_tensor, which refuses a number that the dtype holds as infinite.
+        return torch.tensor(float(x), dtype=self._dtype, device="cpu")
 
     def compound(self, x: torch.Tensor, exponent: Any) -> torch.Tensor:
         short = self._shortcuts.get("compound")
@@ -59,41 +75,35 @@ class TorchNamespace(Namespace):
     erfc = staticmethod(torch.special.erfc)
     exp = staticmethod(torch.exp)
     expm1 = staticmethod(torch.expm1)
+    fmod = staticmethod(fmod)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
     power = staticmethod(torch.pow)
     reciprocal = staticmethod(torch.reciprocal)
     relu = staticmethod(torch.relu)
     round = staticmethod(torch.round)
+    sign = staticmethod(sign)
     sin = staticmethod(torch.sin)
     sqrt = staticmethod(torch.sqrt)
     square = staticmethod(torch.square)
-    where = staticmethod(torch.where)
     zeros_like = staticmethod(torch.zeros_like)
 
     def decay(self, x: torch.Tensor, rate: Any) -> torch.Tensor:
         return decay(x, rate, x.dtype, self, torch.exp2)
 
-    @staticmethod
-    def divide(numerator: torch.Tensor | float, denominator: torch.Tensor | float) -> torch.Tensor:
-        # torch evaluates number / tensor as reciprocal times number, which rounds twice.
-        if not isinstance(numerator, torch.Tensor):
-            numerator = torch.full_like(denominator, numerator)  # pyright: ignore[reportArgumentType]
-        return torch.div(numerator, denominator)
+    # torch evaluates number / tensor as reciprocal times number, which rounds twice; here the number is a tensor by now.
+    divide = staticmethod(torch.div)
 
-    @staticmethod
-    def fmod(dividend: torch.Tensor, divisor: torch.Tensor | float) -> torch.Tensor:
-        # torch.fmod is NaN where the quotient overflows; taking off multiples of a larger divisor first is exact.
-        return torch.fmod(torch.fmod(dividend, divisor * 2.0**64), divisor)
-
-    @staticmethod
-    def maximum(x: torch.Tensor, bound: torch.Tensor | float) -> torch.Tensor:
+    def maximum(self, x: torch.Tensor, bound: torch.Tensor | float) -> torch.Tensor:
         # torch.maximum halves the derivative at a tie.
-        return torch.where(x <= bound, bound, x)
+        return self.where(x <= bound, bound, x)
 
-    @staticmethod
-    def minimum(x: torch.Tensor, bound: torch.Tensor | float) -> torch.Tensor:
-        return torch.where(x >= bound, bound, x)
+    def minimum(self, x: torch.Tensor, bound: torch.Tensor | float) -> torch.Tensor:
+        return self.where(x >= bound, bound, x)
+
+    def where(self, mask: torch.Tensor, a: torch.Tensor | float, b: torch.Tensor | float) -> torch.Tensor:
+        # torch takes a number beside an array in a dtype of its own choice, and refuses one that the dtype holds as infinite.
+        return torch.where(mask, *(x if isinstance(x, torch.Tensor) else self.number(x) for x in (a, b)))
 
     @staticmethod
     def nonnegative(v: torch.Tensor) -> torch.Tensor:
@@ -104,13 +114,10 @@ class TorchNamespace(Namespace):
         return v > 0
 
     @staticmethod
-    def sign(v: torch.Tensor) -> torch.Tensor:
-        # torch.sign(NaN) is 0, and a primitive would lose the NaN.
-        return torch.where(v.isnan(), v.detach(), torch.sign(v))
-
-    @staticmethod
     def spike(v: torch.Tensor) -> torch.Tensor:
         return (v >= 0).to(v.dtype)
 
 
-NAMESPACE = TorchNamespace({})
+NAMESPACES = {dtype: TorchNamespace(dtype, {}) for dtype in (torch.float32, torch.float64)}
+"""By computing dtype."""
+NAMESPACE = NAMESPACES[torch.float32]

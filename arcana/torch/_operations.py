@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, Namespace
+from arcana.surrogate._namespace import SHORTCUTS, Namespace
 from arcana.surrogate._trace import Symbol, SymbolNamespace, needed
-from arcana.torch._bits import choose, comparison, comparison_as_bools, logical, number, truth, truth_as_bools
-from arcana.torch._namespace import NAMESPACE, decay, short_compound, short_turns
+from arcana.torch._bits import choose, comparison, comparison_as_bools, larger, logical, number, truth, truth_as_bools
+from arcana.torch._namespace import decay, fmod, short_compound, short_turns, sign
 
 Function = Callable[..., Any]
 Constant = Symbol | float
@@ -21,6 +21,16 @@ Constant = Symbol | float
 def _relu(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     # torch.relu is this, and takes no `out`.
     return torch.clamp_min(x, 0.0, out=out)
+
+
+def _as_numbers(compare: Function) -> Function:
+    """torch.ge, say, that gives 1.0 and 0.0."""
+
+    def compared(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        return compare(x, y, out=torch.empty_like(larger(x, y)) if out is None else out)
+
+    compared.__name__ = f"{compare.__name__}_as_numbers"
+    return compared
 
 
 def _at_number(function: Function) -> Function:
@@ -50,6 +60,7 @@ _NUMBERS: dict[str, Function] = {
     "minimum": torch.minimum,
     "mul": torch.mul,
     "neg": torch.neg,
+    "pow": torch.pow,
     "power": torch.pow,
     "reciprocal": torch.reciprocal,
     "relu": _relu,
@@ -69,7 +80,7 @@ _LOGICAL: dict[str, Function] = {
     "or_": torch.bitwise_or,
     "xor": torch.bitwise_xor,
 }
-_NUMBERS |= {f"number_{name}": each for name, each in COMPARISONS.items()} | {"number_truth": number}
+_NUMBERS |= {f"number_{name}": _as_numbers(each) for name, each in COMPARISONS.items()} | {"number_truth": number}
 PLAIN = {**_NUMBERS, **COMPARISONS, **_LOGICAL, "truth": truth_as_bools, "where": torch.where}
 """torch's own functions, for few elements and for a compiler."""
 BOOLS = {**PLAIN, **{name: comparison_as_bools(each) for name, each in COMPARISONS.items()}}
@@ -89,7 +100,7 @@ _WITH_ZERO = ("nonnegative", "positive", "truth", "number_nonnegative", "number_
 
 def function_of(operation: str) -> Function:
     """The function of an operation that is in none of the tables."""
-    return getattr(NAMESPACE if operation in FUNCTIONS else operator, operation)
+    return {"fmod": fmod, "sign": sign}.get(operation) or getattr(operator, operation)
 
 
 def key(operand: Constant) -> Symbol | str:
@@ -102,27 +113,38 @@ def operands(symbol: Symbol) -> tuple[Constant, ...]:
     return (*symbol.operands, symbol.tape.zero) if symbol.operation in _WITH_ZERO else symbol.operands
 
 
-def is_constant(symbol: Symbol, operand: Constant) -> bool:
-    """Whether it is handed over as a tensor; torch's power is another function for a number, and so is number / tensor."""
-    if isinstance(operand, Symbol):
-        return not operand.moves
-    return symbol.operation in PLAIN and symbol.operation != "power"
+def constant_operands(symbol: Symbol) -> list[Constant]:
+    """Those that are handed over as tensors; torch's power is another function for a number, and so is number / tensor."""
+    return [x for i, x in enumerate(operands(symbol)) if (not x.moves if isinstance(x, Symbol) else _as_tensor(symbol, i))]
+
+
+def _as_tensor(symbol: Symbol, i: int) -> bool:
+    return symbol.operation in PLAIN and (symbol.operation not in ("pow", "power") or i == 0)
+
+
+def given(symbol: Symbol, values: Mapping[Symbol | str, Any]) -> list[Any]:
+    """What torch's function takes: of each operand its value, or the number itself."""
+    every = enumerate(operands(symbol))
+    return [values[key(x)] if isinstance(x, Symbol) or _as_tensor(symbol, i) else x for i, x in every]
 
 
 def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | str, Constant]:
     """The constants that the results need besides the inputs, 0 first, each under its key."""
     zero = results[0].tape.zero
     moving = [each for each in needed(results, given=inputs) if each.moves]
-    return {zero: zero} | {key(x): x for each in moving for x in operands(each) if is_constant(each, x)}
+    return {zero: zero} | {key(x): x for each in moving for x in constant_operands(each)}
 
 
-def written_out(result: Symbol, dtype: torch.dtype, short: bool) -> Symbol:
+def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool) -> Symbol:
     """The result with what this backend makes a function of `xp` of in the place of that function.
+
+    What depends on the parameters alone is left as it is: it is found once, by `xp`.
 
     Args:
         result: a traced formula.
         dtype: to compute in.
         short: whether the functions of `SHORTCUTS` go the short way.
+        exact: whether a bound that depends on the parameters may be 0 or NaN, where torch's own maximum and minimum are others.
     """
     tape = result.tape
     symbols = SymbolNamespace(tape)
@@ -133,10 +155,33 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool) -> Symbol:
             return decay(x, rate, dtype, symbols, functools.partial(tape.record, "exp2"))
         if operation in SHORTCUTS and short:
             return tape.record(f"short_{operation}", *operands)
+        if operation in BOUNDED and _needs_choice(operands[0], operands[1], exact):
+            x, bound = operands
+            return tape.record("where", tape.record(BOUNDED[operation], x, bound), bound, x)
         written = getattr(Namespace, operation, None)
         return tape.record(operation, *operands) if written is None else written(symbols, *operands)
 
-    return tape.replaced(result, record=record)
+    constants = {each: each for each in needed([result]) if not each.moves}
+    return tape.replaced(result, constants, record)
+
+
+BOUNDED = {"maximum": "le", "minimum": "ge"}
+"""Which comparison takes the bound: `xp.maximum(x, bound)` is the bound where x <= bound, and x elsewhere."""
+
+
+def _needs_choice(x: Constant, bound: Constant, exact: bool) -> bool:
+    """Whether torch.maximum may differ: for a bound of NaN, and in the sign of 0."""
+    if not isinstance(x, Symbol) or not x.moves:
+        return True
+    if isinstance(bound, Symbol):
+        return bound.moves or exact
+    return not abs(bound) > 0
+
+
+def bounds_of(result: Symbol) -> list[Symbol]:
+    """The bounds of torch.maximum and torch.minimum that depend on the parameters."""
+    bounded = [each for each in needed([result]) if each.moves and each.operation in BOUNDED]
+    return [each.operands[1] for each in bounded if isinstance(each.operands[1], Symbol)]
 
 
 def with_numbers(result: Symbol) -> Symbol:
@@ -146,6 +191,6 @@ def with_numbers(result: Symbol) -> Symbol:
         each: tape.record(f"number_{comparison.operation}", *comparison.operands)
         for each in needed([result])
         for comparison in (each.symbols[:1] if each.operation == "where" else ())
-        if each is tape.as_number(comparison) and f"number_{comparison.operation}" in PLAIN
+        if comparison.moves and each is tape.as_number(comparison) and f"number_{comparison.operation}" in PLAIN
     }
     return tape.replaced(result, by)

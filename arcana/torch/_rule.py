@@ -15,7 +15,7 @@ from arcana.surrogate._base import evaluate_formula, resolved
 from arcana.surrogate._checks import check_array, check_values, not_a_potential, number_of
 from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.surrogate._trace import Kept, shortcuts, trace
-from arcana.torch._namespace import NAMESPACE, TorchNamespace
+from arcana.torch._namespace import NAMESPACES, TorchNamespace
 
 
 class Rule:
@@ -72,8 +72,10 @@ class Rule:
         return not self.has_tensors and traced is not None and traced.kept is not Kept.POTENTIAL
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        space = TorchNamespace(self.shortcuts) if which == "derivative" and self.shortcuts else NAMESPACE
-        return evaluate_formula(self.definition, which, v, space, numbers, self.settings)
+        short = which == "derivative" and self.shortcuts
+        space = TorchNamespace(self.dtype, self.shortcuts) if short else NAMESPACES[self.dtype]
+        y = evaluate_formula(self.definition, which, v, space, numbers, self.settings)
+        return y if isinstance(y, torch.Tensor) else space.number(y)
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
         """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""

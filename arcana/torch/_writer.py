@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ import torch
 import torch.fx
 
 from arcana.surrogate._trace import Symbol, needed
-from arcana.torch._bits import choose
-from arcana.torch._operations import BITS, BOOLS, COMPARISONS, PLAIN, Function, function_of, key, operands as operands_of
+from arcana.torch._bits import choose, truth
+from arcana.torch._operations import BITS, BOOLS, COMPARISONS, PLAIN, Function, function_of, given as given_of
 
 
 class Writer:
@@ -32,6 +33,7 @@ class Writer:
         self.values: dict[Symbol | str, torch.fx.Node] = {}
         self.free: dict[bool, list[torch.fx.Node]] = collections.defaultdict(list)
         self.owned: set[Symbol] = set()
+        self.bits: dict[Symbol, torch.fx.Node] = {}
         self.graph = torch.fx.Graph()
 
     def function(self, constants: Iterable[Symbol | str]) -> Function:
@@ -52,9 +54,13 @@ class Writer:
         return self.free[symbol.boolean and self.functions is not BITS]
 
     def _write(self, symbol: Symbol) -> None:
-        operands: list[Any] = [self.values.get(key(each), each) for each in operands_of(symbol)]
+        operands = given_of(symbol, self.values)
         function, keywords = self.functions.get(symbol.operation), {}
         free = self._free_like(symbol)
+        if function is choose and not symbol.operands[0].moves:
+            function = torch.where
+        elif self.functions is BITS:
+            operands = [self._as_bits(x, y) for x, y in itertools.zip_longest(symbol.operands, operands)]
         if function is choose:
             operands, scratch = self._choice(symbol, operands, free)
             if scratch is not None:
@@ -71,6 +77,14 @@ class Writer:
             keywords["out"] = free.pop()
         self.values[symbol] = self.graph.call_function(function, tuple(operands), keywords)
         self.owned.add(symbol)
+
+    def _as_bits(self, operand: Any, value: Any) -> Any:
+        """The value, or bits in the place of the bools of a comparison of constants."""
+        if not isinstance(operand, Symbol) or not operand.boolean or operand.moves:
+            return value
+        if operand not in self.bits:
+            self.bits[operand] = self.graph.call_function(truth, (value, self.values[operand.tape.zero]))
+        return self.bits[operand]
 
     def _choice(self, symbol: Symbol, operands: list[Any], free: list[torch.fx.Node]) -> tuple[list[Any], torch.fx.Node | None]:
         """The operands of `choose`, with None for 0, and a tensor that it may write to, if there is one."""
@@ -109,7 +123,7 @@ def module(
     values |= {constant: graph.placeholder(f"constant_{i}") for i, constant in enumerate(constants)}
     for symbol in needed(results, given=inputs):
         if symbol.moves:
-            operands: Any = tuple(values.get(key(each), each) for each in operands_of(symbol))
+            operands = tuple(given_of(symbol, values))
             function = _BYTES.get(symbol.operation) or PLAIN.get(symbol.operation) or function_of(symbol.operation)
             values[symbol] = graph.call_function(function, operands)
     narrow = [

@@ -104,11 +104,11 @@ def test_both_backends_give_the_same_names_and_signatures() -> None:
 
 
 SPACES = {
-    name: (importlib.import_module(module).NAMESPACE, array)
-    for name, module, array in (
-        ("torch", "arcana.torch._namespace", functools.partial(torch.tensor, dtype=torch.float64)),
-        ("jax", "arcana.jax._namespace", jnp.asarray),
-        ("numpy", "arcana.surrogate._numpy", np.asarray),
+    name: (importlib.import_module(module).NAMESPACES[dtype], array)
+    for name, module, dtype, array in (
+        ("torch", "arcana.torch._namespace", torch.float64, functools.partial(torch.tensor, dtype=torch.float64)),
+        ("jax", "arcana.jax._namespace", "float64", jnp.asarray),
+        ("numpy", "arcana.surrogate._numpy", "float64", np.asarray),
     )
 }
 NUMBERS = {
@@ -140,7 +140,7 @@ def test_each_function_of_the_namespace_is_the_same_function(function: str) -> N
 
 @pytest.mark.parametrize("period", [8.0, 0.7])
 def test_an_infinite_potential_is_a_quarter_of_a_turn(period: float) -> None:
-    quick = importlib.import_module("arcana.torch._namespace").TorchNamespace({"turns": period})
+    quick = importlib.import_module("arcana.torch._namespace").TorchNamespace(torch.float64, {"turns": period})
     # The short way is for powers of 2.
     for xp, array in (*SPACES.values(), *([(quick, torch.tensor)] if period == 8.0 else [])):
         turns = xp.turns(array([math.inf, -math.inf, math.nan, 1e6 * period, 0.75 * period]), array(period))
