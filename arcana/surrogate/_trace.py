@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from arcana.surrogate._base import Surrogate, evaluate_formula
+from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace
 from arcana.surrogate._numpy import NAMESPACE as NUMPY
 
@@ -165,7 +166,7 @@ class Trace:
         return self.h is self.tape.one
 
 
-@functools.lru_cache(maxsize=512)
+@per_class_cache
 def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Trace | None:
     """The derivative of a definition with these settings and parameters; None where it cannot be traced."""
     tape = Tape()
@@ -183,7 +184,7 @@ def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], na
     return Trace(tape, v, parameters, h, gate, fired)
 
 
-@functools.lru_cache(maxsize=512)
+@per_class_cache
 def shortcuts(
     definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...], dtype: str
 ) -> dict[str, float]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from arcana.surrogate import Surrogate
+from arcana.surrogate._caches import MOST, per_class_cache
 from arcana.surrogate._trace import Kept
 from arcana.torch._bits import few
 from arcana.torch._kernels import Kernels
@@ -43,17 +44,21 @@ class Call:
         self.numbers = numbers
         self.names = names
         self.compare = torch.ge if settings["fires_at_threshold"] else torch.gt
-        with torch.inference_mode(False):
+        self.record: Callable[..., torch.Tensor] | None = None
+        """`apply` of the definition's Function, once it has been asked for."""
+        # What is made here outlives the call; a mode around the first call must not enter it.
+        with torch.inference_mode(False), torch._C.DisableTorchFunction():
             self.zero = torch.zeros((), dtype=dtype, device=device)
             rule = Rule(definition, settings, self.zero, numbers)
             self.dtype = rule.dtype
-            self.one = torch.ones((), dtype=rule.dtype, device=device)
-        # On another device, looking at a number would wait for it.
-        short = bool(rule.shortcuts) and not names and device.type == "cpu"
-        every = (*numbers, *names)
-        self.program = program(definition, tuple(settings.items()), every, self.dtype, keep_v=bool(names), short=short)
-        constants = self.program.fold(rule.numbers) if self.program and not names else []
-        self.constants = [each.to(device) for each in constants]
+            # On another device, looking at a number would wait for it.
+            short = bool(rule.shortcuts) and not names and device.type == "cpu"
+            every = (*numbers, *names)
+            self.program = program(definition, tuple(settings.items()), every, self.dtype, keep_v=bool(names), short=short)
+            constants = self.program.fold(rule.numbers) if self.program and not names else []
+            self.constants = [each.to(device) for each in constants]
+
+        self.kept = Kept.POTENTIAL if self.program is None else self.program.kept
 
     def fires(self, v: torch.Tensor) -> torch.Tensor:
         """The spikes of v in one pass; NaN does not fire."""
@@ -62,11 +67,11 @@ class Call:
     def fires_and_keeps(self, v: torch.Tensor, compiled: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The spikes, and what `pull` needs of the potential: nothing, the spikes, a comparison, or v."""
         spikes, *mask = self.kernels.fire(v, self.constants) if compiled else (self.fires(v),)
-        if self.program is None or self.program.kept is Kept.POTENTIAL:
+        if self.program is None or self.kept is Kept.POTENTIAL:
             return spikes, (v,)
-        if self.program.kept is Kept.MASK:
+        if self.kept is Kept.MASK:
             return spikes, (mask[0] if compiled else self._mask(self.program, v),)
-        return spikes, (spikes,) if self.program.kept is Kept.SPIKES else ()
+        return spikes, (spikes,) if self.kept is Kept.SPIKES else ()
 
     def _mask(self, program: Program, v: torch.Tensor) -> torch.Tensor:
         if few(v) and v.dtype is self.dtype:
@@ -91,23 +96,14 @@ class Call:
         """cotangent · h, in the cotangent's dtype."""
         if self.program is not None and self.program.passes:
             return cotangent
-        composed = torch.is_grad_enabled() or transformed(cotangent)
-        if self.program is None or (composed and self.program.kept is Kept.POTENTIAL):
-            return (cotangent.to(self.dtype) * self.rule(kept[0], tensors).derivative()).to(cotangent.dtype)
-        if composed:
-            return (cotangent.to(self.dtype) * self._derivative(self.program, kept)).to(cotangent.dtype)
+        if self.program is None or torch.is_grad_enabled() or transformed(cotangent):
+            return self.rule(kept[0] if self.kept is Kept.POTENTIAL else cotangent, tensors).pull(kept, cotangent)
         if compiled:
             return self.kernels.pull(kept, cotangent, self.constants)
         constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
         return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
-
-    def _derivative(self, program: Program, kept: Sequence[torch.Tensor]) -> torch.Tensor:
-        """h where it takes constant values: it has no derivative, and the spikes must not lend it theirs."""
-        with torch.no_grad():
-            one = self.one.expand(kept[0].shape if kept else ())
-            return run(program.pull, [*kept, one], torch.empty_like(one), self.constants, self.dtype)
 
     def rule(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Rule:
         """The rule of this call by plain operations."""
@@ -122,21 +118,26 @@ def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
             surrogate._calls[key] = _call_with_numbers(surrogate, *key)
         return surrogate._calls[key], ()
     if all(isinstance(value, (int, float)) for value in parameters.values()):
-        return _call_with_numbers(surrogate, v.dtype, v.device, **parameters), ()
+        try:
+            with_numbers = surrogate._calls[_call_with_numbers]
+        except (AttributeError, KeyError):
+            checked(v, surrogate, parameters)
+            # Typed, since a scale of True is an error and a scale of 1 is not.
+            with_numbers = functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(_call_with_numbers, surrogate))
+            surrogate._calls[_call_with_numbers] = with_numbers
+        return with_numbers(v.dtype, v.device, **parameters), ()
     settings, values = checked(v, surrogate, parameters)
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
     numbers = tuple((name, value) for name, value in values.items() if name not in tensors)
     return _call(type(surrogate), tuple(settings.items()), numbers, tuple(tensors), v.dtype, v.device), tuple(tensors.values())
 
 
-# Typed, since a scale of True is an error and a scale of 1 is not.
-@functools.lru_cache(maxsize=1024, typed=True)
 def _call_with_numbers(surrogate: Surrogate, dtype: torch.dtype, device: torch.device, /, **numbers: float) -> Call:
-    settings, values = checked(torch.empty((), dtype=dtype), surrogate, numbers)
+    settings, values = checked(torch.empty((), dtype=dtype, device=device), surrogate, numbers)
     return _call(type(surrogate), tuple(settings.items()), tuple(values.items()), (), dtype, device)
 
 
-@functools.lru_cache(maxsize=1024)
+@per_class_cache
 def _call(
     definition: type[Surrogate],
     settings: tuple[tuple[str, Any], ...],

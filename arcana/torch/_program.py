@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from arcana.surrogate import Surrogate
+from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, trace
 from arcana.torch._bits import few
 from arcana.torch._namespace import NAMESPACE
@@ -49,7 +50,7 @@ class Program:
         return (self.pull_few if few(arguments[0]) else self.pull_many)(*arguments)
 
 
-@functools.lru_cache(maxsize=1024)
+@per_class_cache
 def program(
     definition: type[Surrogate],
     settings: tuple[tuple[str, Any], ...],
@@ -104,5 +105,7 @@ def _fold(
     # Constants outlive the call, so they are not made in inference mode, nor with a history.
     with torch.inference_mode(False), torch.no_grad():
         values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in traced.parameters.items()}
-        evaluate([each for each in constants if isinstance(each, Symbol)], values, NAMESPACE, torch.zeros((), dtype=dtype))
-        return [values[each] if isinstance(each, Symbol) else torch.scalar_tensor(each, dtype=dtype) for each in constants]
+        zero = torch.zeros((), dtype=dtype, device="cpu")
+        evaluate([each for each in constants if isinstance(each, Symbol)], values, NAMESPACE, zero)
+        number = functools.partial(torch.scalar_tensor, dtype=dtype, device="cpu")
+        return [values[each] if isinstance(each, Symbol) else number(each) for each in constants]
