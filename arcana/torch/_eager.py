@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.fx
 
 from arcana.surrogate import Surrogate
 from arcana.surrogate._caches import MOST, per_class_cache
@@ -110,8 +111,10 @@ class Call:
         return Rule(self.definition, self.settings, v, {**self.numbers, **dict(zip(self.names, tensors, strict=True))})
 
 
-def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call, tuple[torch.Tensor, ...]]:
-    """The call, made once for equal arguments, and the tensors among the parameters; all checked."""
+def call_of(
+    v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
+) -> tuple[Call | None, tuple[torch.Tensor, ...]]:
+    """The call, made once for equal arguments, and the tensors among the parameters; all checked. None for a torch.fx.Proxy."""
     if not parameters:
         key = v.dtype, v.device
         if not isinstance(surrogate, Surrogate) or key not in surrogate._calls:
@@ -126,6 +129,8 @@ def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
             with_numbers = functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(_call_with_numbers, surrogate))
             surrogate._calls[_call_with_numbers] = with_numbers
         return with_numbers(v.dtype, v.device, **parameters), ()
+    if any(isinstance(value, torch.fx.Proxy) for value in parameters.values()):
+        return None, ()
     settings, values = checked(v, surrogate, parameters)
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
     numbers = tuple((name, value) for name, value in values.items() if name not in tensors)

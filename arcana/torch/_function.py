@@ -9,14 +9,16 @@ There are two, because Dynamo refuses a Function that defines `jvp` and drops th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.fx
 from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
-from arcana.surrogate._base import class_of
+from arcana.surrogate._base import class_of, resolved
 from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
@@ -204,11 +206,21 @@ def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Ten
     if transformed(v):
         return _transformed(v, surrogate, parameters)
     call, tensors = call_of(v, surrogate, parameters)
-    if tensors and any(map(transformed, tensors)):
+    if call is None or (tensors and any(map(transformed, tensors))):
         return _transformed(v, surrogate, parameters)
     if torch.is_grad_enabled() and (v.requires_grad or (tensors and any(x.requires_grad for x in tensors))):
         return (call.record or _recorder(call))(v, call, *tensors)
     return call.fires(v)
+
+
+def _node(tracer: torch.fx.proxy.TracerBase, v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> torch.fx.Proxy:
+    """The call as one node of a graph that torch.fx traces."""
+    settings, values = resolved(surrogate, parameters)
+    function = getattr(sys.modules["arcana.torch"], surrogate.name, None)
+    if getattr(function, "surrogate", None) is not None and type(function.surrogate) is type(surrogate):
+        return tracer.create_proxy("call_function", function, (v,), {**values, **settings})
+    # torch.fx makes a node of the surrogate, since it is a dataclass: its class called with its parameters.
+    return tracer.create_proxy("call_function", spike, (v, surrogate), dict(parameters))
 
 
 def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Tensor, asked: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -224,6 +236,9 @@ def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Te
 
 def _transformed(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
     """The spikes where something other than plain eager autograd looks on."""
+    proxies = [x for x in (v, *parameters.values()) if isinstance(x, torch.fx.Proxy)]
+    if proxies:
+        return _node(proxies[0].tracer, v, surrogate, parameters)
     return Composable.apply(*_inputs(v, surrogate, parameters))[0]
 
 
@@ -235,6 +250,8 @@ def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
 
 def evaluate(surrogate: Surrogate, which: str, v: torch.Tensor, **parameters: float | torch.Tensor) -> torch.Tensor:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    if isinstance(v, torch.fx.Proxy):
+        return v.tracer.create_proxy("call_function", evaluate, (surrogate, which, v), parameters)  # pyright: ignore
     settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
     return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
