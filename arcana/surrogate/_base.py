@@ -199,8 +199,8 @@ class Surrogate:
         return functools.partial(type(self), **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)}), ()
 
     def __repr__(self) -> str:
-        common = {field.name: field.default for field in dataclasses.fields(Surrogate)}
-        shown = [name for name in self.parameter_names() if name not in common or getattr(self, name) != common[name]]
+        # torch.func.vmap asks for the name of what it maps, and so Dynamo comes here, which follows no dataclasses.fields.
+        shown = [name for name in self._names if name not in _COMMON or getattr(self, name) != _COMMON[name]]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def __call__(self, v: ArrayT, **parameters: Any) -> ArrayT:
@@ -290,6 +290,10 @@ class Surrogate:
     def has_primitive(cls) -> bool:
         """Whether a primitive is given, without which parameters have no gradient."""
         return cls.primitive is not _no_primitive
+
+
+_COMMON = {field.name: field.default for field in dataclasses.fields(Surrogate)}
+"""The fields that every surrogate has, and their defaults."""
 
 
 def _as_parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:

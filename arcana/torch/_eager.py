@@ -111,9 +111,7 @@ class Call:
         return Rule(self.definition, self.settings, v, {**self.numbers, **dict(zip(self.names, tensors, strict=True))})
 
 
-def call_of(
-    v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
-) -> tuple[Call | None, tuple[torch.Tensor, ...]]:
+def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call | None, tuple[torch.Tensor, ...]]:
     """The call, made once for equal arguments, and the tensors among the parameters; all checked. None for a torch.fx.Proxy."""
     if not parameters:
         key = v.dtype, v.device

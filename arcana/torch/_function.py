@@ -9,7 +9,6 @@ There are two, because Dynamo refuses a Function that defines `jvp` and drops th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,13 +17,14 @@ import torch.fx
 from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
-from arcana.surrogate._base import class_of, resolved
+from arcana.surrogate._base import class_of
 from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
 from arcana.torch._eager import Call, call_of
 from arcana.torch._kernels import wanted as kernels_wanted
 from arcana.torch._namespace import NAMESPACE
+from arcana.torch._nodes import call_node
 from arcana.torch._rule import Rule, checked, computing_dtype, kept_by, transformed
 
 
@@ -213,16 +213,6 @@ def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Ten
     return call.fires(v)
 
 
-def _node(tracer: torch.fx.proxy.TracerBase, v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> torch.fx.Proxy:
-    """The call as one node of a graph that torch.fx traces."""
-    settings, values = resolved(surrogate, parameters)
-    function = getattr(sys.modules["arcana.torch"], surrogate.name, None)
-    if getattr(function, "surrogate", None) is not None and type(function.surrogate) is type(surrogate):
-        return tracer.create_proxy("call_function", function, (v,), {**values, **settings})
-    # torch.fx makes a node of the surrogate, since it is a dataclass: its class called with its parameters.
-    return tracer.create_proxy("call_function", spike, (v, surrogate), dict(parameters))
-
-
 def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Tensor, asked: tuple[bool, ...]) -> tuple[Any, ...]:
     """The backward of `SpikeFunction` as one call, which Dynamo keeps (compiled autograd)."""
     from arcana.torch._graph import pulled
@@ -236,9 +226,9 @@ def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Te
 
 def _transformed(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
     """The spikes where something other than plain eager autograd looks on."""
-    proxies = [x for x in (v, *parameters.values()) if isinstance(x, torch.fx.Proxy)]
-    if proxies:
-        return _node(proxies[0].tracer, v, surrogate, parameters)
+    node = call_node(spike, v, surrogate, parameters)
+    if node is not None:
+        return node
     return Composable.apply(*_inputs(v, surrogate, parameters))[0]
 
 
@@ -248,10 +238,10 @@ def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
     return v, surrogate.key, tuple(settings.items()), tuple(values), *values.values()
 
 
-def evaluate(surrogate: Surrogate, which: str, v: torch.Tensor, **parameters: float | torch.Tensor) -> torch.Tensor:
+def evaluate(surrogate: Surrogate, which: str, v: Any, **parameters: float | torch.Tensor) -> torch.Tensor:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
     if isinstance(v, torch.fx.Proxy):
-        return v.tracer.create_proxy("call_function", evaluate, (surrogate, which, v), parameters)  # pyright: ignore
+        return v.tracer.create_proxy("call_function", evaluate, (surrogate, which, v), parameters)
     settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
     return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
+import torch.fx
 
 from arcana.surrogate import Surrogate
 from arcana.torch._function import spike
+from arcana.torch._nodes import module_node
 
 
 class Spike(torch.nn.Module):
@@ -51,7 +54,17 @@ class Spike(torch.nn.Module):
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(getattr(surrogate, name))))
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
-        return spike(v - self.threshold.to(v.dtype), self.surrogate, **{name: getattr(self, name) for name in self.learnable})
+        if isinstance(v, torch.fx.Proxy):
+            proxy: Any = v
+            node = module_node(proxy, self)
+            return spike(proxy - self.threshold, self.surrogate, **self._learned()) if node is None else node
+        return spike(v - self.threshold.to(v.dtype), self.surrogate, **self._learned())
+
+    def _learned(self) -> dict[str, torch.Tensor]:
+        return {name: getattr(self, name) for name in self.learnable}
 
     def extra_repr(self) -> str:
+        if torch.compiler.is_compiling():
+            # torch.func.vmap of a module asks for it, and Dynamo follows no look at a tensor's values.
+            return repr(self.surrogate)
         return f"{self.surrogate!r}, threshold={self.threshold.tolist()}, learnable={self.learnable}"

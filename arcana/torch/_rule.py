@@ -177,7 +177,7 @@ def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Ten
 @contextlib.contextmanager
 def _no_hooks() -> Generator[None]:
     """Set the caller's saved-tensor hooks aside: what is saved inside is read at once and never again, and torch.func refuses."""
-    autograd: Any = torch._C._autograd
+    autograd: Any = torch._C._autograd  # pyright: ignore[reportAttributeAccessIssue]
     hooks = []
     while (top := autograd._top_saved_tensors_default_hooks(True)) is not None:
         hooks.append(top)
