@@ -102,6 +102,8 @@ class Call:
         if compiled:
             return self.kernels.pull(kept, cotangent, self.constants)
         constants = self.program.fold(self.rule(kept[0], tensors).numbers) if tensors else self.constants
+        if cotangent.is_meta:
+            constants = [each.to("meta") for each in constants]
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
         return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype)

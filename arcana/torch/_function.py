@@ -183,8 +183,9 @@ def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
 def _recorder(call: Call) -> Callable[..., torch.Tensor]:
     """`apply` of the definition's Function, for autograd alone."""
     # Past torch.autograd.Function.apply, which looks for the functorch wrappers that `transformed` has excluded.
-    call.record = super(torch.autograd.Function, function_of(call.definition)).apply  # pyright: ignore[reportAttributeAccessIssue]
-    return call.record
+    record: Any = super(torch.autograd.Function, function_of(call.definition)).apply  # pyright: ignore[reportAttributeAccessIssue]
+    call.record = record
+    return record
 
 
 def spike(v: torch.Tensor, surrogate: Surrogate, **parameters: float | torch.Tensor) -> torch.Tensor:
@@ -241,7 +242,8 @@ def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
 def evaluate(surrogate: Surrogate, which: str, v: Any, **parameters: float | torch.Tensor) -> torch.Tensor:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
     if isinstance(v, torch.fx.Proxy):
-        return v.tracer.create_proxy("call_function", evaluate, (surrogate, which, v), parameters)
+        node: Any = v.tracer.create_proxy("call_function", evaluate, (surrogate, which, v), parameters)
+        return node
     settings, values = checked(v, surrogate, parameters)
     rule = Rule(type(surrogate), settings, v, values)
     return rule._evaluate(which, rule.v, rule.numbers).to(v.dtype)
