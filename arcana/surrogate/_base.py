@@ -235,8 +235,8 @@ class Surrogate:
         self.__init__(**state)
 
     def __repr__(self) -> str:
-        common = {field.name: field.default for field in dataclasses.fields(Surrogate)}
-        shown = [name for name in self.parameter_names() if name not in common or getattr(self, name) != common[name]]
+        # torch.func.vmap asks for the name of what it maps, and so Dynamo comes here, which follows no dataclasses.fields.
+        shown = [name for name in self._names if name not in _COMMON or getattr(self, name) != _COMMON[name]]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def __call__(self, v: ArrayT, *positional: Any, **parameters: Any) -> ArrayT:
@@ -395,6 +395,10 @@ def _as_dtype(value: float, dtype: str) -> float:
 
 def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, (numbers.Number, str)) else "..."
+
+
+_COMMON = {field.name: field.default for field in dataclasses.fields(Surrogate)}
+"""The fields that every surrogate has, and their defaults."""
 
 
 def _as_parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:

@@ -10,9 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+import torch.fx
 
 from arcana.surrogate._checks import AnySurrogate, surrogate_of
 from arcana.torch._function import spike
+from arcana.torch._nodes import module_node
 from arcana.torch._rule import in_sight
 
 _FEW = 6
@@ -76,6 +78,11 @@ class Spike(torch.nn.Module):
                 getattr(self, name).fill_(getattr(self.surrogate, name))
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
+        if isinstance(v, torch.fx.Proxy):
+            proxy: Any = v
+            node = module_node(proxy, self)
+            learned = {name: getattr(self, name) for name in self.learnable}
+            return spike(proxy - self.threshold, self.surrogate, **learned) if node is None else node
         values = {name: self._held(name) for name in self.learnable}
         return spike(_difference(v, self.threshold) if isinstance(v, torch.Tensor) else v, self.surrogate, **values)
 
@@ -93,6 +100,9 @@ class Spike(torch.nn.Module):
         return wide.detach().clamp(low, high) + (wide - wide.detach())
 
     def extra_repr(self) -> str:
+        if torch.compiler.is_compiling():
+            # torch.func.vmap of a module asks for it, and Dynamo follows no look at a tensor's values.
+            return repr(self.surrogate)
         values = {name: _one_value(self._held(name)) for name in self.learnable}
         shown = dataclasses.replace(self.surrogate, **{name: value for name, value in values.items() if value is not None})
         many = "".join(f", {name}={_summary(getattr(self, name))}" for name, value in values.items() if value is None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,12 +15,36 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, resolved
 from arcana.surrogate._checks import check_array, check_values, not_a_potential, number_of
 from arcana.surrogate._namespace import FAR, compute_dtype
-from arcana.surrogate._trace import Kept, shortcuts, trace
+from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, shortcuts, trace
 from arcana.torch._namespace import NAMESPACES, TorchNamespace
+
+
+def computing_dtype(caller: str, v: torch.Tensor) -> torch.dtype:
+    """The dtype in which a call on v is computed."""
+    return getattr(torch, compute_dtype(caller, str(v.dtype).removeprefix("torch.")))
+
+
+def kept_by(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: Sequence[str], keep_v: bool) -> Kept:
+    """What a call keeps for backward. It depends on the call alone, since who looks at it may be another at backward.
+
+    Args:
+        definition: the surrogate's class.
+        settings: the fields that shape its formula.
+        names: its parameters.
+        keep_v: whether one of the parameters is a tensor.
+    """
+    traced = None if keep_v else trace(definition, settings, tuple(names))
+    return Kept.POTENTIAL if traced is None else traced.kept
 
 
 class Rule:
     """The derivative rule of one call: the definition with its parameters as tensors of the computing dtype.
+
+    Args:
+        definition: the surrogate's class.
+        settings: the fields that shape its formula.
+        v: the potential, or where that is not kept any tensor of its dtype and shape.
+        values: the parameters.
 
     A number becomes a 0-d tensor before the formula sees it, so a number, a 0-d tensor and JAX give the same bits, save where a
     number goes a shorter way (`SHORTCUTS`).
@@ -28,7 +53,8 @@ class Rule:
     def __init__(self, definition: type[Surrogate], settings: Mapping[str, Any], v: torch.Tensor, values: Mapping[str, Any]):
         self.definition = definition
         self.settings = settings
-        self.dtype = getattr(torch, compute_dtype(definition.__name__, str(v.dtype).removeprefix("torch.")))
+        self.given = v.dtype
+        self.dtype = computing_dtype(definition.__name__, v)
         self.v = v.to(self.dtype)
         self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
         self.has_tensors = any(isinstance(value, torch.Tensor) for value in values.values())
@@ -49,27 +75,60 @@ class Rule:
             value = value.to(self.dtype)
             return value.clamp(*self.definition.domain(name, dtype)) if self.definition.bounded(name) else value
         if isinstance(value, float):
-            return torch.scalar_tensor(self.definition.rounded(name, value, dtype), dtype=self.dtype)
+            # Beside v on any device; and whatever the default device is.
+            return torch.scalar_tensor(self.definition.rounded(name, value, dtype), dtype=self.dtype, device="cpu")
         # torch.compile's symbolic float: the same rounding as tensor operations; only a product keeps it symbolic.
         low, high = self.definition._numbers[name].representable(dtype)
         one = torch.ones((), dtype=torch.float64, device=v.device)
         return (one * value).clamp(low, high).to(self.dtype)
 
+    @property
+    def kept(self) -> Kept:
+        """What the call kept for backward."""
+        return kept_by(self.definition, tuple(self.settings.items()), tuple(self.numbers), self.has_tensors)
+
+    def mask(self) -> torch.Tensor:
+        """The comparison that is kept where h takes two values."""
+        traced, values = self._traced()
+        assert traced.gate is not None
+        values[traced.v] = self.v
+        evaluate([traced.gate], values, NAMESPACES[self.dtype], self._zero())
+        return values[traced.gate]
+
+    def pull(self, kept: Sequence[torch.Tensor], cotangent: torch.Tensor) -> torch.Tensor:
+        """cotangent · h, in the cotangent's dtype, from what the call kept."""
+        return (cotangent.to(self.dtype) * self.h(kept)).to(cotangent.dtype)
+
+    def h(self, kept: Sequence[torch.Tensor]) -> torch.Tensor:
+        """h from what the call kept; from a comparison, the spikes or nothing it has no derivative with respect to v."""
+        if self.kept is Kept.POTENTIAL:
+            return self.derivative()
+        traced, values = self._traced()
+        if kept:
+            assert traced.gate is not None
+            # The spikes have a history; the comparison has none, so that h has none either.
+            values[traced.gate] = kept[0] if kept[0].dtype is torch.bool else kept[0] != 0
+        evaluate([traced.h], values, NAMESPACES[self.dtype], self._zero())
+        return values[traced.h]
+
+    def _traced(self) -> tuple[Trace, dict[Symbol, Any]]:
+        """The definition's trace, and the values of its parameters."""
+        traced = trace(self.definition, tuple(self.settings.items()), tuple(self.numbers))
+        assert traced is not None
+        return traced, {symbol: self.numbers[name] for name, symbol in traced.parameters.items()}
+
+    def _zero(self) -> torch.Tensor:
+        return torch.zeros((), dtype=self.dtype, device=self.v.device)
+
     def derivative(self) -> torch.Tensor:
         """h of v, whose own derivative at ±inf is 0."""
         v = self.v
-        composed = torch.is_grad_enabled() or transformed(v)
-        if not composed or self._constant_in_pieces():
+        if not (torch.is_grad_enabled() or transformed(v)):
             return self._evaluate("derivative", v, self.numbers)
         # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
         infinite = _is_infinite(v)
         h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
         return torch.where(infinite, h.detach(), h)
-
-    def _constant_in_pieces(self) -> bool:
-        """Whether h has no derivative; then a compiler need not keep where v is infinite beside the comparison that h follows."""
-        traced = trace(self.definition, tuple(self.settings.items()), tuple(self.numbers))
-        return not self.has_tensors and traced is not None and traced.kept is not Kept.POTENTIAL
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
         short = which == "derivative" and self.shortcuts
@@ -86,8 +145,10 @@ class Rule:
             return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})
 
         expanded = [self.numbers[name].expand(self.v.shape) for name in names]
-        pullback = torch.func.vjp(primitive, *expanded)[1]
-        return pullback(torch.ones_like(self.v))
+        if any(transformed(x) for x in (self.v, *expanded)):
+            with _no_hooks():
+                return torch.func.vjp(primitive, *expanded)[1](torch.ones_like(self.v))
+        return _slopes(primitive, expanded)
 
     def gradients(
         self, cotangent: torch.Tensor, names: Sequence[str], tensors: Sequence[torch.Tensor], asked: Sequence[bool]
@@ -99,6 +160,34 @@ class Rule:
             (cotangent.to(self.dtype) * slopes[name]).sum_to_size(tensor.shape).to(tensor.dtype) if name in slopes else None
             for name, tensor in zip(names, tensors, strict=True)
         ]
+
+
+def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """The derivatives of an elementwise function; with a history where autograd records."""
+    recording = torch.is_grad_enabled()
+    hooks = contextlib.nullcontext() if recording else _no_hooks()
+    with torch.inference_mode(False), torch.enable_grad(), hooks:
+        leaves = [x if recording and x.requires_grad else x.detach().requires_grad_() for x in arguments]
+        result = function(*leaves)
+        if not result.requires_grad:
+            return tuple(torch.zeros_like(x) for x in leaves)
+        ones = torch.ones_like(result)
+        return torch.autograd.grad(result, leaves, ones, create_graph=recording, materialize_grads=True)
+
+
+@contextlib.contextmanager
+def _no_hooks() -> Generator[None]:
+    """Set the caller's saved-tensor hooks aside: what is saved inside is read at once and never again, and torch.func refuses."""
+    autograd: Any = torch._C._autograd  # pyright: ignore[reportAttributeAccessIssue]
+    hooks = []
+    while (top := autograd._top_saved_tensors_default_hooks(True)) is not None:
+        hooks.append(top)
+        autograd._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for pack, unpack in reversed(hooks):
+            autograd._push_saved_tensors_default_hooks(pack, unpack)
 
 
 def _is_infinite(v: torch.Tensor) -> torch.Tensor:
@@ -113,6 +202,7 @@ def transformed(v: torch.Tensor) -> bool:
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._get_tracing_state() is not None
         or is_functorch_wrapped_tensor(v)  # left over from a transform that has ended
         or is_legacy_batchedtensor(v)  # torch.autograd.grad(is_grads_batched=True)
     )
