@@ -232,7 +232,12 @@ class Surrogate:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(**state)
+        if type(self).derivative is not None:
+            self.__init__(**state)
+            return
+        # One that a formula of its own class mentions: cloudpickle makes it before it fills the class, which knows no bounds yet.
+        for name, value in {**state, "_calls": {}}.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         common = {field.name: field.default for field in dataclasses.fields(Surrogate)}
