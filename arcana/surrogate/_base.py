@@ -146,6 +146,8 @@ class Surrogate:
     facts = cast(Any, None)
     _calls: ClassVar[dict[Any, Any]]
     """Of each instance: what a backend has found for it, by what else a call depends on; to hash its values takes longer."""
+    _caches: ClassVar[dict[Any, Any]]
+    """Of each class: what a backend has found for it, which so lives no longer than the class."""
     _numbers: ClassVar[dict[str, Bounds]]
     _settings: ClassVar[tuple[str, ...]]
     _values: ClassVar[Callable[[Surrogate], tuple[Any, ...]]]
