@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
 from torch.autograd import forward_ad
@@ -215,6 +216,9 @@ def checked(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tupl
     dtype = compute_dtype(type(surrogate).__name__, str(v.dtype).removeprefix("torch."))
     settings, values = resolved(surrogate, parameters)
     for name, value in values.items():
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            # One number; Dynamo takes a NumPy scalar for it too.
+            value = torch.as_tensor(value)
         if isinstance(value, torch.Tensor):
             values[name] = _checked_tensor(surrogate, name, value, v, dtype)
         elif not isinstance(value, float):
