@@ -167,7 +167,9 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_left_out(node: ast.AST) -> bool:
-    """An import for a type checker alone, and what `__all__` and the text of an error hold."""
+    """An import for a type checker alone, what `__all__` and the text of an error hold, and the guard of a zip of equal parts."""
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     if isinstance(node, ast.Assign):
