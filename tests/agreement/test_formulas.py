@@ -48,7 +48,7 @@ def conditioned(formula: Formula, v: np.ndarray, slope: float, width: float) -> 
     return values[0], good, spread
 
 
-def ways(surrogate: Surrogate, v: np.ndarray, arrays: bool) -> dict[str, Any]:
+def ways(surrogate: Any, v: np.ndarray, arrays: bool) -> dict[str, Any]:
     """h of v in every way that a framework has."""
     ours, theirs = torch.from_numpy(v), jnp.asarray(v)
     by_tensor = {"slope": torch.tensor(surrogate.slope, dtype=ours.dtype)} if arrays else {}
@@ -163,7 +163,7 @@ def test_numbers_are_in_the_computing_dtype(dtype: str, x64: bool) -> None:
     expected = np.array([computing(x) + computing(0.5) for x in values])
     expected[2] = np.exp(computing(0.5)) * computing(0.3) + computing(0.5)
     expected[1] = computing(0.1) + computing(1) + computing(0.5)
-    surrogate = Box()
+    surrogate: Any = Box()
     with jax.enable_x64(x64):
         v = jnp.asarray([0.0, 2.0, 6.0, -6.0], dtype)
         cotangent = jnp.ones_like(v)
@@ -175,7 +175,33 @@ def test_numbers_are_in_the_computing_dtype(dtype: str, x64: bool) -> None:
         rounded = np.asarray(jnp.asarray(expected).astype(dtype).astype(computing))
         for way, each in found.items():
             assert each.dtype == v.dtype, way
-            np.testing.assert_allclose(each.astype(computing), rounded, rtol=np.finfo(computing).eps, err_msg=way)
+            np.testing.assert_allclose(each.astype(computing), rounded, rtol=float(np.finfo(computing).eps), err_msg=way)
+
+
+class Numbers(Surrogate):
+    """Two numbers alone."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.where(v > 1, xp.where(v > 2, 0.7, 0.1), xp.exp(0.3))
+
+
+@pytest.mark.parametrize("x64", [True, False])
+def test_numbers_of_a_float32_potential_are_float32(x64: bool) -> None:
+    """With x64 a number by itself is a float64 in JAX, and cotangent · h was rounded from there."""
+    v = np.tile(np.array([0.0, 1.5, 2.5], np.float32), 300)
+    c = np.random.default_rng(2).normal(size=v.size).astype(np.float32)
+    number = np.asarray(torch.exp(torch.tensor(0.3)))
+    h = np.select([v > 2, v > 1], [np.float32(0.7), np.float32(0.1)], number)
+    ours = torch.autograd.grad(arcana.torch.spike(x := torch.from_numpy(v).requires_grad_(), Numbers()), x, torch.from_numpy(c))
+    np.testing.assert_array_equal(ours[0], c * h)
+    with jax.enable_x64(x64):
+        for jit in (lambda function: function, jax.jit):
+            pull = jit(lambda y, z: jax.vjp(lambda u: arcana.jax.spike(u, Numbers()), y)[1](z)[0])
+            theirs = np.asarray(pull(jnp.asarray(v), jnp.asarray(c)))
+            known = v > 1
+            np.testing.assert_array_equal(theirs[known], (c * h)[known])
+            np.testing.assert_allclose(theirs, c * h, rtol=1e-6)
 
 
 class Truth(Surrogate):
@@ -201,7 +227,7 @@ class Number(Truth):
 
 
 @pytest.mark.parametrize("definition", [Truth, Level, Number])
-def test_a_formula_that_is_no_array_of_numbers(definition: type[Surrogate]) -> None:
+def test_a_formula_that_is_no_array_of_numbers(definition: Any) -> None:
     """A cotangent of 2.5 was 1 in JAX where h is a comparison."""
     v = np.array([0.0, 2.0])
     expected = np.array([0.0, 1.0] if definition is Truth else [0.7, 0.7])
@@ -210,4 +236,5 @@ def test_a_formula_that_is_no_array_of_numbers(definition: type[Surrogate]) -> N
         found = jax.vjp(lambda x, given=given: arcana.jax.spike(x, definition(), **given), jnp.asarray(v))[1](jnp.full(2, 2.5))[0]
         np.testing.assert_array_equal(found, 2.5 * expected)
     for way in (v, torch.from_numpy(v), jnp.asarray(v)):
-        np.testing.assert_array_equal(np.asarray(definition().derivative(way)), expected)
+        surrogate: Any = definition()
+        np.testing.assert_array_equal(np.asarray(surrogate.derivative(way)), expected)
