@@ -373,7 +373,7 @@ def test_a_program_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
         {"fold": lambda numbers, shortcuts: [][1]},
     )
     for i, fault in enumerate(faults):
-        wrong = dataclasses.replace(good, **fault)
+        wrong = dataclasses.replace(good, verdict=[], **fault)
         monkeypatch.setattr(_eager, "program", lambda *given, wrong=wrong, **named: wrong)
         surrogate = definition(slope=1.0 + 2.0**-20 * i, fires_at_threshold=False)
         assert call_of(v, surrogate, {})[0].program is None
