@@ -62,25 +62,31 @@ class Call:
             self.program = make(exact=bool(names))
             self.constants: list[torch.Tensor] = []
             try:
-                self._believe(make)
+                self._believe(make, rule)
             except Exception:
                 # The plain evaluation is always right, and says what is wrong if something is.
                 self.program, self.constants = None, []
 
-    def _believe(self, make: Callable[..., Program | None]) -> None:
+    def _believe(self, make: Callable[..., Program | None], rule: Rule) -> None:
         """Find the constants of the program, and drop it unless it does as the plain evaluation does."""
-        # On the CPU whatever the device, where looking at a number waits for nothing; and without a default device.
+        constants = self.program.fold(rule.numbers, rule.shortcuts) if self.program and not self.names else []
+        if self.program and constants and any(not abs(constants[i].item()) > 0 for i in self.program.bounds):
+            self.program = make(exact=True)
+            constants = self.program.fold(rule.numbers, rule.shortcuts) if self.program else []
+        if self.program and not self.program.verdict:
+            # Once for all numbers: the steps are the same, and no symbol has a value to branch on.
+            self.program.verdict.append(self._agrees(self.program))
+        if self.program and not self.program.verdict[0]:
+            self.program = None
+        self.constants = [each.to(self.device) for each in constants]
+
+    def _agrees(self, program: Program) -> bool:
+        # On the CPU whatever the device, where looking at a number waits for nothing.
         with torch.inference_mode(False), torch.no_grad():
             v, tensors = _sample(self.definition, self.numbers, self.names, self.dtype)
             rule = self.rule(v, tensors)
-            constants = self.program.fold(rule.numbers, rule.shortcuts) if self.program else []
-            if self.program and not self.names and any(not abs(constants[i].item()) > 0 for i in self.program.bounds):
-                self.program = make(exact=True)
-                constants = self.program.fold(rule.numbers, rule.shortcuts) if self.program else []
-            if self.program and not agrees(self.program, constants, lambda v: self.rule(v, tensors).derivative(), v):
-                self.program = None
-            if self.program and not self.names:
-                self.constants = [each.to(self.device) for each in constants]
+            constants = program.fold(rule.numbers, rule.shortcuts)
+            return agrees(program, constants, lambda v: self.rule(v, tensors).derivative(), v)
 
     def fires(self, v: torch.Tensor) -> torch.Tensor:
         """The spikes of v in one pass; NaN does not fire."""

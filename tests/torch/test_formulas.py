@@ -373,7 +373,7 @@ def test_a_program_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
         {"fold": lambda numbers, shortcuts: [][1]},
     )
     for i, fault in enumerate(faults):
-        wrong = dataclasses.replace(good, **fault)
+        wrong = dataclasses.replace(good, verdict=[], **fault)
         monkeypatch.setattr(_eager, "program", lambda *given, wrong=wrong, **named: wrong)
         surrogate = definition(slope=1.0 + 2.0**-20 * i, fires_at_threshold=False)
         assert call_of(v, surrogate, {})[0].program is None
@@ -496,3 +496,23 @@ def test_elsewhere_than_on_a_cpu_torchs_own_choice_is_the_quicker(n: int) -> Non
     )
     watched.pull(v, v)
     assert called == ["few"]
+
+
+def test_elsewhere_than_on_a_cpu_there_are_no_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pieces, "PIECE", 10)
+    for device, calls in (("meta", 1), ("cpu", 3)):
+        sizes: list[int] = []
+        x = torch.empty(30, device=device)
+        _pieces.run(lambda y, out, sizes=sizes: sizes.append(y.numel()) or out, [x], torch.empty_like(x), [], x.dtype)
+        assert sizes == [30 // calls] * calls
+
+
+def test_a_program_is_looked_at_once_for_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    definition: Any = type("Once", (Tails,), {})
+    looked: list[bool] = []
+    monkeypatch.setattr(_eager, "agrees", lambda *given: looked.append(True) or True)
+    for slope in (1.0, 1.5, 2.0):
+        call_of(torch.zeros(3), definition(slope=slope), {})
+    assert looked == [True]
+    call_of(torch.zeros(3, dtype=torch.float64), definition(), {})
+    assert looked == [True, True]

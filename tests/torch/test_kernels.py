@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 import torch._inductor.config
 import torch._inductor.metrics
+from known_kept import KEPT
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate
+from arcana.surrogate._trace import Kept
 from arcana.torch import _kernels, set_compiled_kernels, spike
 from arcana.torch._eager import call_of
 
@@ -125,6 +129,154 @@ def test_off_at_first_and_restored() -> None:
     set_compiled_kernels(True)
     assert _kernels._enabled
     set_compiled_kernels(False)
+
+
+def test_contexts_may_end_in_any_order() -> None:
+    """Each has its own switch; the one that was opened last, of those that are open, counts."""
+    first, second = set_compiled_kernels(True), set_compiled_kernels(True)
+    set_compiled_kernels(False)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__()
+    assert _kernels._enabled
+    second.__exit__()
+    assert not _kernels._enabled
+
+
+def test_one_context_many_times() -> None:
+    on = set_compiled_kernels(True)
+    assert _kernels._enabled
+    for _ in range(2):
+        with on:
+            with on, set_compiled_kernels(False):
+                assert not _kernels._enabled
+            assert _kernels._enabled
+        assert not _kernels._enabled
+
+
+def test_a_call_within_a_context_holds_until_its_end() -> None:
+    with set_compiled_kernels(True):
+        set_compiled_kernels(False)
+        assert not _kernels._enabled
+        with set_compiled_kernels(True):
+            assert _kernels._enabled
+        assert not _kernels._enabled
+    assert not _kernels._enabled
+    kept = set_compiled_kernels(True)
+    set_compiled_kernels(True)
+    with kept:
+        set_compiled_kernels(False)
+    assert _kernels._enabled, "the later call outside counts"
+    set_compiled_kernels(False)
+
+
+def test_the_switch_as_a_decorator() -> None:
+    @set_compiled_kernels(True)
+    def switched(depth: int) -> list[bool]:
+        return [_kernels._enabled, *(switched(depth - 1) if depth else [])]
+
+    @set_compiled_kernels(True)
+    def steps() -> Iterator[bool]:
+        try:
+            sent = yield _kernels._enabled
+            assert sent == "sent"
+            yield _kernels._enabled
+        except KeyError:
+            yield _kernels._enabled
+        finally:
+            ends.append(_kernels._enabled)
+
+    ends: list[bool] = []
+    assert not _kernels._enabled
+    assert switched(2) == [True, True, True]
+    assert switched.__name__ == "switched"
+    for leave in ("send", "throw", "close"):
+        generator: Any = steps()
+        assert next(generator)
+        assert not _kernels._enabled, "while a generator waits"
+        if leave == "send":
+            assert generator.send("sent")
+            assert next(generator, "end") == "end"
+        elif leave == "throw":
+            assert generator.throw(KeyError("thrown"))
+            assert list(generator) == []
+        else:
+            generator.close()
+    assert ends == [True, True, True]
+    assert not _kernels._enabled
+
+
+def test_contexts_of_generators_and_threads() -> None:
+    def waiting() -> Iterator[None]:
+        with set_compiled_kernels(True):
+            yield
+
+    generators = [waiting() for _ in range(3)]
+    for each in generators:
+        next(each)
+    for each in generators:
+        assert _kernels._enabled
+        list(each)
+    assert not _kernels._enabled
+
+    def switch() -> None:
+        for i in range(200):
+            with set_compiled_kernels(i % 2 == 0):
+                pass
+
+    threads = [threading.Thread(target=switch) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not _kernels._enabled
+    assert len(_kernels._open) == 1
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.usefixtures("without_inductor", "kernels")
+def test_the_spikes_may_be_changed_in_place(name: str) -> None:
+    """As without kernels: no view, and a change of what is kept is an error at backward, not a wrong number."""
+    v, c = potentials(torch.float32, 5, 7, 3)
+    expected = both(definitions.get(name), v, c)
+    spikes = spike(v, definitions.get(name))
+    assert not spikes._is_view()
+    spikes.mul_(2.0)
+    assert torch.equal(spikes, 2 * expected[0])
+    if KEPT[name] is Kept.SPIKES:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            torch.autograd.grad(spikes, v, c)
+    else:
+        (found,) = torch.autograd.grad(spikes, v, c)
+        torch.testing.assert_close(found, 2 * expected[1])
+        assert not found._is_view()
+
+
+@pytest.fixture
+def memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs with what a kernel sees of its arrays: their memory."""
+
+    def compiled(graph: torch.fx.GraphModule, **named: bool) -> Callable[..., Any]:
+        negated = torch._neg_view  # pyright: ignore[reportPrivateImportUsage]
+        return lambda *arrays: graph(*(negated(x) if x.is_neg() else x for x in arrays))
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    forget_calls()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.usefixtures("memory_alone", "kernels")
+def test_a_sign_that_is_not_in_memory(name: str) -> None:
+    """A lazy conjugate's imaginary part is a view whose negative bit is set, as potential and as cotangent."""
+    v, c = potentials(torch.float32, 64)
+    v = v.detach()
+    expected = both(definitions.get(name), v.clone().requires_grad_(), c)
+    lazy_v, lazy_c = (torch.complex(torch.zeros_like(x), -x).conj().imag for x in (v, c))
+    assert lazy_v.is_neg()
+    for x in (v.clone(), lazy_v):
+        found = both(definitions.get(name), x.detach().requires_grad_(), lazy_c)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=4 * torch.finfo(torch.float32).eps, atol=0)
 
 
 @pytest.mark.usefixtures("without_inductor")
