@@ -25,7 +25,7 @@ from arcana.torch._eager import Call, call_of
 from arcana.torch._kernels import wanted as kernels_wanted
 from arcana.torch._namespace import NAMESPACE
 from arcana.torch._nodes import call_node
-from arcana.torch._rule import Rule, checked, computing_dtype, kept_by, transformed
+from arcana.torch._rule import Rule, batched, checked, computing_dtype, kept_by, transformed
 
 
 def _fires(v: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
@@ -55,11 +55,6 @@ def _rule(ctx: Any, saved: Sequence[torch.Tensor], like: torch.Tensor | None) ->
     v = kept[0] if ctx.kept is Kept.POTENTIAL else like
     assert v is not None
     return kept, values, Rule(ctx.definition, dict(ctx.settings), v, dict(zip(ctx.names, values, strict=True)))
-
-
-def _batched(x: torch.Tensor, dim: int, ndim: int) -> torch.Tensor:
-    x = x.movedim(dim, 0)
-    return x.reshape(x.shape[0], *[1] * (ndim - x.ndim + 1), *x.shape[1:])
 
 
 class Composable(torch.autograd.Function):
@@ -98,10 +93,8 @@ class Composable(torch.autograd.Function):
     ) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
         """The same call on the batch: v's batch dimension first, each parameter's first and its others aligned to v's."""
         # Not generate_vmap_rule: under torch.compile its backward returned every gradient summed over the batch (2.13).
-        ndim = v.ndim - (in_dims[0] is not None)
-        v = v.movedim(in_dims[0], 0) if in_dims[0] is not None else v.expand(info.batch_size, *v.shape)
         constants, values = rest[:3], rest[3:]
-        aligned = [x if dim is None else _batched(x, dim, ndim) for x, dim in zip(values, in_dims[4:], strict=True)]
+        v, *aligned = batched(info.batch_size, (in_dims[0], *in_dims[4:]), v, *values)
         results = Composable.apply(v, *constants, *aligned)
         return results, (0,) * len(results)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -122,11 +123,18 @@ class Rule:
         return torch.zeros((), dtype=self.dtype, device=self.v.device)
 
     def derivative(self) -> torch.Tensor:
-        """h of v, whose own derivative at ±inf is 0."""
+        """h of v, whose own derivative is 0 where h has come to its limit 0."""
         v = self.v
-        if not (torch.is_grad_enabled() or transformed(v)):
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+            names = tuple(self.numbers)
+
+            def h(v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
+                return self._evaluate("derivative", v, dict(zip(names, numbers, strict=True)))
+
+            return Settled.apply(h, v, *self.numbers.values())
+        if not transformed(v):
             return self._evaluate("derivative", v, self.numbers)
-        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
+        # A graph that is traced here may be differentiated elsewhere.
         infinite = _is_infinite(v)
         h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
         return torch.where(infinite, h.detach(), h)
@@ -143,11 +151,7 @@ class Rule:
         def primitive(*chosen: torch.Tensor) -> torch.Tensor:
             return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})
 
-        expanded = [self.numbers[name].expand(self.v.shape) for name in names]
-        if any(transformed(x) for x in (self.v, *expanded)):
-            with _no_hooks():
-                return torch.func.vjp(primitive, *expanded)[1](torch.ones_like(self.v))
-        return _slopes(primitive, expanded)
+        return _slopes(primitive, [self.numbers[name].expand(self.v.shape) for name in names])
 
     def gradients(
         self, cotangent: torch.Tensor, names: Sequence[str], tensors: Sequence[torch.Tensor], asked: Sequence[bool]
@@ -162,7 +166,11 @@ class Rule:
 
 
 def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """The derivatives of an elementwise function; with a history where autograd records."""
+    """The derivatives of an elementwise function of tensors of one shape; with a history where somebody records."""
+    if any(transformed(x) for x in arguments):
+        with _no_hooks():
+            result, pullback = torch.func.vjp(function, *arguments)
+            return pullback(torch.ones_like(result))
     recording = torch.is_grad_enabled()
     hooks = contextlib.nullcontext() if recording else _no_hooks()
     with torch.inference_mode(False), torch.enable_grad(), hooks:
@@ -187,6 +195,87 @@ def _no_hooks() -> Generator[None]:
     finally:
         for pack, unpack in reversed(hooks):
             autograd._push_saved_tensors_default_hooks(pack, unpack)
+
+
+class Settled(torch.autograd.Function):
+    """An elementwise function of v and parameters whose derivatives are 0 where it has come to its limit 0.
+
+    Far out a formula in v², say, overflows on its way to 0, and the chain rule says 0 · inf there, which is NaN.
+    """
+
+    @staticmethod
+    def forward(function: Callable[..., torch.Tensor], v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
+        return function(v, *numbers)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        ctx.function, *tensors = inputs
+        # A tangent that is not there is not 0: it would be asked for.
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any, in_dims: tuple[int | None, ...], function: Callable[..., torch.Tensor], *tensors: torch.Tensor
+    ) -> tuple[torch.Tensor, int]:
+        v, *numbers = batched(info.batch_size, in_dims[1:], *tensors)
+        return Settled.apply(function, v, *numbers), 0
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor | None) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if cotangent is None:
+            return (None,) * len(ctx.needs_input_grad)
+        saved, asked = ctx.saved_tensors, [i for i, each in enumerate(ctx.needs_input_grad[1:]) if each]
+        found: list[torch.Tensor | None] = [None] * len(saved)
+        for i, slope in zip(asked, _settled_slopes(ctx.function, saved, asked), strict=True):
+            found[i] = (cotangent * slope).sum_to_size(saved[i].shape)
+        return None, *found
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *dots: Any) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # As in `Composable.jvp`.
+        with forward_ad._set_fwd_grad_enabled(True):
+            saved = [forward_ad.unpack_dual(x, level=0).primal for x in ctx.saved_tensors]
+            moving = [i for i, dot in enumerate(dots) if dot is not None]
+            slopes = _settled_slopes(ctx.function, saved, moving)
+            return sum(dots[i] * slope for i, slope in zip(moving, slopes, strict=True))  # pyright: ignore[reportReturnType]
+
+
+def _settled_slopes(
+    function: Callable[..., torch.Tensor], tensors: Sequence[torch.Tensor], which: Sequence[int]
+) -> tuple[torch.Tensor, ...]:
+    """The derivatives with respect to some of the tensors, the first of which is v, at every element of v."""
+    v, *numbers = tensors
+
+    def h(*chosen: torch.Tensor) -> torch.Tensor:
+        given = [v, *numbers]
+        for i, x in zip(which, chosen, strict=True):
+            given[i] = x
+        return function(*given)
+
+    arguments = [tensors[i].expand(v.shape) for i in which]
+    with torch.no_grad():
+        infinite = _is_infinite(v)
+        limit = infinite | (function(v, *numbers) == 0)
+        # Only where they are no numbers: where h crosses 0, its derivative is one.
+        settled = [limit & ~torch.isfinite(x) for x in _slopes(h, [x.detach() for x in arguments])]
+        if which and which[0] == 0:
+            settled[0] = settled[0] | infinite
+    arguments = [torch.where(each, x.detach(), x) for each, x in zip(settled, arguments, strict=True)]
+    return tuple(torch.where(each, 0.0, slope) for each, slope in zip(settled, _slopes(h, arguments), strict=True))
+
+
+def batched(size: int, in_dims: Sequence[int | None], v: torch.Tensor, *parameters: Any) -> list[Any]:
+    """v with the batch dimension first, and parameters with theirs first and their others aligned to v's."""
+    ndim = v.ndim - (in_dims[0] is not None)
+    v = v.expand(size, *v.shape) if in_dims[0] is None else v.movedim(in_dims[0], 0)
+    return [v, *(x if dim is None else _aligned(x, dim, ndim) for x, dim in zip(parameters, in_dims[1:], strict=True))]
+
+
+def _aligned(x: torch.Tensor, dim: int, ndim: int) -> torch.Tensor:
+    x = x.movedim(dim, 0)
+    return x.reshape(x.shape[0], *[1] * (ndim - x.ndim + 1), *x.shape[1:])
 
 
 def _is_infinite(v: torch.Tensor) -> torch.Tensor:
