@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -128,10 +127,10 @@ class Rule:
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             names = tuple(self.numbers)
 
-            def h(v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
+            def function(v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
                 return self._evaluate("derivative", v, dict(zip(names, numbers, strict=True)))
 
-            return Settled.apply(h, v, *self.numbers.values())
+            return Settled.apply(function, v, *self.numbers.values())
         if not transformed(v):
             return self._evaluate("derivative", v, self.numbers)
         # A graph that is traced here may be differentiated elsewhere.
@@ -169,8 +168,8 @@ def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Ten
     """The derivatives of an elementwise function of tensors of one shape; with a history where somebody records."""
     if any(transformed(x) for x in arguments):
         with _no_hooks():
-            result, pullback = torch.func.vjp(function, *arguments)
-            return pullback(torch.ones_like(result))
+            pullback: Any = torch.func.vjp(function, *arguments)[1]
+            return pullback(torch.ones_like(arguments[0]))
     recording = torch.is_grad_enabled()
     hooks = contextlib.nullcontext() if recording else _no_hooks()
     with torch.inference_mode(False), torch.enable_grad(), hooks:

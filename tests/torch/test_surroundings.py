@@ -346,7 +346,7 @@ def test_compiled_autograd_of_an_eager_forward_pass(fullgraph: bool) -> None:
     inputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     spikes = []
     learnable = ("rectangular",)
-    for name in list(KNOWN)[::3] + ["rectangular"] if fullgraph else ["rectangular"]:
+    for name in [*list(KNOWN)[::3], "rectangular"] if fullgraph else ["rectangular"]:
         surrogate = definitions.get(name)
         gain = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
         x = v.detach().clone().requires_grad_()
