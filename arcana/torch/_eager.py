@@ -15,7 +15,7 @@ from arcana.surrogate._trace import Kept
 from arcana.torch._bits import few
 from arcana.torch._kernels import Kernels
 from arcana.torch._pieces import run
-from arcana.torch._program import Program, program
+from arcana.torch._program import program
 from arcana.torch._rule import Rule, checked, transformed
 
 
@@ -59,7 +59,9 @@ class Call:
             constants = self.program.fold(rule.numbers) if self.program and not names else []
             self.constants = [each.to(device) for each in constants]
 
-        self.kept = Kept.POTENTIAL if self.program is None else self.program.kept
+        self.kept = rule.kept if not names else Kept.POTENTIAL
+        if self.program is not None and self.program.kept is not self.kept:
+            self.program = None
 
     def fires(self, v: torch.Tensor) -> torch.Tensor:
         """The spikes of v in one pass; NaN does not fire."""
@@ -68,13 +70,16 @@ class Call:
     def fires_and_keeps(self, v: torch.Tensor, compiled: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The spikes, and what `pull` needs of the potential: nothing, the spikes, a comparison, or v."""
         spikes, *mask = self.kernels.fire(v, self.constants) if compiled else (self.fires(v),)
-        if self.program is None or self.kept is Kept.POTENTIAL:
+        if self.kept is Kept.POTENTIAL:
             return spikes, (v,)
         if self.kept is Kept.MASK:
-            return spikes, (mask[0] if compiled else self._mask(self.program, v),)
+            return spikes, (mask[0] if compiled else self._mask(v),)
         return spikes, (spikes,) if self.kept is Kept.SPIKES else ()
 
-    def _mask(self, program: Program, v: torch.Tensor) -> torch.Tensor:
+    def _mask(self, v: torch.Tensor) -> torch.Tensor:
+        program = self.program
+        if program is None:
+            return self.rule(v, ()).mask()
         if few(v) and v.dtype is self.dtype:
             # Here to make the array first takes as long as the comparison.
             return program.mask(v, None, *self.constants)

@@ -25,7 +25,7 @@ from arcana.torch._eager import Call, call_of
 from arcana.torch._kernels import wanted as kernels_wanted
 from arcana.torch._namespace import NAMESPACE
 from arcana.torch._nodes import call_node
-from arcana.torch._rule import Rule, batched, checked, computing_dtype, kept_by, transformed
+from arcana.torch._rule import Rule, batched, checked, kept_by, transformed
 
 
 def _fires(v: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
@@ -40,13 +40,6 @@ def _split(values: tuple[Any, ...]) -> tuple[list[torch.Tensor], list[Any]]:
 def _joined(tensors: Iterable[torch.Tensor], rest: list[Any]) -> list[Any]:
     remaining = iter(tensors)
     return [next(remaining) if x is None else x for x in rest]
-
-
-def _kept(
-    definition: type[Surrogate], settings: tuple[Any, ...], names: tuple[str, ...], values: Iterable[Any], v: torch.Tensor
-) -> Kept:
-    keep_v = any(isinstance(x, torch.Tensor) for x in values)
-    return kept_by(definition, settings, names, computing_dtype(definition.__name__, v), keep_v)
 
 
 def _rule(ctx: Any, saved: Sequence[torch.Tensor], like: torch.Tensor | None) -> tuple[Sequence[torch.Tensor], list[Any], Rule]:
@@ -69,9 +62,10 @@ class Composable(torch.autograd.Function):
         v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any
     ) -> tuple[torch.Tensor, ...]:
         definition, spikes = class_of(key), _fires(v, dict(settings))
-        if _kept(definition, settings, names, values, v) is not Kept.MASK:
+        named = dict(zip(names, values, strict=True))
+        if kept_by(definition, settings, named) is not Kept.MASK:
             return (spikes,)
-        return spikes, Rule(definition, dict(settings), v, dict(zip(names, values, strict=True))).mask()
+        return spikes, Rule(definition, dict(settings), v, named).mask()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
@@ -79,7 +73,7 @@ class Composable(torch.autograd.Function):
         spikes, *mask = output
         # The class, and not its key: autograd then holds the class until backward.
         ctx.definition = class_of(key)
-        ctx.kept = _kept(ctx.definition, ctx.settings, ctx.names, values, v)
+        ctx.kept = kept_by(ctx.definition, ctx.settings, dict(zip(ctx.names, values, strict=True)))
         kept = {Kept.POTENTIAL: [v], Kept.MASK: mask, Kept.SPIKES: [spikes], Kept.NOTHING: []}[ctx.kept]
         ctx.count = len(kept)
         tensors, ctx.rest = _split(tuple(values))

@@ -9,7 +9,7 @@ import torch
 from arcana.surrogate._base import class_of
 from arcana.surrogate._trace import Kept
 from arcana.torch._function import Composable
-from arcana.torch._rule import Rule, computing_dtype, kept_by
+from arcana.torch._rule import Rule, kept_by
 
 
 def composable(v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any) -> torch.Tensor:
@@ -29,8 +29,7 @@ def pulled(
     definition, first = class_of(key), len(saved) - len(names)
     kept, tensors = saved[:first], saved[first:]
     values = {**dict(numbers), **dict(zip(names, tensors, strict=True))}
-    dtype = computing_dtype(definition.__name__, cotangent)
-    what = kept_by(definition, settings, tuple(values), dtype, keep_v=bool(names))
+    what = kept_by(definition, settings, values)
     rule = Rule(definition, dict(settings), kept[0] if what is Kept.POTENTIAL else cotangent, values)
     for_v = [rule.pull(kept, cotangent)] if asked[0] else []
     return for_v + [each for each in rule.gradients(cotangent, names, tensors, asked[1:]) if each is not None]

@@ -7,16 +7,18 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
 from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula, resolved
+from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._namespace import FAR, compute_dtype
+from arcana.surrogate._numpy import NAMESPACE as NUMPY
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, shortcuts, trace
 from arcana.torch._namespace import NAMESPACE, TorchNamespace
-from arcana.torch._program import program
 
 
 def computing_dtype(caller: str, v: torch.Tensor) -> torch.dtype:
@@ -24,20 +26,43 @@ def computing_dtype(caller: str, v: torch.Tensor) -> torch.dtype:
     return getattr(torch, compute_dtype(caller, str(v.dtype).removeprefix("torch.")))
 
 
-def kept_by(
-    definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: Sequence[str], dtype: torch.dtype, keep_v: bool
-) -> Kept:
+def kept_by(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], values: Mapping[str, Any]) -> Kept:
     """What a call keeps for backward. It depends on the call alone, since who looks at it may be another at backward.
 
     Args:
         definition: the surrogate's class.
         settings: the fields that shape its formula.
-        names: its parameters.
-        dtype: to compute in.
-        keep_v: whether one of the parameters is a tensor.
+        values: its parameters: less than v is kept only where all are numbers that are known.
     """
-    found = program(definition, settings, tuple(names), dtype, keep_v=keep_v, short=False)
-    return Kept.POTENTIAL if found is None else found.kept
+    if not all(isinstance(value, float) for value in values.values()):
+        return Kept.POTENTIAL
+    return _kept_by_numbers(definition, settings, tuple(values.items()))
+
+
+@per_class_cache
+def _kept_by_numbers(
+    definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...]
+) -> Kept:
+    traced = trace(definition, settings, tuple(name for name, _ in numbers))
+    if traced is None or traced.kept is Kept.POTENTIAL:
+        return Kept.POTENTIAL
+    # A formula can do what no symbol shows, so it is asked once, in NumPy, where no mode or transform of torch looks on.
+    ends = [x * factor for _, x in numbers for factor in (0.5, 1.0, 1.5)]
+    spread = [0.0, 5e-324, 0.01, 0.1, 0.3, 0.7, 1.0, 1.3, 2.0, 5.0, 30.0, 1e6, 1e100, math.inf, math.nan]
+    v = np.array([sign * x for x in (*spread, *ends) for sign in (1.0, -1.0)])
+    parameters = {traced.parameters[name]: value for name, value in numbers}
+    try:
+        with np.errstate(all="ignore"):
+            whole = evaluate_formula(definition, "derivative", v, NUMPY, dict(numbers), dict(settings))
+            values: dict[Symbol, Any] = {**parameters, traced.v: v}
+            gates = [] if traced.gate is None else [traced.gate]
+            evaluate(gates, values, NUMPY, 0.0)
+            values = {**parameters, **{gate: values[gate] for gate in gates}}
+            evaluate([traced.h], values, NUMPY, 0.0)
+        same = np.array_equal(np.broadcast_to(values[traced.h], v.shape), np.broadcast_to(whole, v.shape), equal_nan=True)
+    except Exception:  # Whatever it is, v is enough.
+        return Kept.POTENTIAL
+    return traced.kept if same else Kept.POTENTIAL
 
 
 class Rule:
@@ -60,7 +85,7 @@ class Rule:
         self.dtype = computing_dtype(definition.__name__, v)
         self.v = v.to(self.dtype)
         self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
-        self.has_tensors = any(isinstance(value, torch.Tensor) for value in values.values())
+        self._kept = kept_by(definition, tuple(settings.items()), values)
         self.shortcuts = self._shortcuts(values)
 
     def _shortcuts(self, values: Mapping[str, Any]) -> dict[str, float]:
@@ -86,14 +111,14 @@ class Rule:
     @property
     def kept(self) -> Kept:
         """What the call kept for backward."""
-        return kept_by(self.definition, tuple(self.settings.items()), tuple(self.numbers), self.dtype, self.has_tensors)
+        return self._kept
 
     def mask(self) -> torch.Tensor:
         """The comparison that is kept where h takes two values."""
         traced, values = self._traced()
         assert traced.gate is not None
         values[traced.v] = self.v
-        evaluate([traced.gate], values, NAMESPACE, self._zero())
+        evaluate([traced.gate], values, self._space(), self._zero())
         return values[traced.gate]
 
     def pull(self, kept: Sequence[torch.Tensor], cotangent: torch.Tensor) -> torch.Tensor:
@@ -109,7 +134,7 @@ class Rule:
             assert traced.gate is not None
             # The spikes have a history; the comparison has none, so that h has none either.
             values[traced.gate] = kept[0] if kept[0].dtype is torch.bool else kept[0] != 0
-        evaluate([traced.h], values, NAMESPACE, self._zero())
+        evaluate([traced.h], values, self._space(), self._zero())
         return values[traced.h]
 
     def _traced(self) -> tuple[Trace, dict[Symbol, Any]]:
@@ -139,8 +164,10 @@ class Rule:
         return torch.where(infinite, h.detach(), h)
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        space = TorchNamespace(self.shortcuts) if which == "derivative" and self.shortcuts else NAMESPACE
-        return evaluate_formula(self.definition, which, v, space, numbers, self.settings)
+        return evaluate_formula(self.definition, which, v, self._space(which == "derivative"), numbers, self.settings)
+
+    def _space(self, short: bool = False) -> TorchNamespace:
+        return TorchNamespace(self.shortcuts) if short and self.shortcuts else NAMESPACE
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
         """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""
