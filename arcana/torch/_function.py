@@ -161,9 +161,12 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
         if not call.names:
             return call.pull(saved, (), cotangent, ctx.compiled), None
         kept, tensors = saved[:1], saved[1:]
-        for_v = call.pull(kept, tensors, cotangent, compiled=False) if ctx.needs_input_grad[0] else None
-        rule = call.rule(kept[0], tensors)
-        return for_v, None, *rule.gradients(cotangent, call.names, tensors, ctx.needs_input_grad[2:])
+        # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
+        recording = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.set_grad_enabled(recording):
+            for_v = call.pull(kept, tensors, cotangent, compiled=False) if ctx.needs_input_grad[0] else None
+            rule = call.rule(kept[0], tensors)
+            return for_v, None, *rule.gradients(cotangent, call.names, tensors, ctx.needs_input_grad[2:])
 
 
 @per_class_cache

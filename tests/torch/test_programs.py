@@ -169,7 +169,7 @@ ARRAYS = {
 def test_no_more_arrays_than_needed(name: str) -> None:
     program = call_of(torch.zeros(3), definitions.get(name), {})[0].program
     assert program is not None
-    nodes = program.pull_many.__self__.graph.nodes
+    nodes = program.pull_many.graph.nodes
     assert sum(node.op == "call_function" and "out" not in node.kwargs for node in nodes) == ARRAYS.get(name, 0)
 
 
