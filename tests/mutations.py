@@ -57,6 +57,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "arcana/testing/_compare.py",
         "return np.asarray((generator.integers(16, 128, like.shape) / generator.choice([-1, 1], like.shape)) / 64)",
     ): "a number divided by ±1 is the number multiplied by it",
+    (
+        "arcana/testing/_second_order.py",
+        "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, *shape))",
+    ): "any directions do",
 }
 """Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
 
