@@ -201,6 +201,13 @@ def test_a_threshold_off_by_more_than_a_rounding_is_refused(units: float, wrong:
         check_threshold((found,), "float32")
 
 
+def test_of_a_threshold_for_each_neuron_the_first_is_told() -> None:
+    potentials = np.array([[0.5, 1.0], [0.6, 1.1]])
+    fired = potentials >= np.array([0.55, 1.05])
+    with pytest.raises(ValueError, match="another threshold than 1 in both runs"):
+        first_divergence((potentials, fired), (potentials, fired), threshold=np.array([1.0, 2.0]))
+
+
 def test_a_threshold_explains_the_reset() -> None:
     """Another threshold takes another amount off: one cause is told and not two."""
     potentials = np.linspace(0, 2, 4 * 3 * 50).reshape(4, 3, 50)
