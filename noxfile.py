@@ -102,10 +102,18 @@ def verdicts(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
-    """The presets against the libraries they are named after, and the table of both; a missing library is an error."""
+    """The presets and their frozen values against the libraries they are named after; a missing library is an error."""
     install(session, "test", "peers", extras="torch,jax")
     session.run("pytest", "-n", "2", "tests/peers", *session.posargs, env={"ARCANA_TEST_PEERS": "1"})
+    session.run("python", "tests/peers/freeze.py", "--check")
     session.run("python", "tests/peers/table.py")
+
+
+@nox.session(default=False)
+def mutations(session: nox.Session) -> None:
+    """Small faults put into Arcana one at a time, and whether a test notices; `-- --modules arcana/jax --count 40 --seed 1`."""
+    install(session, "test", "test-jax", extras="all")
+    session.run("python", "tests/mutations.py", *session.posargs, env={"ARCANA_TEST_BACKENDS": "torch,jax"})
 
 
 @nox.session(default=False)

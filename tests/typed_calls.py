@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 import jax
+import numpy as np
 import torch
 
 import arcana.jax
@@ -32,6 +33,15 @@ def in_torch(v: torch.Tensor, slopes: torch.Tensor) -> None:
     assert_type(arcana.torch.FastSigmoid.pseudo_derivative(v, scale=slopes), torch.Tensor)
     arcana.torch.Spike(Cauchy(), threshold=0.5, learnable=("width", "threshold"))(v)
     _ = arcana.torch.FastSigmoid.scale + 1.0
+    # A class and a function stand for their default parameters.
+    assert_type(arcana.torch.spike(v, FastSigmoid), torch.Tensor)
+    assert_type(arcana.torch.spike(v, arcana.torch.FastSigmoid), torch.Tensor)
+    assert_type(arcana.torch.evaluate(arcana.torch.fast_sigmoid, "derivative", v), torch.Tensor)
+    arcana.torch.Spike(arcana.torch.fast_sigmoid, threshold=torch.nn.Parameter(slopes), learnable="scale").reset_parameters()
+    arcana.torch.spike(v, "fast_sigmoid")  # pyright: ignore[reportArgumentType]
+    arcana.torch.Spike(3.0)  # pyright: ignore[reportArgumentType]
+    arcana.torch.fast_sigmoid(v, 25.0)  # pyright: ignore[reportCallIssue]
+    arcana.torch.fast_sigmoid(scale=25.0)  # pyright: ignore[reportCallIssue]
 
 
 def in_jax(v: jax.Array, slopes: jax.Array) -> None:
@@ -40,6 +50,10 @@ def in_jax(v: jax.Array, slopes: jax.Array) -> None:
     assert_type(arcana.jax.spike(v, Cauchy(order=4), width=slopes), jax.Array)
     assert_type(FastSigmoid(scale=25.0)(v), jax.Array)
     assert_type(arcana.jax.forward_mode(FastSigmoid(scale=25.0))(v), jax.Array)
+    assert_type(arcana.jax.forward_mode(arcana.jax.fast_sigmoid)(v), jax.Array)
+    assert_type(arcana.jax.spike(v, FastSigmoid), jax.Array)
+    assert_type(arcana.jax.spike(np.zeros(3), arcana.jax.FastSigmoid), jax.Array)
+    assert_type(arcana.jax.spike(0.5, Cauchy(), width=slopes), jax.Array)
 
 
 def of_definitions() -> None:

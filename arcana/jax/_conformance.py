@@ -180,6 +180,141 @@ PARAMETER: dict[str, ParameterTransform] = {
 """Each gives cotangent · ∂G/∂parameter for a parameter of v's shape."""
 
 
+def _pulled(f: Call, c: jax.Array) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """Of (p, v) the gradients of sum(c · f)."""
+    return jax.grad(lambda p, v: jnp.sum(c * f(p, v)), (0, 1))
+
+
+def _twice(f: Call) -> Call:
+    """Reverse over reverse: the Hessian of sum(c · f) in (p, v), which is one of each element, times (dp, dv)."""
+
+    def product(p: jax.Array, v: jax.Array, c: jax.Array, dp: jax.Array, dv: jax.Array) -> jax.Array:
+        def along(p: jax.Array, v: jax.Array) -> jax.Array:
+            by_p, by_v = _pulled(f, c)(p, v)
+            return jnp.sum(dp * by_p) + jnp.sum(dv * by_v)
+
+        return jnp.stack(jax.grad(along, (0, 1))(p, v))
+
+    return product
+
+
+def _pushed(f: Call) -> Call:
+    return lambda p, v, c, dp, dv: jnp.stack(jax.jvp(_pulled(f, c), (p, v), (dp, dv))[1])
+
+
+def _linearized(f: Call) -> Call:
+    return lambda p, v, c, dp, dv: jnp.stack(jax.linearize(_pulled(f, c), p, v)[1](dp, dv))
+
+
+def _whole(of: Callable[..., Any]) -> Callable[[Call], Call]:
+    """The whole Hessian at each point, and then the product."""
+
+    def at_point(f: Call, p: jax.Array, v: jax.Array, c: jax.Array, dp: jax.Array, dv: jax.Array) -> jax.Array:
+        blocks = of(lambda p, v: jnp.sum(c * f(p, v)))(p, v)
+        return jnp.stack([jnp.tensordot(row[0], dp, dp.ndim) + jnp.tensordot(row[1], dv, dv.ndim) for row in blocks])
+
+    return lambda f: jax.vmap(functools.partial(at_point, f), 0, 1)
+
+
+def _along(f: Call) -> Call:
+    """Forward over forward: of each element the second derivative along (dp, dv)."""
+
+    def pushed(p: jax.Array, v: jax.Array, dp: jax.Array, dv: jax.Array) -> jax.Array:
+        return jax.jvp(f, (p, v), (dp, dv))[1]
+
+    return lambda p, v, c, dp, dv: (c * jax.jvp(lambda p, v: pushed(p, v, dp, dv), (p, v), (dp, dv))[1])[None]
+
+
+_hessian_of = functools.partial(jax.hessian, argnums=(0, 1))
+
+
+def _jacobian_of(outer: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda f: outer(jax.grad(f, (0, 1)), (0, 1))
+
+
+SCAN = "scan: "
+"""The start of a row's name whose recurrent circuit is a lax.scan and not unrolled."""
+
+NONLINEAR: dict[str, Callable[[Call], Call]] = {
+    "grad of grad": _twice,
+    "hessian": _whole(_hessian_of),
+    SCAN + "jit(grad of grad)": lambda f: jax.jit(_twice(f)),
+    FORWARD + "grad of grad": _twice,
+    FORWARD + SCAN + "jit(grad of grad)": lambda f: jax.jit(_twice(f)),
+    FORWARD + "jvp of jvp": _along,
+}
+"""Of f(p, v), which is not linear in the spikes, each gives (2, ...): c · f's Hessian in (p, v) times (dp, dv); or along it."""
+
+_MORE: dict[str, Callable[[Call], Call]] = {
+    "jit(grad of grad)": lambda f: jax.jit(_twice(f)),
+    "vmap(grad of grad)": lambda f: jax.vmap(_twice(f), 0, 1),
+    "checkpoint, grad of grad": lambda f: _twice(jax.checkpoint(f)),
+    "jvp of grad": _pushed,
+    "linearize of grad": _linearized,
+    "jit(jacfwd of grad)": lambda f: jax.jit(_whole(_jacobian_of(jax.jacfwd))(f)),
+    "jacrev of grad": _whole(_jacobian_of(jax.jacrev)),
+    SCAN + "grad of grad": _twice,
+    SCAN + "hessian": _whole(_hessian_of),
+    SCAN + "vmap(grad of grad)": lambda f: jax.vmap(_twice(f), 0, 1),
+    SCAN + "checkpoint, grad of grad": lambda f: _twice(jax.checkpoint(f)),
+}
+MORE_NONLINEAR: dict[str, Callable[[Call], Call]] = {
+    **_MORE,
+    **{FORWARD + name: way for name, way in _MORE.items()},
+    FORWARD + "hessian": _whole(_hessian_of),
+    FORWARD + SCAN + "jvp of jvp": _along,
+}
+"""More of them, for which a check of one surrogate has no time; what differs between them is not the definition's."""
+
+CIRCUITS = {way: ["a recurrent neuron"] for way in [*NONLINEAR, *MORE_NONLINEAR] if way != "grad of grad"}
+"""Rows that are for some circuits alone: each costs XLA a second or two."""
+
+
+def _scanned(step: Callable[[Any], Any], carry: Any, count: int) -> Any:
+    return jax.lax.scan(lambda carry, _: (step(carry), None), carry, length=count)[0]
+
+
+def _unrolled(step: Callable[[Any], Any], carry: Any, count: int) -> Any:
+    for _ in range(count):
+        carry = step(carry)
+    return carry
+
+
+def nonlinear(
+    name: str,
+    surrogates: Sequence[Surrogate],
+    paces: Sequence[dict[str, float]],
+    circuits: Sequence[Callable[..., Any]],
+    *arrays: Array,
+) -> Array:
+    """One row of NONLINEAR in float64, of each circuit and surrogate by itself: one module of all takes XLA ten times as long.
+
+    Args:
+        name: the row.
+        surrogates: one or several.
+        paces: of each surrogate how fast its parameters move with p, which is 0 at their own values.
+        circuits: each of a spike function, v and a way to repeat a step.
+        arrays: (p, v, c, dp, dv), each (circuits, points, surrogates).
+    """
+    repeat = _scanned if SCAN in name else _unrolled
+
+    def function(circuit: Callable[..., Any], surrogate: Surrogate, pace: dict[str, float]) -> Call:
+        call = forward_mode(surrogate) if FORWARD in name else functools.partial(spike, surrogate=surrogate)
+
+        def f(p: jax.Array, v: jax.Array) -> jax.Array:
+            numbers = {key: getattr(surrogate, key) + each * p for key, each in pace.items()}
+            return circuit(lambda x: call(x, **numbers), v, repeat)
+
+        return f
+
+    def row(k: int, i: int) -> Array:
+        way = {**NONLINEAR, **MORE_NONLINEAR}[name](function(circuits[k], surrogates[i], paces[i]))
+        return np.asarray(way(*(jnp.asarray(np.array(x[k, :, i])) for x in arrays)))
+
+    with jax.enable_x64(True):
+        return np.stack([np.stack([row(k, i) for i in range(len(surrogates))], -1) for k in range(len(circuits))], 1)
+
+
 def _call_of(surrogate: Surrogate, forward: bool) -> Call:
     return forward_mode(surrogate) if forward else lambda v: spike(v, surrogate)
 

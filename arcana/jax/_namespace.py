@@ -68,7 +68,7 @@ def _compound(x: jax.Array, exponent: jax.Array | float) -> jax.Array:
     exponent_high, exponent_low = _split(exponent, half)
     rest = high * exponent_high - product + (high * exponent_low + low * exponent_high) + low * exponent_low + lost * exponent
     rough = jnp.where(exponent == 0, 1, jnp.exp(product))
-    return jnp.where(jnp.isfinite(product) & (rough < jnp.inf), rough + rough * rest, rough)
+    return jnp.where(jnp.isfinite(product) & jnp.isfinite(rough), rough + rough * rest, rough)
 
 
 _compound.defjvps(

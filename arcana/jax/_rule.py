@@ -1,43 +1,93 @@
-"""From a definition to jax.custom_vjp, and to jax.custom_jvp. Written once; knows no formula.
+"""How JAX differentiates a spike. Written once; knows no formula.
 
-The definition and its settings are static and hashable, so equal surrogates share one trace; parameters are ordinary
-operands, so a new value never retraces. Numbers have no gradient; arrays have.
+Two primitives carry the rule:
+
+- `spike_p`, the comparison. Its tangent is the sum of each operand's tangent times the slope of H along it: h(v) along v,
+  and dG/dparameter along a parameter that is an array.
+- `slopes_p`, that sum, and turned round the product of one cotangent with each slope. It is linear in the tangents, so what
+  reverse mode keeps is what the slopes need and not the slopes themselves. Its own derivative is that of the formulas.
+
+They are no jax.custom_vjp or custom_jvp: JAX drops those rules in the forward pass of a differentiated scan, and a further
+derivative would see the spikes there as constants. A primitive keeps its rule at every order, and has forward mode too.
+
+A definition and its settings are static, so equal surrogates share one trace. Numbers have no gradient; arrays have.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax._src.core import Primitive  # the one of jax.extend.core, which takes 17 ms to import
 from jax.core import Tracer
+from jax.interpreters import ad, batching, mlir
+from jax.typing import ArrayLike
 
-from arcana.jax._call import Arrays, Call, call_of
-from arcana.jax._shape import Operands, Shape, aligned
+from arcana.jax._call import Arrays, Call, arguments, call_of
+from arcana.jax._shape import Operands, Settings, Shape, expanded
 from arcana.surrogate import Surrogate
-from arcana.surrogate._base import observe_classes
+from arcana.surrogate._backends import register_pytrees
+from arcana.surrogate._caches import per_class_cache
+from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
 
+spike_p = Primitive("arcana_spike")
+"""The spikes of v; the parameters that are arrays are operands for the sake of their gradients."""
 
-def _summed_to(x: jax.Array, like: jax.Array) -> jax.Array:
-    """x summed over the axes along which `like` was broadcast, in like's shape and dtype."""
-    lead = x.ndim - like.ndim
-    axes = tuple(i for i in range(x.ndim) if i < lead or (like.shape[i - lead] == 1 and x.shape[i] != 1))
-    return jnp.sum(x, axis=axes).reshape(like.shape).astype(like.dtype)
+gate_p = Primitive("arcana_gate")
+"""The comparison that decides between the values of h, where h takes only a few: it is kept instead of v."""
+
+slopes_p = Primitive("arcana_slopes")
+"""Σ tangent · slope, or for each slope cotangent · slope; see `Slopes`."""
+slopes_p.multiple_results = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Slopes:
+    """What `slopes_p` does with its operands: the tangents or the cotangent, what is kept of v, and the arrays.
+
+    Attributes:
+        kind: what is kept of v.
+        arrays: the names of the parameters that are arrays.
+        along: the slopes, "v" for h and a parameter's name for dG/dparameter; the tangents come in this order.
+        transposed: whether one cotangent is multiplied by each slope, instead of summing the tangents times the slopes.
+    """
+
+    kind: Kept
+    arrays: tuple[str, ...]
+    along: tuple[str, ...]
+    transposed: bool = False
+
+    def split(self, operands: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """The tangents or the cotangent, what is kept (one array or none), and the arrays."""
+        first = 1 if self.transposed else len(self.along)
+        last = len(operands) - len(self.arrays)
+        return list(operands[:first]), list(operands[first:last]), list(operands[last:])
+
+    def only(self, chosen: Sequence[bool]) -> Slopes:
+        """The same along some of the slopes."""
+        return dataclasses.replace(self, along=tuple(name for name, each in zip(self.along, chosen, strict=True) if each))
+
+    def turned(self) -> Slopes:
+        """The transpose."""
+        return dataclasses.replace(self, transposed=not self.transposed)
 
 
 # Called outside a jit, what is jitted here is one compiled function; inside one it is inlined, so nothing hides from XLA's
 # fusion. The definition is part of the function and its parameters are operands, so a new number compiles nothing.
 
 
-@functools.lru_cache(maxsize=1024)
-def _gate(shape: Shape, names: tuple[str, ...]) -> Callable[..., jax.Array]:
-    """Of v and the numbers with these names the comparison that decides between the values of h."""
+@per_class_cache
+def _gate(definition: type[Surrogate], settings: Settings, names: tuple[str, ...]) -> Callable[..., jax.Array]:
+    """The comparison that decides between the values of h, as a function of v and the numbers with these names."""
+    shape = Shape(definition, settings)
 
     def gate(v: jax.Array, *numbers: Any) -> jax.Array:
         return shape.gate(v, dict(zip(names, numbers, strict=True)))
@@ -45,92 +95,190 @@ def _gate(shape: Shape, names: tuple[str, ...]) -> Callable[..., jax.Array]:
     return jax.jit(gate, inline=True)
 
 
-@functools.lru_cache(maxsize=1024)
-def _pull(shape: Shape, kind: Kept, names: tuple[str, ...], array_names: tuple[str, ...]) -> Callable[..., tuple[jax.Array, Any]]:
-    """The backward pass: of what is kept, the arrays, the cotangent and the numbers the gradients of v and of each array."""
+@per_class_cache
+def _pull(
+    definition: type[Surrogate], settings: Settings, names: tuple[str, ...], slopes: Slopes, differentiable: bool
+) -> Callable[..., list[jax.Array]]:
+    """`slopes_p` by plain operations, as a function of its operands and the numbers with these names."""
+    shape = Shape(definition, settings)
 
-    def pull(kept: Any, arrays: tuple[jax.Array, ...], cotangent: jax.Array, *values: Any) -> tuple[jax.Array, Any]:
-        numbers, by_name = dict(zip(names, values, strict=True)), dict(zip(array_names, arrays, strict=True))
-        if kind is Kept.POTENTIAL:
-            h, slopes = shape.derivative(kept, numbers, by_name), shape.sensitivities(kept, numbers, by_name)
+    def pull(given: list[jax.Array], kept: list[jax.Array], arrays: list[jax.Array], *values: Any) -> list[jax.Array]:
+        numbers, by_name = dict(zip(names, values, strict=True)), dict(zip(slopes.arrays, arrays, strict=True))
+        if slopes.kind is Kept.POTENTIAL:
+            evaluate = shape.differentiable_slopes if differentiable else shape.slopes
+            factors = evaluate(slopes.along, kept[0], numbers, by_name)
         else:
-            h, slopes = shape.derivative_from(kind, kept, numbers, cotangent), {}
-        wide = cotangent.astype(h.dtype)
-        # A definition without a primitive has no slopes, and `_without_gradient` raises at the zeros.
-        for_arrays = [_summed_to(wide * slopes[name], x) if slopes else jnp.zeros_like(x) for name, x in by_name.items()]
-        return (wide * h).astype(cotangent.dtype), tuple(for_arrays)
+            factors = [shape.derivative_from(slopes.kind, kept, numbers, given[0])]
+        if slopes.transposed:
+            products = [given[0].astype(factor.dtype) * factor for factor in factors]
+            return [x.astype(given[0].dtype) if name == "v" else x for name, x in zip(slopes.along, products, strict=True)]
+        products = [x.astype(factor.dtype) * factor for x, factor in zip(given, factors, strict=True)]
+        return [functools.reduce(jnp.add, products).astype((kept if slopes.kind is Kept.POTENTIAL else given)[0].dtype)]
 
     return jax.jit(pull, inline=True)
 
 
-@functools.lru_cache(maxsize=1024)
-def _reverse(call: Call, array_names: tuple[str, ...]) -> Callable[..., jax.Array]:
-    """Of v and the arrays with these names the spikes, with their gradients in reverse mode, for one call's numbers."""
-    shape, names, numbers = call.shape, tuple(call.numbers), tuple(call.numbers.values())
-    traced = None if array_names else shape.trace(names)
+def _by_plain_operations(*operands: Any, call: Call, slopes: Slopes, differentiable: bool = False) -> list[jax.Array]:
+    pull = _pull(call.shape.definition, call.shape.settings, tuple(call.numbers), slopes, differentiable)
+    return pull(*slopes.split(operands), *call.numbers.values())
+
+
+def _is_zero(tangent: Any) -> bool:
+    return type(tangent) is ad.Zero
+
+
+def _gate_impl(v: Any, *, call: Call) -> jax.Array:
+    return _gate(call.shape.definition, call.shape.settings, tuple(call.numbers))(v, *call.numbers.values())
+
+
+def _gate_abstract(v: Any, *, call: Call) -> Any:
+    return v.update(dtype=np.dtype(bool), weak_type=False)
+
+
+def _gate_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call) -> tuple[jax.Array, Any]:
+    gate = gate_p.bind(*primals, call=call)
+    return gate, _no_tangent(gate)
+
+
+def _gate_batched(operands: Sequence[Any], dims: Sequence[Any], *, call: Call) -> tuple[jax.Array, int]:
+    return gate_p.bind(*operands, call=call), dims[0]
+
+
+def _no_tangent(x: Any) -> Any:
+    return ad.Zero(jax.typeof(x).to_tangent_aval())
+
+
+def _spike_impl(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> jax.Array:
+    return call.shape.fire(v)
+
+
+def _spike_abstract(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> Any:
+    if "jax2onnx" in sys.modules:
+        _write_as_onnx()
+    return v.update(weak_type=False)
+
+
+@functools.cache
+def _write_as_onnx() -> None:
+    """Tell jax2onnx what the primitives are. ONNX compares subnormals exactly, so there a spike is a plain comparison."""
+    from arcana.jax._onnx import register
+
+    def compare(v: jax.Array, *arrays: jax.Array, call: Call, names: tuple[str, ...]) -> jax.Array:
+        compare = jax.lax.ge if call.shape.fires_at_threshold else jax.lax.gt
+        return jax.lax.convert_element_type(compare(v, jnp.zeros_like(v)), v.dtype)
+
+    register({spike_p.name: compare, gate_p.name: _gate_impl, slopes_p.name: _by_plain_operations})
+
+
+def _spike_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, names: tuple[str, ...]) -> tuple[jax.Array, Any]:
+    v, *arrays = primals
+    spikes = spike_p.bind(*primals, call=call, names=names)
+    traced = None if names else call.shape.trace(tuple(call.numbers))
+    if traced is not None and traced.passes:
+        return spikes, tangents[0]
     kind = Kept.POTENTIAL if traced is None else traced.kept
-    gate, pull = _gate(shape, names), _pull(shape, kind, names, array_names)
-
-    def fire(v: jax.Array, arrays: tuple[jax.Array, ...]) -> jax.Array:
-        return shape.fire(v)
-
-    def forward(v: jax.Array, arrays: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
-        spikes = shape.fire(v)
-        kept = gate(v, *numbers) if kind is Kept.MASK else {Kept.POTENTIAL: v, Kept.SPIKES: spikes}.get(kind)
-        return spikes, (kept, arrays)
-
-    def backward(residuals: Any, cotangent: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        if traced is not None and traced.passes:
-            return cotangent, ()
-        return pull(*residuals, cotangent, *numbers)
-
-    for function in (fire, forward, backward):
-        # JAX asks for it at every call, and makes it again unless it is there.
-        function.__signature__ = inspect.signature(function)
-    rule = jax.custom_vjp(fire)
-    rule.defvjp(forward, backward)
-    return rule
+    kept = [gate_p.bind(v, call=call)] if kind is Kept.MASK else {Kept.POTENTIAL: [v], Kept.SPIKES: [spikes]}.get(kind, [])
+    moving = {name: dot for name, dot in zip(("v", *names), tangents, strict=True) if not _is_zero(dot)}
+    call.shape.check_primitive(name for name in moving if name != "v")
+    dots = [dot if name == "v" else expanded(dot, v, call.shape.dtype(v)) for name, dot in moving.items()]
+    return spikes, slopes_p.bind(*dots, *kept, *arrays, call=call, slopes=Slopes(kind, names, tuple(moving)))[0]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _forward(shape: Shape, v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
-    return shape.fire(v)
+def _spike_batched(operands: Sequence[Any], dims: Sequence[Any], *, call: Call, names: tuple[str, ...]) -> tuple[jax.Array, int]:
+    size = _batch_size(operands, dims)
+    v = batching.bdim_at_front(operands[0], dims[0], size)
+    arrays = [_batched_parameter(x, dim, v.ndim) for x, dim in zip(operands[1:], dims[1:], strict=True)]
+    return spike_p.bind(v, *arrays, call=call, names=names), 0
 
 
-@_forward.defjvp
-def _forward_rule(shape: Shape, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
-    v, numbers, arrays = primals
-    v_dot, _, arrays_dot = tangents
-    h = shape.derivative(v, numbers, arrays)
-    total = v_dot.astype(h.dtype) * h
-    for name, slope in shape.sensitivities(v, numbers, arrays).items():
-        total = total + aligned(arrays_dot[name].astype(h.dtype), v) * slope
-    return _forward(shape, v, numbers, arrays), total.astype(v.dtype)
+def _slopes_abstract(*operands: Any, call: Call, slopes: Slopes) -> list[Any]:
+    given, kept, _ = slopes.split(operands)
+    if not slopes.transposed:
+        return [(kept if slopes.kind is Kept.POTENTIAL else given)[0].update(weak_type=False)]
+    cotangent = given[0].update(weak_type=False)
+    return [cotangent if name == "v" else cotangent.update(dtype=call.shape.dtype(cotangent)) for name in slopes.along]
 
 
-_forward_jit = jax.jit(_forward, static_argnums=0, inline=True)
+def _slopes_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, slopes: Slopes) -> tuple[list[Any], list[Any]]:
+    outputs = slopes_p.bind(*primals, call=call, slopes=slopes)
+    terms = []
+    given, kept, arrays = slopes.split(primals)
+    given_dots, *other_dots = slopes.split(tangents)
+    moving = [not _is_zero(dot) for dot in given_dots]
+    if any(moving):
+        linear = slopes if slopes.transposed else slopes.only(moving)
+        dots = [dot for dot, moves in zip(given_dots, moving, strict=True) if moves]
+        terms.append(slopes_p.bind(*dots, *kept, *arrays, call=call, slopes=linear))
+    operands, dots = [*kept, *arrays], [*other_dots[0], *other_dots[1]]
+    # What is kept instead of v decides between constants: it has no derivative, and the spikes must not lend it theirs.
+    along = [i for i, dot in enumerate(dots) if not _is_zero(dot)] if slopes.kind is Kept.POTENTIAL else []
+    if along:
+
+        def by_operands(*chosen: jax.Array) -> list[jax.Array]:
+            by_index = dict(zip(along, chosen, strict=True))
+            rest = [by_index.get(i, x) for i, x in enumerate(operands)]
+            return _by_plain_operations(*given, *rest, call=call, slopes=slopes, differentiable=True)
+
+        terms.append(jax.jvp(by_operands, [operands[i] for i in along], [dots[i] for i in along])[1])
+    if not terms:
+        return outputs, [_no_tangent(x) for x in outputs]
+    return outputs, [functools.reduce(jnp.add, each) for each in zip(*terms, strict=True)]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _without_gradient(surrogate: str, name: str, x: jax.Array) -> jax.Array:
-    """x, until somebody asks for its gradient: a parameter of a definition without a primitive has none."""
-    return x
+def _slopes_transpose(cotangents: Sequence[Any], *operands: Any, call: Call, slopes: Slopes) -> list[Any]:
+    given, kept, arrays = slopes.split(operands)
+    asked = [ad.is_undefined_primal(x) for x in given]
+    rest = [None] * (len(kept) + len(arrays))
+    present = [not _is_zero(c) for c in cotangents]
+    if not any(present):
+        return [ad.Zero(x.aval) if wanted else None for x, wanted in zip(given, asked, strict=True)] + rest
+    turned = slopes.turned().only(present if slopes.transposed else asked)
+    values = [c for c in cotangents if not _is_zero(c)]
+    found = iter(slopes_p.bind(*values, *kept, *arrays, call=call, slopes=turned))
+    return [next(found) if wanted else None for wanted in asked] + rest
 
 
-def _without_gradient_backward(surrogate: str, name: str, kept: None, cotangent: jax.Array) -> tuple[jax.Array]:
-    msg = f"{surrogate} defines no primitive, which the gradient of its parameter {name} needs"
-    raise NotImplementedError(msg)
+def _slopes_batched(
+    operands: Sequence[Any], dims: Sequence[Any], *, call: Call, slopes: Slopes
+) -> tuple[list[jax.Array], list[int]]:
+    size = _batch_size(operands, dims)
+    given, kept, arrays = slopes.split(list(zip(operands, dims, strict=True)))
+    full = [batching.bdim_at_front(x, dim, size) for x, dim in (*given, *kept)]
+    parameters = [_batched_parameter(x, dim, full[0].ndim) for x, dim in arrays]
+    outputs = slopes_p.bind(*full, *parameters, call=call, slopes=slopes)
+    return outputs, [0] * len(outputs)
 
 
-_without_gradient.defvjp(lambda surrogate, name, x: (x, None), _without_gradient_backward)
+def _batch_size(operands: Sequence[Any], dims: Sequence[Any]) -> int:
+    return next(x.shape[dim] for x, dim in zip(operands, dims, strict=True) if dim is not None)
 
 
-def _differentiable(v: jax.Array, surrogate: Surrogate, arrays: Arrays) -> tuple[jax.Array, Arrays]:
-    """v and the arrays as a rule takes them."""
-    definition = type(surrogate)
-    if not definition.has_primitive():
-        arrays = {name: _without_gradient(definition.__name__, name, x) for name, x in arrays.items()}
-    return _same_manual_axes(v, arrays)
+def _batched_parameter(x: Any, dim: Any, ndim: int) -> Any:
+    """A parameter beside a batch of potentials with `ndim` axes: the batch first, its other axes at the end."""
+    if dim is None:
+        return x
+    x = jnp.moveaxis(x, dim, 0)
+    return jax.lax.expand_dims(x, range(1, 1 + ndim - x.ndim))
+
+
+def _define(
+    primitive: Primitive,
+    impl: Callable[..., Any],
+    abstract: Callable[..., Any],
+    jvp: Callable[..., Any],
+    batched: Callable[..., Any],
+) -> None:
+    primitive.def_impl(impl)
+    primitive.def_abstract_eval(abstract)
+    ad.primitive_jvps[primitive] = jvp
+    batching.primitive_batchers[primitive] = batched
+    mlir.register_lowering(primitive, mlir.lower_fun(impl, multiple_results=primitive.multiple_results))
+
+
+_define(spike_p, _spike_impl, _spike_abstract, _spike_jvp, _spike_batched)
+_define(gate_p, _gate_impl, _gate_abstract, _gate_jvp, _gate_batched)
+_define(slopes_p, _by_plain_operations, _slopes_abstract, _slopes_jvp, _slopes_batched)
+ad.primitive_transposes[slopes_p] = _slopes_transpose
 
 
 def _same_manual_axes(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Arrays]:
@@ -154,58 +302,66 @@ def _varying(x: jax.Array) -> frozenset[str]:
     return frozenset(jax.typeof(x).manual_axis_type.varying)
 
 
-def spike(v: jax.Array, surrogate: Surrogate, **parameters: float | jax.Array) -> jax.Array:
-    """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's gradient in reverse mode.
+def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array) -> jax.Array:
+    """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's derivatives in every mode.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
-        surrogate: any `Surrogate` instance, a user's own included.
+        surrogate: any `Surrogate` instance, a user's own included; a class or a function stands for its default parameters.
         parameters: parameters by keyword in place of the instance's, each a number or an array that broadcasts to v.
 
     Raises:
         TypeError: v is no floating-point jax.Array, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or an array does not broadcast to v.
     """
+    v, surrogate = arguments(v, surrogate, "spike")
     call, arrays = call_of(v, surrogate, parameters)
     if _is_plain(v, arrays):
         return call.shape.fire(v)
-    if not arrays:
-        return _reverse(call, ())(v, ())
-    v, arrays = _differentiable(v, surrogate, arrays)
-    return _reverse(call, tuple(arrays))(v, tuple(arrays.values()))
+    if arrays:
+        v, arrays = _same_manual_axes(v, arrays)
+    return spike_p.bind(v, *arrays.values(), call=call, names=tuple(arrays))
 
 
-def evaluate(surrogate: Surrogate, which: str, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
+def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: float | jax.Array) -> jax.Array:
     """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    check_which(which)
+    v, surrogate = arguments(v, surrogate, "evaluate")
     call, arrays = call_of(v, surrogate, parameters)
-    return _evaluate_jit(call.shape, which, v, call.numbers, arrays)
+    if which == "derivative" and not _is_plain(v, arrays):
+        # By the primitive, whose own derivative is not NaN where the formula overflows on its way to 0.
+        v, arrays = _same_manual_axes(v, arrays)
+        slopes = Slopes(Kept.POTENTIAL, tuple(arrays), ("v",))
+        return slopes_p.bind(jnp.ones_like(v), v, *arrays.values(), call=call, slopes=slopes)[0]
+    return _formula(call.shape.definition, call.shape.settings, which)(v, call.numbers, arrays)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def _evaluate_jit(shape: Shape, which: str, v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
-    return shape.evaluate(which, v, numbers, arrays).astype(v.dtype)
+@per_class_cache
+def _formula(definition: type[Surrogate], settings: Settings, which: str) -> Callable[..., jax.Array]:
+    """h or G in v's dtype, as a function of v, the numbers and the arrays."""
+    shape = Shape(definition, settings)
+
+    def evaluated(v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
+        return shape.evaluate(which, v, numbers, arrays).astype(v.dtype)
+
+    return jax.jit(evaluated, inline=True)
 
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class ForwardMode:
-    """A surrogate's spike function on jax.custom_jvp: equal by value, a leafless pytree. Made by `forward_mode`."""
+    """A surrogate's spike function: equal by value, a leafless pytree. Made by `forward_mode`."""
 
     surrogate: Surrogate
 
     def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
-        call, arrays = call_of(v, self.surrogate, parameters)
-        if _is_plain(v, arrays):
-            return call.shape.fire(v)
-        v, arrays = _differentiable(v, self.surrogate, arrays)
-        return _forward_jit(call.shape, v, call.numbers, arrays)
+        return spike(v, self.surrogate, **parameters)
 
 
-def forward_mode(surrogate: Surrogate) -> ForwardMode:
-    """The same spikes and gradients with forward mode too: jvp, jacfwd, hessian, linearize.
+def forward_mode(surrogate: AnySurrogate) -> ForwardMode:
+    """The spike function of a surrogate, as `lambda v: spike(v, surrogate)`.
 
-    jax.custom_vjp, on which the plain functions stand, has no forward mode; JAX raises there. In reverse mode
-    both give the same bits.
+    The plain functions have forward mode themselves, so this is the same function under the name that says it.
 
     Args:
         surrogate: any `Surrogate` instance.
@@ -213,10 +369,7 @@ def forward_mode(surrogate: Surrogate) -> ForwardMode:
     Raises:
         TypeError: surrogate is no Surrogate instance.
     """
-    if not isinstance(surrogate, Surrogate):
-        msg = f"forward_mode takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {surrogate!r}"
-        raise TypeError(msg)
-    return ForwardMode(surrogate)
+    return ForwardMode(surrogate_of(surrogate, "forward_mode"))
 
 
 class SpikeFunction(metaclass=DefinitionMeta):
@@ -225,17 +378,23 @@ class SpikeFunction(metaclass=DefinitionMeta):
     definition: type[Surrogate]
 
     @classmethod
-    def apply(cls, v: jax.Array, **parameters: Any) -> jax.Array:
+    def apply(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """The spikes of v, with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            caller = f"{cls.__name__}.apply"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return spike(v, cls.definition(), **parameters)
 
     @classmethod
-    def pseudo_derivative(cls, v: jax.Array, **parameters: Any) -> jax.Array:
+    def pseudo_derivative(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
         """h(v), with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            caller = f"{cls.__name__}.pseudo_derivative"
+            raise cls.definition.one_positional(caller, positional, parameters)
         return evaluate(cls.definition(), "derivative", v, **parameters)
 
 
-@functools.cache
+@per_class_cache
 def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
     """The class of a definition, made once."""
     namespace = {"definition": definition, "__doc__": definition.__doc__, "__module__": "arcana.jax"}
@@ -243,4 +402,4 @@ def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
 
 
 # A surrogate held by a model (Equinox, a plain dataclass) is then a pytree without leaves, and plain jax.jit takes the model.
-observe_classes(jax.tree_util.register_static)
+register_pytrees()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType
 
 from arcana.jax._namespace import NAMESPACES, nonnegative, positive
 from arcana.surrogate import Surrogate
@@ -17,6 +18,10 @@ from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate as evaluate_symbols, trace
 
 Operands = Mapping[str, Any]
+Settings = tuple[tuple[str, Any], ...]
+
+FLAT_FROM = 2.0**20
+"""Nearer to the threshold no factor of a formula overflows where its result is 0."""
 
 
 @functools.partial(jax.jit, inline=True)
@@ -34,12 +39,17 @@ class Shape:
     """A definition and its settings: hashable, so equal surrogates share one compilation."""
 
     definition: type[Surrogate]
-    settings: tuple[tuple[str, Any], ...]
+    settings: Settings
 
     @functools.cached_property
     def fire(self) -> Callable[[jax.Array], jax.Array]:
         """The spikes of a potential: one of two jitted functions, whatever the surrogate."""
-        return _fire if dict(self.settings)["fires_at_threshold"] else _fire_above
+        return _fire if self.fires_at_threshold else _fire_above
+
+    @property
+    def fires_at_threshold(self) -> bool:
+        """Whether v = 0 fires."""
+        return dict(self.settings)["fires_at_threshold"]
 
     def evaluate(self, which: str, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
         """h or G in the computing dtype, parameters aligned to v."""
@@ -50,11 +60,8 @@ class Shape:
         return jnp.broadcast_to(jnp.asarray(y).astype(dtype), v.shape)
 
     def derivative(self, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
-        """h of v, whose own derivative at ±inf is 0."""
-        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
-        infinite = jnp.isinf(v)
-        h = self.evaluate("derivative", jnp.where(infinite, jax.lax.stop_gradient(v), v), numbers, arrays)
-        return jnp.where(infinite, jax.lax.stop_gradient(h), h)
+        """h of v, in the computing dtype."""
+        return self.evaluate("derivative", v, numbers, arrays)
 
     def gate(self, v: jax.Array, numbers: Operands) -> jax.Array:
         """The comparison that decides between the values of h."""
@@ -63,33 +70,69 @@ class Shape:
         assert traced.gate is not None
         return _evaluate_trace(traced, traced.gate, {traced.v: v.astype(self.dtype(v))}, numbers, self.dtype(v))
 
-    def derivative_from(self, kind: Kept, kept: jax.Array | None, numbers: Operands, like: jax.Array) -> jax.Array:
+    def derivative_from(self, kind: Kept, kept: Sequence[jax.Array], numbers: Operands, like: jax.Array) -> jax.Array:
         """h of the spikes, of the gate or of nothing, in the computing dtype of an array of a potential's dtype."""
         traced = self.trace(tuple(numbers))
         assert traced is not None
         values: dict[Symbol, Any] = {}
-        if kept is not None:
+        if kept:
             assert traced.gate is not None
-            values = {traced.gate: kept if kind is Kept.MASK else kept != 0}
+            values = {traced.gate: kept[0] if kind is Kept.MASK else kept[0] != 0}
         return _evaluate_trace(traced, traced.h, values, numbers, self.dtype(like))
 
     def trace(self, numbers: tuple[str, ...]) -> Trace | None:
         """The derivative as data, with the names of its parameters; None where it cannot be traced."""
         return trace(self.definition, self.settings, numbers)
 
-    def sensitivities(self, v: jax.Array, numbers: Operands, arrays: Operands) -> dict[str, jax.Array]:
-        """dG/dparameter at every element of v, for each of the arrays; at ±inf that of ±FAR; none without a primitive."""
-        if not arrays or not self.definition.has_primitive():
-            return {}
-        dtype = self.dtype(v)
-        finite = jnp.where(jnp.isinf(v), jnp.sign(v).astype(dtype) * dtype.type(FAR[dtype.name]), v.astype(dtype))
+    def slope(self, along: str, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
+        """The derivative of H at every element of v: h along "v", dG/dparameter along an array, in the computing dtype."""
+        if along == "v":
+            return self.derivative(v, numbers, arrays)
+        return self.sensitivities([along], v, numbers, arrays)[along]
 
-        def primitive(expanded: Operands) -> jax.Array:
-            return self.evaluate("primitive", finite, numbers, expanded)
+    def slopes(self, along: Sequence[str], v: jax.Array, numbers: Operands, arrays: Operands) -> list[jax.Array]:
+        """The derivatives of H along these."""
+        names = [name for name in along if name != "v"]
+        found = self.sensitivities(names, v, numbers, arrays) if names else {}
+        return [self.derivative(v, numbers, arrays) if name == "v" else found[name] for name in along]
 
-        expanded = {name: jnp.broadcast_to(aligned(x.astype(dtype), v), v.shape) for name, x in arrays.items()}
-        value, pullback = jax.vjp(primitive, expanded)
+    def differentiable_slopes(self, along: Sequence[str], v: jax.Array, numbers: Operands, arrays: Operands) -> list[jax.Array]:
+        """The same slopes, whose own derivatives are not NaN far from the threshold.
+
+        There a slope that is 0 comes from factors that overflow, and the chain rule multiplies 0 by infinity. Where it is 0, and
+        at 5/4 of v too, which leaves out the zeros of an oscillating h, it is the constant 0. At ±inf it is that of ±FAR.
+        """
+        v = self._finite(v)
+
+        def differentiable(name: str) -> jax.Array:
+            zero = [self.slope(name, jax.lax.stop_gradient(x), numbers, arrays) == 0 for x in (v, v * 1.25)]
+            flat = zero[0] & zero[1] & (jnp.abs(v) >= FLAT_FROM)
+            slope = self.slope(name, jnp.where(flat, jnp.ones_like(v), v), numbers, arrays)
+            return jnp.where(flat, jnp.zeros_like(slope), slope)
+
+        return [differentiable(name) for name in along]
+
+    def sensitivities(self, names: Sequence[str], v: jax.Array, numbers: Operands, arrays: Operands) -> dict[str, jax.Array]:
+        """dG/dparameter at every element of v, for each of these arrays; at ±inf that of ±FAR."""
+        finite = self._finite(v)
+
+        def primitive(chosen: Operands) -> jax.Array:
+            return self.evaluate("primitive", finite, numbers, {**arrays, **chosen})
+
+        value, pullback = jax.vjp(primitive, {name: expanded(arrays[name], v, finite.dtype) for name in names})
         return pullback(jnp.ones_like(value))[0]
+
+    def _finite(self, v: jax.Array) -> jax.Array:
+        """v in the computing dtype, with ±FAR for ±inf."""
+        dtype = self.dtype(v)
+        return jnp.where(_is_infinite(v), jnp.sign(v).astype(dtype) * dtype.type(FAR[dtype.name]), v.astype(dtype))
+
+    def check_primitive(self, names: Iterable[str]) -> None:
+        """Raise an error for the first of these parameters, whose gradient is asked for, if there is no primitive."""
+        for name in names:
+            if not self.definition.has_primitive():
+                msg = f"{self.definition.__name__} defines no primitive, which the gradient of its parameter {name} needs"
+                raise NotImplementedError(msg)
 
     def dtype(self, v: jax.Array) -> Any:
         """The computing dtype for a potential."""
@@ -105,3 +148,16 @@ def _evaluate_trace(traced: Trace, result: Symbol, values: dict[Symbol, Any], nu
 def aligned(x: jax.Array, v: jax.Array) -> jax.Array:
     """x with leading axes of 1 up to v's rank, which strict rank promotion asks for; a 0-d x as it is."""
     return x if x.ndim == 0 else jax.lax.expand_dims(x, range(v.ndim - x.ndim))
+
+
+def expanded(x: jax.Array, v: jax.Array, dtype: Any) -> jax.Array:
+    """A parameter, or its tangent, at every element of v, in the computing dtype and sharded like v."""
+    sharding = jax.typeof(v).sharding
+    explicit = AxisType.Explicit in sharding.mesh.axis_types
+    axes = range(v.ndim - x.ndim, v.ndim)
+    return jax.lax.broadcast_in_dim(x.astype(dtype), v.shape, axes, out_sharding=sharding if explicit else None)
+
+
+def _is_infinite(v: jax.Array) -> jax.Array:
+    # Not isinf, which compares with an infinity of its own making: jax.debug_infs would blame it.
+    return jnp.abs(v) > jnp.finfo(v.dtype).max

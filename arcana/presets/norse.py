@@ -1,5 +1,6 @@
 """Norse 1.1.0: `norse.torch.functional.threshold`. No spike at v = 0.
 
+A threshold is taken off the potential before the call, so that its gradient is −h there as here.
 Norse's functions have no default; its neurons pass them an alpha of 100 with every method, `triangle_fn` has its own 0.3.
 """
 

@@ -1,12 +1,15 @@
-"""Rockpool 3.1.0: `rockpool.nn.modules`, torch and JAX. Fires at v = 0. Read, not run.
+"""Rockpool 3.1.0: `rockpool.nn.modules`, torch and JAX, with `max_spikes_per_dt` of 1. Fires at v = 0. Its values are tested.
 
-Rockpool's spikes count how often the potential holds the threshold, 2 at twice the threshold; a spike here is 1.
+Rockpool takes the potential and the threshold apart; v is their difference. Its spikes count how often the potential holds the
+threshold, up to `max_spikes_per_dt`, 2¹⁶ where a function is called by itself; a spike here is 0 or 1, as it is there with 1.
+A threshold's gradient is −h·potential/threshold in Rockpool, as of spikes of potential/threshold; here, where the threshold
+is taken off the potential, it is −h. At the threshold itself they are the same.
 """
 
 from __future__ import annotations
 
 from arcana.presets._registry import preset
-from arcana.surrogate import ClippedSTE, PeriodicExponential
+from arcana.surrogate import ClippedSTE, Exponential
 
 
 @preset
@@ -15,15 +18,20 @@ def step_pwl(*, threshold: float = 1.0, window: float = 0.5) -> ClippedSTE:
 
     h(v) = 1/threshold for v >= −window, else 0
 
-    Note: beyond v = 1e15 this h is 0.
+    Note: beyond v = 1e15 this h is 0. h is the same for any `max_spikes_per_dt`. The gradient of the threshold differs: for
+    a potential of 2 and a threshold of 1.5 it is −2/1.5² = −0.889 in Rockpool, and −1/1.5 = −0.667 of v = 2 − 1.5 here.
     """
     return ClippedSTE(lower=-window, upper=1e15, gain=1 / threshold)
 
 
 @preset
-def periodic_exponential(*, window: float = 0.5) -> PeriodicExponential:
-    """`PeriodicExponential` (torch) of Rockpool 3.1.0 with a threshold of 1; fires where v >= 0.
+def periodic_exponential(*, threshold: float = 1.0, window: float = 0.5) -> Exponential:
+    """`PeriodicExponential` (torch) of Rockpool 3.1.0 with max_spikes_per_dt = 1; fires where v >= 0.
 
-    h(v) = e^(−d/window), d = |v| for v < 0, the distance to the nearest whole number for v >= 0
+    h(v) = e^(−|v|/window)/threshold
+
+    Note: with more spikes a step, which are no longer 0 or 1, h has a peak at each multiple of the threshold up to
+    max_spikes_per_dt; `PeriodicExponential(width=window)` is that without an end, for a threshold of 1. The gradient of the
+    threshold differs: for a potential of 2, a threshold of 1.5 and a window of 0.3 it is −0.168 in Rockpool and −0.126 here.
     """
-    return PeriodicExponential(width=window)
+    return Exponential(slope=1 / window, gain=2 * window / threshold)

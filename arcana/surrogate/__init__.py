@@ -6,6 +6,7 @@ True
 """
 
 from arcana.surrogate import exponentials, gaussians, periodic, piecewise, power_law, rational, straight_through
+from arcana.surrogate._backends import register_pytrees_with_jax
 from arcana.surrogate._base import Facts, Surrogate, formula
 from arcana.surrogate._parameters import parameter
 from arcana.surrogate._registry import from_dict, get, names
@@ -16,6 +17,8 @@ from arcana.surrogate.piecewise import *  # noqa: F403
 from arcana.surrogate.power_law import *  # noqa: F403
 from arcana.surrogate.rational import *  # noqa: F403
 from arcana.surrogate.straight_through import *  # noqa: F403
+
+register_pytrees_with_jax()
 
 __all__ = ["Facts", "Surrogate", "formula", "from_dict", "get", "names", "parameter"]
 __all__ += exponentials.__all__

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import difflib
 import inspect
+import itertools
 import math
+import numbers
 import operator
 import re
+import struct
+import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, overload
 
 from arcana.surrogate import _backends
 from arcana.surrogate._parameters import (
+    FINITE,
     Bounds,
     bounds_of,
     checked_bounds,
@@ -25,7 +30,18 @@ from arcana.surrogate._parameters import (
 ArrayT = TypeVar("ArrayT")
 
 _CLASSES: weakref.WeakValueDictionary[str, type[Surrogate]] = weakref.WeakValueDictionary()
+_KEYS: weakref.WeakKeyDictionary[type[Surrogate], str] = weakref.WeakKeyDictionary()
 _OBSERVERS: list[Callable[[type[Surrogate]], object]] = []
+_LOCK = threading.RLock()
+"""Held while the three above change or are listed: classes may be made in one thread and looked for in another."""
+_FIRST_OF_THEIR_NAME: set[str] = set()
+_LATER = itertools.count(2)
+
+_KIN = (
+    frozenset({"alpha", "b", "beta", "k", "scale", "sharpness", "slope", "steepness"}),
+    frozenset({"lens", "sigma", "std", "width", "window"}),
+)
+"""What libraries call the steepness of a surrogate, and its width."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +84,15 @@ class formula:  # noqa: N801  (a decorator, like staticmethod)
             return self.function
         name = self.name
         return lambda v: _backends.of_array(v, numpy=True, caller=type(instance).__name__).evaluate(instance, name, v)
+
+
+def _new_of_arrived(cls: type[Surrogate], *_: Any, **__: Any) -> Surrogate:
+    """`__new__` of a class that cloudpickle filled, with what is something else in the process that it comes from."""
+    cls.key = _KEYS[cls]
+    for field in cls.__dataclass_fields__.values():
+        if isinstance(field.default, type(dataclasses.MISSING)):
+            field.default = dataclasses.MISSING
+    return object.__new__(cls)
 
 
 def _no_primitive(v: Any, xp: Any, **parameters: Any) -> Any:
@@ -114,7 +139,7 @@ class Surrogate:
     name: ClassVar[str]
     """The registry name, and the name of the function in each backend."""
     key: ClassVar[str]
-    """A string that finds exactly this class again in this process, see `class_of`."""
+    """A string that finds exactly this class again in this process, and no other ever, see `class_of`."""
     # Not annotated, so that a type checker takes any override: formula, staticmethod or a plain function.
     derivative = cast(Any, None)
     primitive = cast(Any, formula(_no_primitive))
@@ -128,9 +153,11 @@ class Surrogate:
 
     def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if cls.derivative is None:
-            msg = f"{cls.__name__}: a surrogate defines derivative(v, xp, *, <its parameters>)"
-            raise TypeError(msg)
+        # cloudpickle makes a class with an empty body and fills it afterwards: that one is asked when it is first used.
+        if any(value for name, value in vars(cls).items() if name != "__module__"):
+            cls.check_derivative()
+        else:
+            cls.__new__ = cast(Any, _new_of_arrived)
         for each in ("derivative", "primitive"):
             given = cls.__dict__.get(each)
             if isinstance(given, staticmethod):
@@ -147,18 +174,23 @@ class Surrogate:
         common = tuple(f.name for f in dataclasses.fields(Surrogate))
         cls._names = (*(f.name for f in fields if f.name not in common), *common)
         cls.name = name or _registry_name(cls.__name__)
-        key = base = f"{cls.__module__}:{cls.__qualname__}"
-        version = 1
-        while key in _CLASSES:
-            version += 1
-            key = f"{base}#{version}"
-        cls.key = key
-        _CLASSES[key] = cls
-        for observer in _OBSERVERS:
+        base = f"{cls.__module__}:{cls.__qualname__}"
+        with _LOCK:
+            # Never one that another class has had: a backward pass or a graph may still be looking for that one.
+            key = f"{base}#{next(_LATER)}" if base in _FIRST_OF_THEIR_NAME else base
+            _FIRST_OF_THEIR_NAME.add(base)
+            cls.key = _KEYS[cls] = key
+            _CLASSES[key] = cls
+            observers = list(_OBSERVERS)
+        for observer in observers:
             observer(cls)
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, *positional: Any, **parameters: Any) -> None:
         definition = type(self)
+        if positional:
+            raise definition.no_positional(positional, parameters)
+        if definition.derivative is None:
+            definition.check_derivative()
         for name in parameters:
             definition.check_name(name)
         for field in dataclasses.fields(self):
@@ -195,16 +227,22 @@ class Surrogate:
     def __hash__(self) -> int:
         return hash(self._values(self))
 
-    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
-        return functools.partial(type(self), **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)}), ()
+    # The class and a dict of plain values: what torch.load(weights_only=True) takes of a class that it is allowed.
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(**state)
 
     def __repr__(self) -> str:
-        common = {field.name: field.default for field in dataclasses.fields(Surrogate)}
-        shown = [name for name in self.parameter_names() if name not in common or getattr(self, name) != common[name]]
+        # torch.func.vmap asks for the name of what it maps, and so Dynamo comes here, which follows no dataclasses.fields.
+        shown = [name for name in self._names if name not in _COMMON or getattr(self, name) != _COMMON[name]]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
-    def __call__(self, v: ArrayT, **parameters: Any) -> ArrayT:
+    def __call__(self, v: ArrayT, *positional: Any, **parameters: Any) -> ArrayT:
         """The spikes of v, a torch.Tensor or a jax.Array; parameters given here replace the instance's."""
+        if positional:
+            raise type(self).one_positional(repr(self), positional, parameters)
         return _backends.of_array(v, caller=type(self).__name__).spike(v, self, **parameters)
 
     @property
@@ -223,17 +261,76 @@ class Surrogate:
         return list(cls._names)
 
     @classmethod
+    def check_derivative(cls) -> None:
+        """A TypeError if the class defines no derivative."""
+        if cls.derivative is None:
+            msg = f"{cls.__name__}: a surrogate defines derivative(v, xp, *, <its parameters>)"
+            raise TypeError(msg)
+
+    @classmethod
     def check_name(cls, name: str) -> None:
-        """A TypeError that lists the parameters if none has this name."""
+        """A TypeError that lists the parameters, and says which is the nearest, if none has this name."""
         if name not in cls._names:
             msg = f"{cls.__name__} has no parameter {name!r}; it has {', '.join(cls._names)}"
+            if name == "threshold":
+                msg += "; v is the potential minus the threshold: subtract it, or use arcana.torch.Spike"
+            elif near := cls._nearest(name):
+                msg += f"; did you mean {near}?"
             raise TypeError(msg)
+
+    @classmethod
+    def _nearest(cls, name: str) -> str | None:
+        """The parameter that somebody means who writes another name: one spelt alike, of the same kind, or the only one."""
+        own = [each for each in cls._names if each not in Surrogate.__dataclass_fields__]
+        alike = difflib.get_close_matches(name, cls._names, n=1)
+        kin = [each for names in _KIN if name.lower() in names for each in own if each in names]
+        found = [*alike, *kin, *(own if len(own) == 1 else [])]
+        return found[0] if found else None
+
+    @classmethod
+    def written(cls, positional: Sequence[Any], named: Mapping[str, Any]) -> str:
+        """How these parameters are written: `scale=25.0`, a positional or a misspelt one by the name of the nearest."""
+        values = dict(zip(cls._names, positional, strict=False))
+        values |= {name if name in cls._names else cls._nearest(name) or name: value for name, value in named.items()}
+        return ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+
+    @classmethod
+    def no_positional(cls, positional: Sequence[Any], named: Mapping[str, Any]) -> TypeError:
+        """The error for `FastSigmoid(25.0)` and `FastSigmoid(v)`."""
+        if hasattr(positional[0], "shape") and not isinstance(positional[0], numbers.Number):
+            given = cls.written((), named)
+            advice = f"the spikes of v are {cls.__name__}({given})(v)"
+        else:
+            advice = f"write {cls.__name__}({cls.written(positional, named)})"
+        return TypeError(f"{cls.__name__} takes no positional argument, only parameters by keyword: {advice}")
+
+    @classmethod
+    def one_positional(cls, caller: str, positional: Sequence[Any], named: Mapping[str, Any]) -> TypeError:
+        """The error for `fast_sigmoid(v, 25.0)`."""
+        written = f"{caller}(v, {cls.written(positional, named)})"
+        return TypeError(f"{caller} takes one positional argument, the potential v: write {written}")
 
     @classmethod
     def rounded(cls, name: str, value: float, dtype: str) -> float:
         """A parameter moved to the nearest end of the interval that its bounds leave in a dtype, if it lies outside."""
         low, high = cls._numbers[name].representable(dtype)
         return float(min(max(value, low), high))
+
+    @classmethod
+    def domain(cls, name: str, dtype: str) -> tuple[float, float]:
+        """The ends of the interval that a parameter's bounds leave in a computing dtype, as numbers of that dtype."""
+        low, high = cls._numbers[name].representable(dtype)
+        return _as_dtype(low, dtype), _as_dtype(high, dtype)
+
+    @classmethod
+    def bounded(cls, name: str) -> bool:
+        """Whether a finite number can be out of a parameter's domain."""
+        return cls._numbers[name] != FINITE
+
+    @classmethod
+    def checked(cls, name: str, value: float) -> float:
+        """The value of a parameter, or a ValueError if it is out of its bounds."""
+        return checked_bounds(cls.__name__, name, value, cls._numbers[name])
 
     @property
     def peak(self) -> float:
@@ -292,6 +389,18 @@ class Surrogate:
         return cls.primitive is not _no_primitive
 
 
+def _as_dtype(value: float, dtype: str) -> float:
+    return value if dtype == "float64" else struct.unpack("f", struct.pack("f", value))[0]
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, (numbers.Number, str)) else "..."
+
+
+_COMMON = {field.name: field.default for field in dataclasses.fields(Surrogate)}
+"""The fields that every surrogate has, and their defaults."""
+
+
 def _as_parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
     default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.type)
@@ -333,7 +442,7 @@ def resolved(surrogate: Surrogate, given: Mapping[str, Any]) -> tuple[dict[str, 
             bounds = bounds_of(definition.__dataclass_fields__[name])
             settings[name] = checked_static(definition.__name__, name, value, settings[name], bounds)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            values[name] = checked_bounds(definition.__name__, name, float(value), definition._numbers[name])
+            values[name] = definition.checked(name, float(value))
         else:
             values[name] = value
     return settings, values
@@ -352,11 +461,15 @@ def class_of(key: str) -> type[Surrogate]:
 
 def observe_classes(observer: Callable[[type[Surrogate]], object]) -> None:
     """Call `observer` with every surrogate class there is, and with every one made later."""
-    for definition in list(_CLASSES.values()):
+    with _LOCK:
+        present = list(_CLASSES.values())
+        _OBSERVERS.append(observer)
+    for definition in present:
         observer(definition)
-    _OBSERVERS.append(observer)
 
 
 def live_classes() -> dict[str, type[Surrogate]]:
     """Every surrogate class of this process by its public name; of two with one name the later."""
-    return {public_name(cls): cls for cls in _CLASSES.values()}
+    with _LOCK:
+        present = list(_CLASSES.values())
+    return {public_name(cls): cls for cls in present}

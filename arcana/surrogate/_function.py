@@ -32,8 +32,20 @@ class SurrogateFunction(Generic[ArrayT, P]):
     def __call__(self, v: ArrayT, *nothing: P.args, **numbers: P.kwargs) -> ArrayT: ...
     @overload
     def __call__(self, v: ArrayT, **parameters: float | ArrayT) -> ArrayT: ...
-    def __call__(self, v: ArrayT, **parameters: Any) -> ArrayT:
+    def __call__(self, v: Any = inspect.Parameter.empty, *positional: Any, **parameters: Any) -> Any:
+        if positional or v is inspect.Parameter.empty:
+            raise self._misused(positional, parameters)
         return self._spike(v, self.surrogate, **parameters)
+
+    def _misused(self, positional: tuple[Any, ...], parameters: dict[str, Any]) -> TypeError:
+        """The error for `fast_sigmoid(v, 25.0)` and `fast_sigmoid(scale=25.0)`."""
+        definition = type(self.surrogate)
+        if positional:
+            return definition.one_positional(self.__name__, positional, parameters)
+        written = definition.written((), parameters)
+        call = f"{self.__name__}({', '.join(['v', *([written] if written else [])])})"
+        advice = f"the object to hand over is {definition.__name__}({written}), from arcana.surrogate"
+        return TypeError(f"{self.__name__} gives the spikes of a potential v, and none is given: write {call}; {advice}")
 
     def __repr__(self) -> str:
         return f"<function {self.__module__}.{self.__name__}>"
@@ -62,6 +74,6 @@ class DefinitionMeta(type):
             raise AttributeError(msg)
         super().__setattr__(name, value)
 
-    def __call__(cls, **parameters: Any) -> Surrogate:
+    def __call__(cls, *positional: Any, **parameters: Any) -> Surrogate:
         """A generated class has no instances: the call makes the definition, the same one in every backend."""
-        return cls.definition(**parameters)
+        return cls.definition(*positional, **parameters)

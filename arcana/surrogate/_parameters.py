@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import numbers
 from typing import Any
@@ -11,6 +10,11 @@ from typing import Any
 import numpy as np
 
 _BOUNDS = "arcana bounds"
+_LIMITS = {
+    "float64": (2.0**-1022, (2 - 2.0**-52) * 2.0**1023),
+    "float32": (2.0**-126, (2 - 2.0**-23) * 2.0**127),
+}
+"""Of each computing dtype the smallest normal number and the largest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Bounds:
     at_least: float = -math.inf
     below: float = math.inf
     at_most: float = math.inf
+    _ends: dict[str, tuple[float, float]] = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Kept with the bounds, so that they live no longer than their class.
+        object.__setattr__(self, "_ends", {dtype: self._ends_in(dtype) for dtype in _LIMITS})
 
     def holds(self, value: float) -> bool:
         return self.above < value < self.below and self.at_least <= value <= self.at_most
@@ -34,22 +43,27 @@ class Bounds:
         ]
         return " and ".join(end for end in ends if end) or "finite"
 
-    @functools.cache  # noqa: B019  (a handful of bounds live as long as their classes)
     def representable(self, dtype: str) -> tuple[float, float]:
-        """The least and the greatest number of `dtype` inside the bounds, subnormals left out.
+        """The least and the greatest number of a computing dtype inside the bounds, subnormals left out.
 
         A number is rounded into this interval, so that rounding never carries a valid parameter out of its domain.
         """
-        info = np.finfo(dtype)
-        kind = np.dtype(dtype).type
-        tiny, largest = float(info.tiny), float(info.max)
+        return self._ends[dtype]
+
+    def _ends_in(self, dtype: str) -> tuple[float, float]:
+        tiny, largest = _LIMITS[dtype]
         low = max(self.at_least, -largest)
         high = min(self.at_most, largest)
         if self.above > -math.inf:
-            low = max(low, tiny if self.above == 0 else float(np.nextafter(kind(self.above), kind(math.inf))))
+            low = max(low, tiny if self.above == 0 else _next(self.above, math.inf, dtype))
         if self.below < math.inf:
-            high = min(high, -tiny if self.below == 0 else float(np.nextafter(kind(self.below), kind(-math.inf))))
+            high = min(high, -tiny if self.below == 0 else _next(self.below, -math.inf, dtype))
         return low, high
+
+
+def _next(value: float, towards: float, dtype: str) -> float:
+    kind = np.dtype(dtype).type
+    return float(np.nextafter(kind(value), kind(towards)))
 
 
 FINITE = Bounds()
@@ -111,6 +125,7 @@ def checked_static(surrogate: str, name: str, value: object, default: object, bo
         return int(value)
     if not isinstance(value, (int, bool, str)) or (default is not dataclasses.MISSING and type(value) is not type(default)):
         wanted = "an int, a bool or a str" if default is dataclasses.MISSING else f"of type {type(default).__name__}"
-        msg = f"{surrogate}: {name} must be {wanted}, got {value!r} ({type(value).__name__})"
+        hint = "; it shapes the formula, so a transform must not trace it" if hasattr(value, "shape") else ""
+        msg = f"{surrogate}: {name} must be {wanted}, got {value!r} ({type(value).__name__}){hint}"
         raise TypeError(msg)
     return value

@@ -13,7 +13,10 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from arcana.surrogate._base import Surrogate, evaluate_formula
+from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace
 from arcana.surrogate._numpy import NAMESPACE as NUMPY
 
@@ -215,14 +218,36 @@ class Trace:
         return self.h is self.tape.one
 
 
-@functools.lru_cache(maxsize=512)
+@per_class_cache
 def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Trace | None:
-    """The derivative of a definition with these settings and parameters; None where it cannot be traced."""
+    """The derivative of a definition with these settings and parameters; None where it cannot be traced.
+
+    What a call keeps for its backward pass is read from it, so it is believed once it gives the bits of the formula, in NumPy.
+    """
     try:
-        return _traced(definition, dict(settings), names)
+        traced = _traced(definition, dict(settings), names)
+        return traced if traced is not None and _agrees(traced, definition, dict(settings)) else None
     except Exception:
         # A formula may do anything with a symbol; whatever goes wrong, it is evaluated as it is written.
         return None
+
+
+def _agrees(traced: Trace, definition: type[Surrogate], settings: Mapping[str, Any]) -> bool:
+    """Whether it gives the bits of the formula for some potentials and the parameters' defaults."""
+    defaults = {name: definition.__dataclass_fields__[name].default for name in traced.parameters}
+    usual = {name: value if isinstance(value, float) else 1.5 for name, value in defaults.items()}
+    numbers = {name: np.float64(definition.rounded(name, value, "float64")) for name, value in usual.items()}
+    edges = [x * factor for x in usual.values() for factor in (0.5, 1.0, 2.0)]
+    single = [0.0, math.inf, 5e-324, 2.2250738585072014e-308, 1e300, 0.5, 1.0, 2.0]
+    half = np.array([*single, *edges, *np.linspace(0, 8, 33) ** 3 / 64])
+    v = np.concatenate([half, -half, [math.nan]])
+    with np.errstate(all="ignore"):
+        expected = evaluate_formula(definition, "derivative", v, NUMPY, numbers, settings)
+        values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in traced.parameters.items()} | {traced.v: v}
+        evaluate([traced.h], values, NUMPY, np.float64(0))
+        found, expected = (np.broadcast_to(np.asarray(x, np.float64), v.shape) for x in (values[traced.h], expected))
+        same = (found.view(np.int64) == expected.view(np.int64)) | (np.isnan(found) & np.isnan(expected))
+    return bool(same.all())
 
 
 def _traced(definition: type[Surrogate], settings: Mapping[str, Any], names: tuple[str, ...]) -> Trace | None:
@@ -243,7 +268,7 @@ def _traced(definition: type[Surrogate], settings: Mapping[str, Any], names: tup
     return Trace(tape, v, parameters, h, gate, fired)
 
 
-@functools.lru_cache(maxsize=512)
+@per_class_cache
 def shortcuts(
     definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...], dtype: str
 ) -> dict[str, float]:

@@ -12,8 +12,9 @@ import numpy as np
 from arcana.testing._cause import Cause
 from arcana.testing._difference import Leaf
 from arcana.testing._gradient_causes import causes_of
+from arcana.testing._leaves import INEXACT, PARTS, array_of, holds_arrays, is_leaf, named_leaves, unique
 from arcana.testing._table import aligned
-from arcana.testing._values import BITS, Array
+from arcana.testing._values import Array
 
 GradientOf = Callable[[dict[str, Array]], list[Array | None]]
 
@@ -33,7 +34,8 @@ class Comparison:
 
     Attributes:
         outputs: the arrays that the functions return.
-        gradients: of each output the gradient with respect to each floating-point argument, for one fixed cotangent.
+        gradients: of each output the gradient with respect to each floating-point or complex argument, for one fixed
+            cotangent; of a complex argument it is ∂/∂real + i·∂/∂imaginary, as PyTorch has it.
         settings: by framework its version and what of its state changes numbers.
         causes: what the differences point to, most direct first.
     """
@@ -60,10 +62,12 @@ class Comparison:
     def assert_close(self, *, relative: float | None = None, absolute: float | None = None) -> None:
         """Check |torch − JAX| ≤ absolute + relative · |JAX| for each element, and shapes and dtypes.
 
-        NaN is equal to NaN. Integers and booleans must be equal; their widths may differ.
+        NaN is equal to NaN. Integers and booleans must be equal; their widths may differ. Of a complex number the real and
+        the imaginary part are compared each by itself.
 
         Args:
-            relative: by default 1e-12 for float64, 1e-5 for float32, 5e-3 for float16 and 4e-2 for bfloat16.
+            relative: by default 1e-12 for float64, 1e-5 for float32, 5e-3 for float16 and 4e-2 for bfloat16; for a complex
+                dtype that of its parts.
             absolute: by default `relative` times the largest magnitude in JAX's array: where a sum cancels, its
                 rounding is that of the terms.
 
@@ -104,7 +108,7 @@ def compare(
         jax_function: takes JAX arrays in the same places.
         arrays: the arguments: arrays of NumPy, torch or JAX, and numbers, also nested in tuples, lists and dicts; a
             state dict is one. An array is handed on as a copy, anything else as it is.
-        gradients: whether to compare the gradient of each floating-point output with respect to each floating-point
+        gradients: whether to compare the gradient of each floating-point or complex output with respect to each such
             array too. The cotangents are fixed and random, so that no error cancels.
 
     Returns:
@@ -112,7 +116,9 @@ def compare(
 
     Raises:
         ImportError: a framework is not installed.
-        TypeError: a result holds something that is no array or number.
+        TypeError: a result holds something that is no array or number, or an argument is an array that cannot be handed
+            on whole: masked, of objects or strings, or of a dtype that one framework lacks.
+        ValueError: the results hold no number to compare, or two of their arrays have one name.
     """
     # Each names the extra to install.
     for backend in ("torch", "jax"):
@@ -125,8 +131,12 @@ def compare(
     pullbacks: dict[str, GradientOf] = {}
     for name, (side, function) in sides.items():
         raw, pullbacks[name] = side.pull_back(arguments.flat(function, side.TITLE), arguments.leaves, arguments.differentiable)
-        outputs[name] = {key: side.to_numpy(value) for key, value in raw.items()}
+        outputs[name] = {key: array_of(f"{side.TITLE}'s {key}", value) for key, value in raw.items()}
     keys = list(dict.fromkeys([*outputs["torch"], *outputs["jax"]]))
+    if not any(each.size for found in outputs.values() for each in found.values()):
+        held = f"empty arrays only, {', '.join(keys)}" if keys else "no array at all"
+        msg = f"nothing to compare: both functions return {held}"
+        raise ValueError(msg)
     compared = tuple(Leaf(key, outputs["torch"].get(key), outputs["jax"].get(key)) for key in keys)
     slopes = tuple(_gradients(compared, arguments, pullbacks)) if gradients else ()
     causes = causes_of(compared, slopes, _first_rows(compared, arguments, pullbacks))
@@ -143,12 +153,18 @@ class _Arguments:
         self.values: list[Any] = [leaf for _, leaf in paths]
         self.names = [_name("argument", path) for path, _ in paths]
         for i, leaf in enumerate(self.values):
-            owner = next((side for side in sides if side.is_array(leaf)), None)
-            if owner is not None:
-                self.values[i] = owner.to_numpy(leaf)
-        self.places = [i for i, leaf in enumerate(self.values) if isinstance(leaf, np.ndarray | np.generic)]
-        self.leaves = [np.asarray(self.values[i]) for i in self.places]
-        self.differentiable = [i for i, leaf in enumerate(self.leaves) if leaf.dtype.name in BITS]
+            if isinstance(leaf, np.ndarray | np.generic) or any(side.is_array(leaf) for side in sides):
+                self.values[i] = array_of(self.names[i], leaf)
+            elif held := holds_arrays(leaf):
+                kind = type(leaf).__qualname__
+                msg = f"{self.names[i]} is a {kind} that holds an array, {held}; give arrays in tuples, lists and dicts"
+                raise TypeError(msg)
+        self.places = [i for i, leaf in enumerate(self.values) if isinstance(leaf, np.ndarray)]
+        self.leaves = [self.values[i] for i in self.places]
+        for i in self.places:
+            for side in sides:
+                side.check(self.names[i], self.values[i])
+        self.differentiable = [i for i, leaf in enumerate(self.leaves) if leaf.dtype.name in INEXACT]
 
     def differentiable_names(self) -> list[str]:
         return [self.names[self.places[i]] for i in self.differentiable]
@@ -162,9 +178,11 @@ class _Arguments:
             for place, leaf in zip(self.places, leaves, strict=True):
                 merged[place] = leaf
             result = function(*jax.tree_util.tree_unflatten(self.structure, merged))
-            named = {_name("output", path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(result)}
+            paths = jax.tree_util.tree_leaves_with_path(result)
+            # JAX takes a dataclass or a kind of dict that nobody has registered for a leaf.
+            named = unique(each for path, leaf in paths for each in named_leaves(_name("output", path), leaf))
             for name, leaf in named.items():
-                if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float):
+                if not is_leaf(leaf):
                     msg = f"{title}'s {name} is no array or number but a {type(leaf).__qualname__}"
                     raise TypeError(msg)
             return named
@@ -178,23 +196,29 @@ def _name(root: str, path: tuple[Any, ...]) -> str:
     return ".".join([root, *(jax.tree_util.keystr((key,), simple=True) for key in path)])
 
 
-def _cotangent(shape: tuple[int, ...], seed: int) -> Array:
-    """Random numbers that every dtype holds exactly: n/64 with |n| from 16 to 127."""
+def _cotangent(like: Array, seed: int) -> Array:
+    """Random numbers that every dtype holds exactly: n/64 with |n| from 16 to 127; complex where `like` is."""
     generator = np.random.default_rng(seed)
-    return np.asarray(generator.integers(16, 128, shape) * generator.choice([-1, 1], shape) / 64)
+
+    def part() -> Array:
+        return np.asarray(generator.integers(16, 128, like.shape) * generator.choice([-1, 1], like.shape) / 64)
+
+    return part() + 1j * part() if like.dtype.name in PARTS else part()
 
 
 def _differentiable(leaf: Leaf) -> bool:
-    """Whether both have the output in one shape and as floats."""
-    pair = [each for each in (leaf.torch, leaf.jax) if each is not None]
-    return len(pair) == 2 and pair[0].shape == pair[1].shape and all(each.dtype.name in BITS for each in pair)
+    """Whether both have the output in one shape and as floats, or both as complex numbers."""
+    if leaf.torch is None or leaf.jax is None or leaf.torch.shape != leaf.jax.shape:
+        return False
+    names = [each.dtype.name for each in (leaf.torch, leaf.jax)]
+    return all(name in INEXACT for name in names) and len({name in PARTS for name in names}) == 1
 
 
 def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, GradientOf]) -> list[Leaf]:
     rows = []
     for seed, leaf in enumerate(outputs):
         if _differentiable(leaf) and leaf.torch is not None:
-            rows += _pulled(leaf.name, _cotangent(leaf.torch.shape, seed), arguments, pullbacks)
+            rows += _pulled(leaf.name, _cotangent(leaf.torch, seed), arguments, pullbacks)
     return rows
 
 
@@ -214,9 +238,9 @@ def _first_rows(
     """Of an output the gradients of its first row alone: of spikes over time, those of the first step."""
 
     def of(leaf: Leaf) -> list[Leaf]:
-        shape = () if leaf.torch is None else leaf.torch.shape
-        cotangent = _cotangent(shape, outputs.index(leaf))
-        if shape:
+        like = np.zeros(()) if leaf.torch is None else leaf.torch
+        cotangent = _cotangent(like, outputs.index(leaf))
+        if like.shape:
             cotangent[1:] = 0
         return _pulled(leaf.name, cotangent, arguments, pullbacks)
 

@@ -8,15 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from arcana.testing._leaves import INEXACT, PARTS
 from arcana.testing._values import BITS, Array, from_float, ulp_difference
 
 RELATIVE = {"float64": 1e-12, "float32": 1e-5, "float16": 5e-3, "bfloat16": 4e-2}
 """The default relative tolerance of a dtype: 5 to 4500 units roundoff, so a sum of some thousand terms passes in float32."""
+RELATIVE |= {name: RELATIVE[part] for name, part in PARTS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Worst:
-    """The largest of one kind of difference, the index where it is, and what both say there."""
+    """The largest of one kind of difference, the index where it is, and what both say there.
+
+    Of a complex number it is the part that differs more; the index then ends in 0 for the real and 1 for the imaginary part.
+    """
 
     value: float
     index: tuple[int, ...]
@@ -62,10 +67,21 @@ class Leaf:
         if self.torch is None or self.jax is None or self.torch.shape != self.jax.shape or not self.torch.size:
             return None
         for array in (self.torch, self.jax):
-            if array.dtype.name not in BITS and array.dtype.kind not in "biu":
-                msg = f"{self.name} has dtype {array.dtype.name}; compared are {', '.join(BITS)}, integers and booleans"
+            if array.dtype.name not in INEXACT and array.dtype.kind not in "biu":
+                msg = f"{self.name} has dtype {array.dtype.name}; compared are {', '.join(INEXACT)}, integers and booleans"
                 raise TypeError(msg)
+        if self._complex:
+            return _parts(self.torch), _parts(self.jax)
         return self.torch.astype(np.float64), self.jax.astype(np.float64)
+
+    @property
+    def _complex(self) -> bool:
+        return any(array is not None and array.dtype.name in PARTS for array in (self.torch, self.jax))
+
+    @property
+    def _whole(self) -> bool:
+        """Whether both are integers or booleans."""
+        return all(array is not None and array.dtype.kind in "biu" for array in (self.torch, self.jax))
 
     @functools.cached_property
     def apart(self) -> Array:
@@ -76,6 +92,9 @@ class Leaf:
         with np.errstate(invalid="ignore"):
             difference = np.abs(a - b)
         same = (a == b) | (np.isnan(a) & np.isnan(b))
+        if self._whole:
+            # Two integers of 64 bits that differ may be one float64.
+            same, difference = np.asarray(self.torch == self.jax), np.maximum(difference, 1.0)
         return np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
 
     @property
@@ -96,26 +115,28 @@ class Leaf:
     @property
     def ulp(self) -> Worst | None:
         """The largest number of floats of the coarser dtype between the two; None where they are not floats."""
-        if self._pair is None or self.dtype not in BITS:
+        dtype = PARTS.get(self.dtype, self.dtype)
+        if self._pair is None or dtype not in BITS:
             return None
-        a, b = (from_float(each, self.dtype) for each in self._pair)
-        return self._worst(ulp_difference(a, b, self.dtype))
+        a, b = (from_float(each, dtype) for each in self._pair)
+        return self._worst(ulp_difference(a, b, dtype))
 
     @property
     def differing(self) -> int:
         """How many elements are not the same number."""
-        return int(np.count_nonzero(self.apart))
+        apart = self.apart.any(axis=-1) if self._complex and self._pair is not None else self.apart
+        return int(np.count_nonzero(apart))
 
     def close(self, relative: float | None = None, absolute: float | None = None) -> bool:
         """|torch − JAX| ≤ absolute + relative · |JAX| everywhere, in one shape and dtype; see `Comparison.assert_close`."""
         if self.torch is None or self.jax is None or self.torch.shape != self.jax.shape:
             return False
-        if self._pair is None:
-            return True
-        if self.torch.dtype.kind in "biu" and self.jax.dtype.kind in "biu":
+        if self._whole:
             return not self.differing
         if self.mismatch:
             return False
+        if self._pair is None:
+            return True
         a, b = self._pair
         relative = RELATIVE[self.dtype] if relative is None else relative
         if absolute is None:
@@ -143,6 +164,11 @@ class Leaf:
 
     def _sides(self) -> list[tuple[str, Array | None]]:
         return [("torch", self.torch), ("jax", self.jax)]
+
+
+def _parts(array: Array) -> Array:
+    """The real and the imaginary part of each number, on an axis of their own."""
+    return np.stack([array.real, array.imag], axis=-1).astype(np.float64)
 
 
 def _plain(worst: Worst | None) -> dict[str, Any] | None:

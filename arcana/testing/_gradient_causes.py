@@ -34,7 +34,7 @@ def _is_spikes(leaf: Leaf) -> bool:
 
 
 def _is_binary(array: Array) -> bool:
-    return bool(np.isin(array.astype(np.float64), (0.0, 1.0)).all())
+    return bool(np.isin(array if array.dtype.kind == "c" else array.astype(np.float64), (0.0, 1.0)).all())
 
 
 def _spikes(leaf: Leaf) -> Cause:
@@ -76,5 +76,6 @@ def _ratio(leaf: Leaf) -> str:
     both = (leaf.torch != 0) & (leaf.jax != 0)
     if not both.any():
         return "where one gradient is 0 the other is not"
-    ratio = leaf.torch[both].astype(np.float64) / leaf.jax[both].astype(np.float64)
+    # Of complex gradients a wrong slope changes the size and not the angle.
+    ratio = (leaf.torch[both].astype(np.complex128) / leaf.jax[both].astype(np.complex128)).real
     return f"torch/JAX is {np.median(ratio):.4g} in the median of {leaf.name}"

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from arcana.testing._leaves import array_of
 from arcana.testing._values import Array
 
 TITLE = "JAX"
@@ -25,6 +26,13 @@ def to_numpy(value: Any) -> Array:
     return np.asarray(value)
 
 
+def check(name: str, array: Array) -> None:
+    """A TypeError where JAX would keep only a part of each integer."""
+    if array.dtype.kind in "iu" and not np.array_equal(np.asarray(from_numpy(array)), array):
+        msg = f"{name} holds integers that JAX cuts off while jax_enable_x64 is off"
+        raise TypeError(msg)
+
+
 def is_array(value: Any) -> bool:
     """Whether a value is one of this framework's arrays."""
     return isinstance(value, jax.Array)
@@ -33,22 +41,30 @@ def is_array(value: Any) -> bool:
 def pull_back(
     function: Callable[[Sequence[Any]], dict[str, Any]], leaves: Sequence[Array], differentiable: Sequence[int]
 ) -> tuple[dict[str, Any], Callable[[dict[str, Array]], list[Array | None]]]:
-    """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves."""
+    """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves.
+
+    Of complex numbers JAX's pullback is the transpose and torch's the adjoint; here both are torch's.
+    """
     inputs = [from_numpy(leaf) for leaf in leaves]
 
     def with_floats_apart(asked: list[jax.Array]) -> tuple[dict[str, jax.Array], dict[str, Any]]:
         merged = list(inputs)
         for i, each in zip(differentiable, asked, strict=True):
             merged[i] = each
-        outputs = {name: jnp.asarray(value) for name, value in function(merged).items()}
-        return {name: each for name, each in outputs.items() if jnp.issubdtype(each.dtype, jnp.floating)}, outputs
+        outputs = function(merged)
+        # What is not JAX's is compared as it is: JAX may have no such dtype.
+        arrays = {
+            name: value if isinstance(value, jax.Array) else array_of(f"{TITLE}'s {name}", value)
+            for name, value in outputs.items()
+        }
+        return {name: jnp.asarray(each) for name, each in arrays.items() if jnp.issubdtype(each.dtype, jnp.inexact)}, arrays
 
     floats, pullback, outputs = jax.vjp(with_floats_apart, [inputs[i] for i in differentiable], has_aux=True)
 
     def gradients(cotangents: dict[str, Array]) -> list[Array | None]:
         zeros = {name: jnp.zeros_like(value) for name, value in floats.items()}
-        full = {**zeros, **{name: jnp.asarray(value).astype(floats[name].dtype) for name, value in cotangents.items()}}
-        return [to_numpy(each) for each in pullback(full)[0]]
+        full = {**zeros, **{name: jnp.asarray(value.conj()).astype(floats[name].dtype) for name, value in cotangents.items()}}
+        return [to_numpy(each).conj() for each in pullback(full)[0]]
 
     return outputs, gradients
 

@@ -89,6 +89,9 @@ class SideBySide:
 def side_by_side(torch_run: Run, jax_run: Run, threshold: Any, terms: int | None) -> SideBySide:
     """Both runs with the bound of each layer and the place where each sample parts."""
     layers = list(layer_pairs(torch_run, jax_run))
+    if isinstance(threshold, Mapping) and (unknown := [str(name) for name in threshold if name not in torch_run.layers]):
+        msg = f"threshold: there is no layer {', '.join(unknown)}, the runs have {', '.join(torch_run.layers)}"
+        raise ValueError(msg)
     dtype = _coarser(torch_run, jax_run)
     shaped = [_shaped(name, ours, theirs, _of_layer(threshold, name), dtype) for name, ours, theirs in layers]
     parted = _parted(shaped)

@@ -14,6 +14,7 @@ import numpy as np
 from arcana.surrogate import Surrogate
 from arcana.testing._definition import definition_rows
 from arcana.testing._report import ConformanceError, Report, Row
+from arcana.testing._second_order import second_order_rows
 from arcana.testing._values import BITS, Array, from_float, hard_sample, to_float, ulp_difference
 
 COMPUTED_FINER = {"float64": 1.0, "float32": 1.0, "float16": 2.0**-13, "bfloat16": 2.0**-16}
@@ -49,6 +50,7 @@ def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Re
     checks = [_numbers(surrogates, sides)]
     for name, side in sides.items():
         checks += [_shapes(surrogates, name, side), _transforms(surrogates, name, side)]
+        checks.append(second_order_rows(surrogates, name, side))
     for surrogate, row in itertools.chain(*checks):
         rows[surrogate].append(row)
     return [Report(repr(surrogate), tuple(rows[surrogate])) for surrogate in surrogates]

@@ -32,6 +32,15 @@ def to_numpy(value: Any) -> Array:
     return value.numpy()
 
 
+def check(name: str, array: Array) -> None:
+    """A TypeError where torch has no tensor of an array."""
+    try:
+        from_numpy(array[..., :0] if array.ndim else array)
+    except TypeError as error:
+        msg = f"{name} has dtype {array.dtype.name}, which torch does not take: {error}"
+        raise TypeError(msg) from error
+
+
 def is_array(value: Any) -> bool:
     """Whether a value is one of this framework's arrays."""
     return isinstance(value, torch.Tensor)
@@ -46,10 +55,14 @@ def pull_back(
     """
     inputs = [from_numpy(leaf) for leaf in leaves]
     asked = [inputs[i].requires_grad_() for i in differentiable]
+
+    def leads(value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and value.requires_grad
+
     outputs = function(inputs)
 
     def gradients(cotangents: dict[str, Array]) -> list[Array | None]:
-        reached = {name: value for name, value in cotangents.items() if outputs[name].requires_grad}
+        reached = {name: value for name, value in cotangents.items() if leads(outputs[name])}
         if not reached:
             return [None] * len(asked)
         found = torch.autograd.grad(

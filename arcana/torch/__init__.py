@@ -60,6 +60,10 @@ STE, ste = _generate(definitions.STE)
 Step, step = _generate(definitions.Step)
 Triangular, triangular = _generate(definitions.Triangular)
 
+# A checkpoint that holds one is a class and plain values, checked as they come in: nothing that weights_only guards against.
+_functions = [each for each in list(globals().values()) if isinstance(each, SurrogateFunction)]
+torch.serialization.add_safe_globals([*_functions, *(type(each.surrogate) for each in _functions)])
+
 __all__ = [
     "S2NN",
     "STE",

@@ -173,6 +173,110 @@ PARAMETER: dict[str, ParameterTransform] = {
 """Each gives cotangent · ∂G/∂parameter for a parameter of v's shape."""
 
 
+def _pulled(f: Call, c: torch.Tensor) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    """Of (p, v) the gradients of sum(c · f)."""
+    return torch.func.grad(lambda p, v: (c * f(p, v)).sum(), (0, 1))
+
+
+def _twice(f: Call) -> Call:
+    """Reverse over reverse: the Hessian of sum(c · f) in (p, v), which is one of each element, times (dp, dv)."""
+
+    def product(p: torch.Tensor, v: torch.Tensor, c: torch.Tensor, dp: torch.Tensor, dv: torch.Tensor) -> torch.Tensor:
+        def along(p: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            by_p, by_v = _pulled(f, c)(p, v)
+            return (dp * by_p).sum() + (dv * by_v).sum()
+
+        return torch.stack(torch.func.grad(along, (0, 1))(p, v))
+
+    return product
+
+
+def _doubly_backward(f: Call) -> Call:
+    def product(p: torch.Tensor, v: torch.Tensor, c: torch.Tensor, dp: torch.Tensor, dv: torch.Tensor) -> torch.Tensor:
+        both = [x.detach().requires_grad_() for x in (p, v)]
+        ways = {"allow_unused": True, "materialize_grads": True}
+        first = torch.autograd.grad(f(*both), both, c, create_graph=True, **ways)
+        return torch.stack(torch.autograd.grad(first, both, (dp, dv), **ways))
+
+    return product
+
+
+def _pushed(f: Call) -> Call:
+    return lambda p, v, c, dp, dv: torch.stack(torch.func.jvp(_pulled(f, c), (p, v), (dp, dv))[1])
+
+
+def _whole(f: Call) -> Call:
+    """The whole Hessian at each point, and then the product."""
+
+    def at_point(p: torch.Tensor, v: torch.Tensor, c: torch.Tensor, dp: torch.Tensor, dv: torch.Tensor) -> torch.Tensor:
+        blocks = torch.func.hessian(lambda p, v: (c * f(p, v)).sum(), (0, 1))(p, v)
+        return torch.stack([torch.tensordot(row[0], dp, dp.ndim) + torch.tensordot(row[1], dv, dv.ndim) for row in blocks])
+
+    return torch.func.vmap(at_point, 1, 2)
+
+
+def _along(f: Call) -> Call:
+    """Forward over forward: of each element the second derivative along (dp, dv)."""
+
+    def pushed(p: torch.Tensor, v: torch.Tensor, dp: torch.Tensor, dv: torch.Tensor) -> torch.Tensor:
+        return torch.func.jvp(f, (p, v), (dp, dv))[1]
+
+    return lambda p, v, c, dp, dv: (c * torch.func.jvp(lambda p, v: pushed(p, v, dp, dv), (p, v), (dp, dv))[1])[None]
+
+
+NONLINEAR: dict[str, Callable[[Call, str], Call]] = {
+    "double backward": lambda f, _: _doubly_backward(f),
+    "checkpoint, double backward": lambda f, _: _doubly_backward(functools.partial(checkpoint, f, use_reentrant=False)),
+    "func.grad of func.grad": lambda f, _: _twice(f),
+    "vmap(func.grad of func.grad)": lambda f, _: torch.func.vmap(_twice(f), 1, 2),
+    "func.jvp of func.grad": lambda f, _: _pushed(f),
+    "func.hessian": lambda f, _: _whole(f),
+    "func.jvp of func.jvp": lambda f, _: _along(f),
+    "compile(func.grad of func.grad)": lambda f, how: _compiled(_twice(f), how),
+}
+"""Of f(p, v), which is not linear in the spikes, each gives (2, ...): c · f's Hessian in (p, v) times (dp, dv); or along it."""
+
+CIRCUITS = {way: ["spikes of spikes"] for way in NONLINEAR if way.startswith("compile")}
+"""Rows that are for some circuits alone: compiling takes its time."""
+
+
+def _unrolled(step: Callable[[Any], Any], carry: Any, count: int) -> Any:
+    for _ in range(count):
+        carry = step(carry)
+    return carry
+
+
+def nonlinear(
+    name: str,
+    surrogates: Sequence[Surrogate],
+    paces: Sequence[dict[str, float]],
+    circuits: Sequence[Callable[..., Any]],
+    *arrays: Array,
+    compiler: str = "aot_eager",
+) -> Array:
+    """One row of NONLINEAR in float64, all circuits and surrogates in one call.
+
+    Args:
+        name: the row.
+        surrogates: one or several.
+        paces: of each surrogate how fast its parameters move with p, which is 0 at their own values.
+        circuits: each of a spike function, v and a way to repeat a step.
+        arrays: (p, v, c, dp, dv), each (circuits, points, surrogates).
+        compiler: the backend of torch.compile.
+    """
+    torch.compiler.reset()
+
+    def of_one(circuit: Callable[..., Any], i: int, p: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        numbers = {name: getattr(surrogates[i], name) + pace * p for name, pace in paces[i].items()}
+        return circuit(lambda x: spike(x, surrogates[i], **numbers), v, _unrolled)
+
+    def f(p: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        rows = [[of_one(each, i, p[k, ..., i], v[k, ..., i]) for i in range(len(surrogates))] for k, each in enumerate(circuits)]
+        return torch.stack([torch.stack(row, -1) for row in rows])
+
+    return NONLINEAR[name](f, compiler)(*(torch.from_numpy(np.array(x)) for x in arrays)).detach().numpy()
+
+
 def _call_of(surrogate: Surrogate) -> Call:
     return lambda v: spike(v, surrogate)
 

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.fx
 
 from arcana.surrogate import Surrogate
+from arcana.surrogate._caches import MOST, per_class_cache
 from arcana.surrogate._trace import Kept
 from arcana.torch._bits import few
 from arcana.torch._kernels import Kernels
 from arcana.torch._pieces import run
 from arcana.torch._program import Program, agrees, program
-from arcana.torch._rule import Rule, checked, transformed
+from arcana.torch._rule import Rule, checked, kept_by, transformed
 
 
 class Call:
@@ -45,21 +47,25 @@ class Call:
         self.names = names
         self.device = device
         self.compare = torch.ge if settings["fires_at_threshold"] else torch.gt
-        with torch.inference_mode(False):
+        self.record: Callable[..., torch.Tensor] | None = None
+        """`apply` of the definition's Function, once it has been asked for."""
+        # What is made here outlives the call; a mode around the first call must not enter it.
+        with torch.inference_mode(False), torch._C.DisableTorchFunction():
             self.zero = torch.zeros((), dtype=dtype, device=device)
             rule = Rule(definition, settings, self.zero, numbers)
             self.dtype = rule.dtype
-            self.one = torch.ones((), dtype=rule.dtype, device=device)
-        # On another device, looking at a number would wait for it.
-        short = bool(rule.shortcuts) and not names and device.type == "cpu"
-        make = functools.partial(program, definition, tuple(settings.items()), (*numbers, *names), self.dtype, bool(names), short)
-        self.program = make(exact=bool(names))
-        self.constants: list[torch.Tensor] = []
-        try:
-            self._believe(make, rule)
-        except Exception:
-            # The plain evaluation is always right, and says what is wrong if something is.
-            self.program, self.constants = None, []
+            # On another device, looking at a number would wait for it.
+            short = bool(rule.shortcuts) and not names and device.type == "cpu"
+            shape = tuple(settings.items()), (*numbers, *names)
+            self.kept = kept_by(definition, *shape, keep_v=bool(names))
+            make = functools.partial(program, definition, *shape, self.dtype, bool(names), short)
+            self.program = make(exact=bool(names))
+            self.constants: list[torch.Tensor] = []
+            try:
+                self._believe(make, rule)
+            except Exception:
+                # The plain evaluation is always right, and says what is wrong if something is.
+                self.program, self.constants = None, []
 
     def _believe(self, make: Callable[..., Program | None], rule: Rule) -> None:
         """Find the constants of the program, and drop it unless it does as the plain evaluation does."""
@@ -89,13 +95,16 @@ class Call:
     def fires_and_keeps(self, v: torch.Tensor, compiled: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The spikes, and what `pull` needs of the potential: nothing, the spikes, a comparison, or v."""
         spikes, *mask = self.kernels.fire(v, self.constants) if compiled else (self.fires(v),)
-        if self.program is None or self.program.kept is Kept.POTENTIAL:
+        if self.kept is Kept.POTENTIAL:
             return spikes, (v,)
-        if self.program.kept is Kept.MASK:
-            return spikes, (mask[0] if compiled else self._mask(self.program, v),)
-        return spikes, (spikes,) if self.program.kept is Kept.SPIKES else ()
+        if self.kept is Kept.MASK:
+            return spikes, (mask[0] if compiled else self._mask(v),)
+        return spikes, (spikes,) if self.kept is Kept.SPIKES else ()
 
-    def _mask(self, program: Program, v: torch.Tensor) -> torch.Tensor:
+    def _mask(self, v: torch.Tensor) -> torch.Tensor:
+        program = self.program
+        if program is None:
+            return self.rule(v, ()).mask()
         if few(v) and v.dtype is self.dtype:
             # Here to make the array first takes as long as the comparison.
             return program.mask(v, None, *self.constants)
@@ -118,23 +127,16 @@ class Call:
         """cotangent · h, in the cotangent's dtype."""
         if self.program is not None and self.program.passes:
             return cotangent
-        composed = torch.is_grad_enabled() or transformed(cotangent)
-        if self.program is None or (composed and self.program.kept is Kept.POTENTIAL):
-            return (cotangent.to(self.dtype) * self.rule(kept[0], tensors).derivative()).to(cotangent.dtype)
-        if composed:
-            return (cotangent.to(self.dtype) * self._derivative(self.program, kept)).to(cotangent.dtype)
+        if self.program is None or torch.is_grad_enabled() or transformed(cotangent):
+            return self.rule(kept[0] if self.kept is Kept.POTENTIAL else cotangent, tensors).pull(kept, cotangent)
         if compiled:
             return self.kernels.pull(kept, cotangent, self.constants)
         constants = self.program.fold(self.rule(kept[0], tensors).numbers, {}) if tensors else self.constants
+        if cotangent.is_meta:
+            constants = [each.to("meta") for each in constants]
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
         return run(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
-
-    def _derivative(self, program: Program, kept: Sequence[torch.Tensor]) -> torch.Tensor:
-        """h where it takes constant values: it has no derivative, and the spikes must not lend it theirs."""
-        with torch.no_grad():
-            one = self.one.expand(kept[0].shape if kept else ())
-            return run(program.pull, [*kept, one], torch.empty_like(one), self.constants, self.dtype)
 
     def rule(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Rule:
         """The rule of this call by plain operations."""
@@ -159,29 +161,36 @@ def _sample(
     return v, [torch.tensor(each, dtype=dtype, device="cpu") for each in tensors]
 
 
-def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call, tuple[torch.Tensor, ...]]:
-    """The call, made once for equal arguments, and the tensors among the parameters; all checked."""
+def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call | None, tuple[torch.Tensor, ...]]:
+    """The call, made once for equal arguments, and the tensors among the parameters; all checked. None for a torch.fx.Proxy."""
     if not parameters:
         key = v.dtype, v.device
         if not isinstance(surrogate, Surrogate) or key not in surrogate._calls:
             surrogate._calls[key] = _call_with_numbers(surrogate, *key)
         return surrogate._calls[key], ()
     if all(isinstance(value, (int, float)) for value in parameters.values()):
-        return _call_with_numbers(surrogate, v.dtype, v.device, **parameters), ()
+        try:
+            with_numbers = surrogate._calls[_call_with_numbers]
+        except (AttributeError, KeyError):
+            checked(v, surrogate, parameters)
+            # Typed, since a scale of True is an error and a scale of 1 is not.
+            with_numbers = functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(_call_with_numbers, surrogate))
+            surrogate._calls[_call_with_numbers] = with_numbers
+        return with_numbers(v.dtype, v.device, **parameters), ()
+    if any(isinstance(value, torch.fx.Proxy) for value in parameters.values()):
+        return None, ()
     settings, values = checked(v, surrogate, parameters)
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
     numbers = tuple((name, value) for name, value in values.items() if name not in tensors)
     return _call(type(surrogate), tuple(settings.items()), numbers, tuple(tensors), v.dtype, v.device), tuple(tensors.values())
 
 
-# Typed, since a scale of True is an error and a scale of 1 is not.
-@functools.lru_cache(maxsize=1024, typed=True)
 def _call_with_numbers(surrogate: Surrogate, dtype: torch.dtype, device: torch.device, /, **numbers: float) -> Call:
-    settings, values = checked(torch.empty((), dtype=dtype), surrogate, numbers)
+    settings, values = checked(torch.empty((), dtype=dtype, device=device), surrogate, numbers)
     return _call(type(surrogate), tuple(settings.items()), tuple(values.items()), (), dtype, device)
 
 
-@functools.lru_cache(maxsize=1024)
+@per_class_cache
 def _call(
     definition: type[Surrogate],
     settings: tuple[tuple[str, Any], ...],

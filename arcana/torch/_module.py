@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import math
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
+import numpy as np
 import torch
+import torch.fx
 
-from arcana.surrogate import Surrogate
+from arcana.surrogate._checks import AnySurrogate, surrogate_of
 from arcana.torch._function import spike
+from arcana.torch._nodes import module_node
+from arcana.torch._rule import in_sight
+
+_FEW = 6
+"""So many values are printed one by one."""
 
 
 class Spike(torch.nn.Module):
     """spike(v − threshold), as a layer.
 
+    A threshold given as a number stays what it is in every dtype: the buffer `threshold` holds it in float64, also after
+    `.half()`, and v − threshold has the bits of v − number. A tensor is copied; an nn.Parameter is trained, and shared if two
+    layers are given the same one. It follows `.to(dtype)` as every parameter does.
+
+    A learnable parameter keeps what the optimizer writes, and a value out of its domain counts as the nearest inside: h keeps
+    its sign, and the gradient, which is the one there, can lead back.
+
     Args:
-        surrogate: any `Surrogate` instance.
+        surrogate: any `Surrogate` instance; a class or a function stands for its default parameters.
         threshold: the potential at which a neuron fires, a number or a tensor that broadcasts to v (default 1).
         learnable: names to train, among the surrogate's parameters and "threshold"; each becomes an nn.Parameter of
             that name, and gets ∂G/∂parameter. A tensor assigned to it (one value a channel, say) must broadcast to v.
@@ -22,36 +40,168 @@ class Spike(torch.nn.Module):
     Shapes and dtypes: those of v, kept.
 
     Raises:
-        TypeError: surrogate is no Surrogate instance, or a learnable name is none of its parameters.
-        ValueError: threshold is not finite.
+        TypeError: surrogate is none, threshold is no number or tensor of numbers, or a learnable name is none of its parameters.
+        ValueError: threshold is not finite, or asks for a gradient and is no nn.Parameter.
     """
 
     threshold: torch.Tensor
 
-    def __init__(self, surrogate: Surrogate, threshold: float | torch.Tensor = 1.0, learnable: Iterable[str] = ()) -> None:
+    def __init__(
+        self, surrogate: AnySurrogate, threshold: float | torch.Tensor = 1.0, learnable: Iterable[str] | str = ()
+    ) -> None:
         super().__init__()
-        if not isinstance(surrogate, Surrogate):
-            msg = f"Spike: surrogate must be a Surrogate instance, got {surrogate!r}"
-            raise TypeError(msg)
-        self.surrogate = surrogate
-        value = torch.as_tensor(threshold, dtype=None if isinstance(threshold, torch.Tensor) else torch.get_default_dtype())
-        if not bool(torch.isfinite(value).all()):
-            msg = f"Spike: threshold must be finite, got {threshold!r}"
-            raise ValueError(msg)
-        names = tuple(learnable)
-        if "threshold" in names:
-            self.threshold = torch.nn.Parameter(value.clone())
-        else:
-            self.register_buffer("threshold", value)
+        self.surrogate = surrogate_of(surrogate, "Spike", threshold)
+        names = tuple(dict.fromkeys((learnable,) if isinstance(learnable, str) else learnable))
         self.learnable = tuple(name for name in names if name != "threshold")
         for name in self.learnable:
-            if name not in surrogate.numbers and name != "gain":
-                msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(surrogate.numbers)}"
+            if name not in self.surrogate.numbers and name != "gain":
+                msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(self.surrogate.numbers)}"
                 raise TypeError(msg)
-            self.register_parameter(name, torch.nn.Parameter(torch.tensor(getattr(surrogate, name))))
+        self._first = _checked_threshold(threshold, "threshold" in names)
+        if isinstance(threshold, torch.nn.Parameter):
+            self.threshold = threshold
+        elif "threshold" in names:
+            self.threshold = torch.nn.Parameter(_tensor(self._first, torch.get_default_dtype()))
+        else:
+            self.register_buffer("threshold", _tensor(self._first, torch.float64))
+        for name in self.learnable:
+            self.register_parameter(name, torch.nn.Parameter(torch.tensor(getattr(self.surrogate, name))))
+
+    def reset_parameters(self) -> None:
+        """Every value as it was given, also after `to_empty`; a threshold that was on the meta device then had none."""
+        with torch.no_grad():
+            if isinstance(self._first, torch.Tensor) and self._first.is_meta:
+                msg = "Spike: the threshold was given on the meta device, so there is no value to go back to; fill it yourself"
+                raise ValueError(msg)
+            self.threshold.copy_(torch.as_tensor(self._first, dtype=torch.float64))
+            for name in self.learnable:
+                getattr(self, name).fill_(getattr(self.surrogate, name))
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
-        return spike(v - self.threshold.to(v.dtype), self.surrogate, **{name: getattr(self, name) for name in self.learnable})
+        if isinstance(v, torch.fx.Proxy):
+            proxy: Any = v
+            node = module_node(proxy, self)
+            learned = {name: getattr(self, name) for name in self.learnable}
+            return spike(proxy - self.threshold, self.surrogate, **learned) if node is None else node
+        values = {name: self._held(name) for name in self.learnable}
+        return spike(_difference(v, self.threshold) if isinstance(v, torch.Tensor) else v, self.surrogate, **values)
+
+    def _held(self, name: str) -> torch.Tensor:
+        """A learnable parameter inside its domain, with the gradient of that value."""
+        stored = getattr(self, name)
+        if not self.surrogate.bounded(name):
+            return stored
+        # Not in a half type, where the nearest value inside may be 0.
+        wide = stored if stored.dtype is torch.float64 else stored.float()
+        low, high = self.surrogate.domain(name, "float64" if wide.dtype is torch.float64 else "float32")
+        if stored.ndim == 0 and in_sight(stored) and low <= stored.item() <= high:
+            return stored
+        # Plus 0, which has the gradient of a value that was not moved.
+        return wide.detach().clamp(low, high) + (wide - wide.detach())
 
     def extra_repr(self) -> str:
-        return f"{self.surrogate!r}, threshold={self.threshold.tolist()}, learnable={self.learnable}"
+        if torch.compiler.is_compiling():
+            # torch.func.vmap of a module asks for it, and Dynamo follows no look at a tensor's values.
+            return repr(self.surrogate)
+        values = {name: _one_value(self._held(name)) for name in self.learnable}
+        shown = dataclasses.replace(self.surrogate, **{name: value for name, value in values.items() if value is not None})
+        many = "".join(f", {name}={_summary(getattr(self, name))}" for name, value in values.items() if value is None)
+        return f"{shown!r}, threshold={_summary(self.threshold)}, learnable={self.learnable}{many}"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_first" not in state:
+            # Saved when a layer did not know what it had been given.
+            self._first = self.threshold.detach().clone()
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        exact = self._buffers.get("threshold") if isinstance(self._first, float) else None
+
+        def keeping_the_number(tensor: torch.Tensor) -> torch.Tensor:
+            """What `fn` does, save that the threshold stays in float64."""
+            if tensor is not exact or tensor.dtype is not torch.float64:
+                return fn(tensor)
+            try:
+                moved = fn(tensor)
+                return moved if moved.dtype is torch.float64 else tensor.to(moved.device)
+            except TypeError:
+                # A device without float64 (MPS).
+                return fn(tensor.float())
+
+        return super()._apply(keeping_the_number, recurse)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        key = f"{prefix}threshold"
+        if isinstance(self._first, float) and _is_rounded(state_dict.get(key), self._buffers.get("threshold")):
+            # What a checkpoint has of this very number, rounded to float32 or to a half type, is this number.
+            state_dict[key] = self.threshold.detach().clone()
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _is_rounded(given: Any, exact: torch.Tensor | None) -> bool:
+    if exact is None or not _is_plain(given) or not _is_plain(exact) or not given.ndim == exact.ndim == 0:
+        return False
+    return given.dtype is not exact.dtype and given.item() == exact.to(given.dtype).item()
+
+
+def _checked_threshold(threshold: Any, learnable: bool) -> float | torch.Tensor:
+    """The threshold that a layer begins with: a float, or a tensor of its own."""
+    if isinstance(threshold, numbers.Real) and not isinstance(threshold, bool):
+        value, finite = float(threshold), math.isfinite(threshold)
+    else:
+        value = _own_tensor(threshold, learnable)
+        finite = not _is_plain(value) or bool(torch.isfinite(value).all())
+    if not finite:
+        msg = f"Spike: threshold must be finite, got {threshold!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _own_tensor(threshold: Any, learnable: bool) -> torch.Tensor:
+    if not isinstance(threshold, (torch.Tensor, list, tuple)) and not hasattr(threshold, "__array__"):
+        msg = f"Spike: threshold must be a number or a tensor, got {threshold!r} ({type(threshold).__name__})"
+        raise TypeError(msg)
+    value = torch.as_tensor(threshold)
+    if value.dtype is torch.bool or value.is_complex():
+        msg = f"Spike: threshold must be a tensor of real numbers, got {value.dtype}"
+        raise TypeError(msg)
+    if value.requires_grad and not (learnable or isinstance(value, torch.nn.Parameter)):
+        msg = "Spike: threshold asks for a gradient that a copy loses: give an nn.Parameter, or learnable=('threshold',)"
+        raise ValueError(msg)
+    return value.detach().clone() if value.is_floating_point() else value.to(torch.get_default_dtype())
+
+
+def _tensor(value: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return value.clone() if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=dtype)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a tensor whose values can be asked for: not on the meta device, no fake one, no shard."""
+    return type(value) in (torch.Tensor, torch.nn.Parameter) and not value.is_meta
+
+
+def _difference(v: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+    """v − threshold in v's dtype, to which the threshold is rounded as a Python number is."""
+    if not threshold.requires_grad or threshold.dtype is v.dtype or v.dtype not in (torch.float16, torch.bfloat16):
+        return v - threshold.to(v.dtype)
+    # Its gradient is a sum, which a half type would round, or take for infinite: so the rounding is past autograd.
+    rounded = threshold.detach().to(v.dtype).float() + (threshold - threshold.detach()).float()
+    return (v.float() - rounded).to(v.dtype)
+
+
+def _one_value(value: torch.Tensor) -> float | None:
+    """The value of a tensor that has one, in as many digits as tell it from its neighbours; None where there is none to show."""
+    if not _is_plain(value) or value.numel() != 1 or not math.isfinite(number := value.item()):
+        return None
+    return number if value.dtype is torch.float64 else float(str(np.float32(number)))
+
+
+def _summary(value: torch.Tensor) -> str:
+    """A few values as they are, many by their shape and range."""
+    if not _is_plain(value) or value.numel() == 0:
+        return f"{tuple(value.shape)} on {value.device}"
+    if value.ndim == 0 or (value.ndim == 1 and value.numel() <= _FEW):
+        shown = [repr(_one_value(each)) for each in value.detach().flatten()]
+        return shown[0] if value.ndim == 0 else f"[{', '.join(shown)}]"
+    low, high = torch.aminmax(value.detach())
+    return f"{tuple(value.shape)} from {_one_value(low)!r} to {_one_value(high)!r}"

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from arcana.surrogate import Surrogate
+from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, trace
 from arcana.torch._bits import WORDS, few
 from arcana.torch._namespace import TorchNamespace
@@ -73,7 +74,7 @@ class Program:
         return self.pull_many(*(x.resolve_neg() for x in arguments[:2]), *arguments[2:])
 
 
-@functools.lru_cache(maxsize=1024)
+@per_class_cache
 def program(
     definition: type[Surrogate],
     settings: tuple[tuple[str, Any], ...],

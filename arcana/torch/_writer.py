@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -47,7 +48,11 @@ class Writer:
         for symbol in self.operations:
             self._write(symbol)
         self.graph.output(self.values[self.result])
-        return torch.fx.GraphModule(torch.nn.Module(), self.graph).forward
+        # Not a GraphModule, whose source torch.fx keeps for ever.
+        code = self.graph.python_code("self")
+        names = dict(code.globals)
+        exec(code.src, names)
+        return functools.partial(names["forward"], None)
 
     def _free_like(self, symbol: Symbol) -> list[torch.fx.Node]:
         """The tensors that may be written to, of the dtype that the symbol's value has; bits are numbers."""

@@ -73,8 +73,15 @@ VALUES: list[tuple[str, dict[str, Any], float, float]] = [
     ("lava_dl.cuba", {"threshold": 2.0, "tau_grad": 0.5, "scale_grad": 3.0}, 50.0, 0.3 / 200 * np.exp(-0.5)),
     ("lava_dl.rf_iz", {"tau_grad": 0.01}, -1.0, 0.05 * np.exp(-1)),
     ("lava_dl.spike", {"tau_rho": 2.0, "scale_rho": 3.0}, -1.0, 0.75 * np.exp(-0.5)),
-    ("rockpool.periodic_exponential", {}, 1.75, np.exp(-0.5)),
-    ("rockpool.periodic_exponential", {}, -1.75, np.exp(-3.5)),
+    # With max_spikes_per_dt = 1, by Rockpool 3.1.0 itself, for potentials of 2, 2.5 and 3 and for −1.3 and 6.2.
+    ("rockpool.periodic_exponential", {}, 1.0, 0.1353352832366127),
+    ("rockpool.periodic_exponential", {}, 1.5, 0.049787068367863944),
+    ("rockpool.periodic_exponential", {}, 2.0, 0.01831563888873418),
+    ("rockpool.periodic_exponential", {}, -2.3, 0.010051835744633586),
+    ("rockpool.periodic_exponential", {}, 5.2, 3.0432483008403625e-05),
+    ("rockpool.periodic_exponential", {"threshold": 1.5, "window": 0.3}, 0.0, 1 / 1.5),
+    ("rockpool.periodic_exponential", {"threshold": 1.5, "window": 0.3}, 0.5, 0.12591706855837456),
+    ("rockpool.periodic_exponential", {"threshold": 1.5, "window": 0.3}, -2.8, 5.895132577325534e-05),
     ("rockpool.step_pwl", {"threshold": 2.0}, -0.5, 0.5),
     ("rockpool.step_pwl", {"threshold": 2.0}, -0.51, 0.0),
 ]
@@ -85,6 +92,22 @@ def test_value(name: str, parameters: dict[str, Any], v: float, h: float) -> Non
     """Of the three libraries that tests/peers does not run."""
     derivative = presets.get(name, **parameters).derivative(np.array([v]))
     np.testing.assert_allclose(derivative, [h], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "window", "theirs", "ours"),
+    [("step_pwl", 0.5, -2 / 1.5**2, -1 / 1.5), ("periodic_exponential", 0.3, -0.16788942474449942, -0.12591706855837456)],
+)
+def test_rockpool_s_gradient_of_the_threshold_is_what_the_description_says(
+    name: str, window: float, theirs: float, ours: float
+) -> None:
+    """Of a potential of 2 and a threshold of 1.5, by Rockpool 3.1.0 itself: potential/threshold times that of v."""
+    surrogate = presets.get(f"rockpool.{name}", threshold=1.5, window=window)
+    h = float(surrogate.derivative(np.float64(2 - 1.5)))
+    np.testing.assert_allclose([-h, -h * 2 / 1.5], [ours, theirs], rtol=1e-12)
+    description = presets.describe(f"rockpool.{name}")
+    assert f"−{-ours:.3f}" in description
+    assert f"−{-theirs:.3f}" in description
 
 
 def test_values_have_every_preset_that_is_not_run() -> None:

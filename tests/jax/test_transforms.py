@@ -136,11 +136,6 @@ def test_mixed_second_derivatives(mode: str) -> None:
     np.testing.assert_allclose(mixed, -2 * np.abs(v) * (1 + 3 * np.abs(v)) ** -3, rtol=1e-13)
 
 
-def test_plain_functions_have_no_forward_mode_and_say_so() -> None:
-    with pytest.raises(TypeError, match="forward-mode"):
-        jax.jvp(definitions.fast_sigmoid, (jnp.ones(2),), (jnp.ones(2),))
-
-
 @pytest.mark.parametrize("way", ["plain", "jit", "vmap", "scan"])
 def test_a_schedule_of_slopes_never_retraces(way: str) -> None:
     traces = []

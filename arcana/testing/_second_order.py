@@ -1,0 +1,225 @@
+"""Second order through what the spikes go into: the chain rule with H′ = h and H″ = h′, by jets, beside each backend.
+
+A loss that is linear in the spikes cannot see a rule whose spikes are constants to the second derivative; these can.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from arcana.surrogate import Surrogate
+from arcana.testing._report import Row
+from arcana.testing._values import Array
+
+Spike = Callable[[Any], Any]
+Repeat = Callable[[Callable[[Any], Any], Any, int], Any]
+Circuit = Callable[[Spike, Any, Repeat], Any]
+"""Of a spike function, v and a way to repeat a step: an array of v's shape. By +, − and · alone, so that it takes jets too."""
+
+POINTS = (-1.37, -0.61, -0.23, 0.13, 0.37, 0.83, 1.19)
+
+
+def loop(step: Callable[[Any], Any], carry: Any, count: int) -> Any:
+    """The carry after so many steps, unrolled."""
+    for _ in range(count):
+        carry = step(carry)
+    return carry
+
+
+def _products(spike: Spike, v: Any, repeat: Repeat) -> Any:
+    z = spike(v)
+    return z * (z + spike(0.41 - v))
+
+
+def _in_turn(spike: Spike, v: Any, repeat: Repeat) -> Any:
+    z = spike(v)
+    return z * spike(0.5 * z + 0.6 * v)
+
+
+def _recurrent(spike: Spike, v: Any, repeat: Repeat) -> Any:
+    def step(carry: Any) -> Any:
+        u, total = carry
+        u = 0.9 * u + v
+        z = spike(u - 0.97)
+        return u - z, 0.7 * total + z * u
+
+    return repeat(step, (0.3 * v, 0.0 * v), 2)[1]
+
+
+CIRCUITS: dict[str, Circuit] = {
+    "products of spikes": _products,
+    "spikes of spikes": _in_turn,
+    "a recurrent neuron": _recurrent,
+}
+
+
+def paces_of(surrogate: Surrogate) -> dict[str, float]:
+    """How fast each parameter moves with one variable p, which is 0 at their own values.
+
+    So the second derivative in p has those in each parameter and in every pair. A parameter that p would take out of
+    its domain is left as it is, and so is each of a definition without a primitive.
+    """
+    if not surrogate.has_primitive():
+        return {}
+    paces = {name: (1.0 + 0.25 * i) * (value or 1.0) for i, (name, value) in enumerate(surrogate.numbers.items())}
+    return {name: pace for name, pace in paces.items() if _stays(surrogate, name, 2 * STEP * pace)}
+
+
+def _stays(surrogate: Surrogate, name: str, change: float) -> bool:
+    ends = [surrogate.numbers[name] + sign * change for sign in (-1, 1)]
+    return all(surrogate.rounded(name, each, "float64") == each for each in ends)
+
+
+STEP = 1e-3
+"""The step of the second difference in p: its rounding and what it leaves out are of one size, 1e-7."""
+
+
+class Partials(NamedTuple):
+    """G(x, p) at one place: the value, the slopes and the second derivatives; H stands for G."""
+
+    value: Any
+    by_x: Any
+    by_p: Any
+    by_xx: Any
+    by_xp: Any
+    by_pp: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Jet:
+    """A number with its derivatives by (p, v) up to the second: a polynomial that +, − and · keep exact."""
+
+    value: Any
+    first: tuple[Any, Any]
+    second: tuple[Any, Any, Any]
+    """By pp, pv and vv."""
+
+    __array_ufunc__ = None
+
+    @classmethod
+    def variable(cls, value: Any, which: int) -> Jet:
+        zero = 0.0 * value
+        return cls(value, (zero + (which == 0), zero + (which == 1)), (zero, zero, zero))
+
+    def __add__(self, other: Any) -> Jet:
+        if not isinstance(other, Jet):
+            return Jet(self.value + other, self.first, self.second)
+        first = (self.first[0] + other.first[0], self.first[1] + other.first[1])
+        return Jet(self.value + other.value, first, _added(self.second, other.second))
+
+    def __mul__(self, other: Any) -> Jet:
+        if not isinstance(other, Jet):
+            return Jet(self.value * other, _scaled(self.first, other), _scaled(self.second, other))
+        a, b = self, other
+        first = (a.first[0] * b.value + a.value * b.first[0], a.first[1] * b.value + a.value * b.first[1])
+        (ap, av), (bp, bv) = a.first, b.first
+        cross = (2 * ap * bp, ap * bv + av * bp, 2 * av * bv)
+        outer = _added(_scaled(a.second, b.value), _scaled(b.second, a.value))
+        return Jet(a.value * b.value, first, _added(outer, cross))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Jet:
+        return -1.0 * self
+
+    def __sub__(self, other: Any) -> Jet:
+        return self + -1.0 * other
+
+    def __rsub__(self, other: Any) -> Jet:
+        return -self + other
+
+    def through(self, partials: Partials) -> Jet:
+        """G(x, p) of this jet as x: the chain rule."""
+        _, h, g, hx, hp, gp = partials
+        xp, xv = self.first
+        xpp, xpv, xvv = self.second
+        second = (
+            gp + 2 * hp * xp + hx * xp * xp + h * xpp,
+            hp * xv + hx * xp * xv + h * xpv,
+            hx * xv * xv + h * xvv,
+        )
+        return Jet(partials.value, (g + h * xp, h * xv), second)
+
+
+def _added(one: tuple[Any, ...], other: tuple[Any, ...]) -> Any:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _scaled(values: tuple[Any, ...], factor: Any) -> Any:
+    return tuple(factor * value for value in values)
+
+
+def expected(circuit: Circuit, v: Any, partials: Callable[[Any], Partials]) -> Jet:
+    """The jet of a circuit at p = 0 and v, from the partial derivatives of the spike function at each potential."""
+    return circuit(lambda x: x.through(partials(x.value)), Jet.variable(v, 1), loop)
+
+
+def differences(surrogate: Surrogate) -> Callable[[Array], Partials]:
+    """The partial derivatives of a definition, by differences; NaN where one-sided ones differ, at a kink that is."""
+    paces = paces_of(surrogate)
+
+    def of(x: Array, p: float, which: str) -> Array:
+        moved = {name: surrogate.numbers[name] + pace * p for name, pace in paces.items()}
+        return np.asarray(getattr(dataclasses.replace(surrogate, **moved), which)(x), np.float64)
+
+    def partials(x: Array) -> Partials:
+        h, small = of(x, 0.0, "derivative"), 1e-6
+        by_xx = _slope(of(x - small, 0.0, "derivative"), h, of(x + small, 0.0, "derivative"), small)
+        zero = np.zeros_like(h)
+        spikes = np.where(x >= 0, 1.0, zero)
+        if not paces:
+            return Partials(spikes, h, zero, by_xx, zero, zero)
+        by_p = (of(x, small, "primitive") - of(x, -small, "primitive")) / (2 * small)
+        by_xp = _slope(of(x, -small, "derivative"), h, of(x, small, "derivative"), small)
+        outer = [of(x, place, "primitive") for place in (-2 * STEP, -STEP, 0.0, STEP, 2 * STEP)]
+        by_pp = (-outer[0] + 16 * outer[1] - 30 * outer[2] + 16 * outer[3] - outer[4]) / (12 * STEP**2)
+        coarse = (outer[0] - 2 * outer[2] + outer[4]) / (4 * STEP**2)
+        by_pp = np.where(np.abs(by_pp - coarse) <= 1e-2 * np.abs(by_pp) + 1e-3 * np.abs(by_pp).max(initial=1e-6), by_pp, np.nan)
+        return Partials(spikes, h, by_p, by_xx, by_xp, by_pp)
+
+    return partials
+
+
+def _slope(below: Array, here: Array, above: Array, step: float) -> Array:
+    left, right = (here - below) / step, (above - here) / step
+    slope = (left + right) / 2
+    smooth = np.abs(right - left) <= 1e-2 * np.abs(slope) + 1e-3 * np.abs(slope).max(initial=0.0)
+    return np.where(smooth, slope, np.nan)
+
+
+def second_order_rows(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
+    """Of each circuit the product of its Hessian in (p, v) with a direction, all circuits and surrogates in one call."""
+    names = list(CIRCUITS)
+    shape = (len(names), len(POINTS), len(surrogates))
+    v = np.broadcast_to(np.array(POINTS)[None, :, None], shape)
+    c, towards_p, towards_v = np.random.default_rng(2).uniform(0.5, 2.0, (3, *shape))
+    exact = np.zeros((2, *shape))
+    for k, circuit in enumerate(CIRCUITS.values()):
+        for i, surrogate in enumerate(surrogates):
+            pp, pv, vv = expected(circuit, v[k, :, i], differences(surrogate)).second
+            exact[0, k, :, i] = c[k, :, i] * (pp * towards_p[k, :, i] + pv * towards_v[k, :, i])
+            exact[1, k, :, i] = c[k, :, i] * (pv * towards_p[k, :, i] + vv * towards_v[k, :, i])
+    along = exact[0] * towards_p + exact[1] * towards_v
+    for way in side.NONLINEAR:
+        taken = [names.index(circuit) for circuit in side.CIRCUITS.get(way, names)]
+        arrays = (each[taken] for each in (np.zeros(shape), v, c, towards_p, towards_v))
+        circuits = [CIRCUITS[names[k]] for k in taken]
+        found = side.nonlinear(way, surrogates, [paces_of(each) for each in surrogates], circuits, *arrays)
+        right = exact if len(found) == 2 else along[None]
+        for i, surrogate in enumerate(surrogates):
+            for j, k in enumerate(taken):
+                yield surrogate, _row(f"{name} {way}", names[k], found[:, j, :, i], right[:, k, :, i])
+
+
+def _row(where: str, circuit: str, found: Array, right: Array) -> Row:
+    counts = np.isfinite(right)
+    scale = np.abs(right[counts]).max(initial=0.0)
+    off = np.abs(found[counts] - right[counts])
+    passed = bool(counts.any() and (off <= 1e-4 * np.abs(right[counts]) + 1e-5 * scale + 1e-8).all())
+    worst = float(off.max(initial=0.0)) if not np.isnan(off).any() else np.nan
+    detail = f"worst difference {worst:.2g} at {counts.sum()} of {counts.size} values, the others are at kinks"
+    return Row(where, f"second order of {circuit}", passed, detail + ("" if passed else f"; got {found}, expected {right}"))

@@ -1,0 +1,37 @@
+"""Calls as nodes of a graph that torch.fx traces."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.fx
+
+from arcana.surrogate import Surrogate
+from arcana.surrogate._base import resolved
+
+
+def call_node(spike: Callable[..., Any], v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
+    """spike(v, surrogate, **parameters) as one node, if one of the arguments is a Proxy."""
+    proxies = [x for x in (v, *parameters.values()) if isinstance(x, torch.fx.Proxy)]
+    if not proxies:
+        return None
+    tracer = proxies[0].tracer
+    settings, values = resolved(surrogate, parameters)
+    function: Any = getattr(sys.modules["arcana.torch"], surrogate.name, None)
+    if type(getattr(function, "surrogate", None)) is type(surrogate):
+        return tracer.create_proxy("call_function", function, (v,), {**values, **settings})
+    # A user's own: torch.fx makes a node of the surrogate too, its class called with its parameters, since it is a dataclass.
+    return tracer.create_proxy("call_function", spike, (v, surrogate), dict(parameters))
+
+
+def module_node(v: torch.fx.Proxy, module: torch.nn.Module) -> Any:
+    """module(v) as one node, so that what it asks of its tensors is asked when the graph runs; None if no module holds it."""
+    tracer: Any = v.tracer
+    try:
+        path = tracer.path_of_module(module)
+    except NameError:
+        return None
+    return tracer.create_proxy("call_module", path, (v,), {}) if path else None

@@ -1,0 +1,168 @@
+"""The chain rule of `arcana.testing`'s second-order rows, against derivatives worked out by hand and by mpmath."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from known_values import KNOWN
+from mpmath import mp, mpf
+
+from arcana.surrogate import Sigmoid, Surrogate, get
+from arcana.testing._second_order import CIRCUITS, POINTS, Jet, Partials, differences, expected, loop, paces_of, second_order_rows
+
+
+def test_a_jet_is_the_polynomial_s_derivatives() -> None:
+    p, v = Jet.variable(np.array([2.0]), 0), Jet.variable(np.array([-3.0]), 1)
+    # f = (p² v − 4) v + 1 − (3 − v) p = p² v² − 4 v + 1 − 3 p + v p at p = 2, v = −3.
+    f = (p * p * v - 4) * v + 1 - (3 - v) * p
+    assert f.value == 36 + 12 + 1 - 6 - 6
+    assert [float(x[0]) for x in f.first] == [2 * 2 * 9 - 3 - 3, 2 * 4 * -3 - 4 + 2]
+    assert [float(x[0]) for x in f.second] == [2 * 9, 4 * 2 * -3 + 1, 2 * 4]
+
+
+def test_the_numbers_of_the_issue() -> None:
+    """Worked out by hand from h = a·e/(1 + e)², e = exp(−a·v): 2h² + 2·s·h′, and h′(u)·(a·h + b)² + h(u)·a·h′ of two in turn."""
+    partials = differences(Sigmoid(slope=4.0))
+    v = np.array([0.3, 0.31])
+    squared = expected(lambda spike, v, repeat: spike(v) * spike(v), v, partials)
+    assert squared.second[2][0] == pytest.approx(-2.04453441, rel=1e-8)
+    e = np.exp(-4 * v)
+    h, slope = 4 * e / (1 + e) ** 2, -16 * e * (1 - e) / (1 + e) ** 3
+    np.testing.assert_allclose(squared.second[2], 2 * h**2 + 2 * slope, rtol=1e-7)
+    in_turn = expected(lambda spike, v, repeat: spike(0.5 * spike(v) + 0.5 * v), v, partials)
+    u = 0.5 + 0.5 * v
+    f = np.exp(-4 * u)
+    hu, slope_u = 4 * f / (1 + f) ** 2, -16 * f * (1 - f) / (1 + f) ** 3
+    np.testing.assert_allclose(in_turn.second[2], slope_u * (0.5 * h + 0.5) ** 2 + hu * 0.5 * slope, rtol=1e-7)
+
+
+def truth(surrogate: Surrogate) -> Any:
+    """The partial derivatives from the paper's closed forms; those that have none, by mpmath's own differences."""
+    known, paces = KNOWN[surrogate.name], paces_of(surrogate)
+    own = {name: value for name, value in surrogate.settings.items() if name != "fires_at_threshold"}
+
+    def at(p: mpf) -> dict[str, Any]:
+        return {**own, **{name: mpf(value) + paces.get(name, 0.0) * p for name, value in surrogate.numbers.items()}}
+
+    def by_p(x: mpf, p: mpf) -> mpf:
+        return sum((paces[name] * known.by_parameter[name](x, **at(p)) for name in paces), mpf(0))
+
+    def one(x: float) -> tuple[float, ...]:
+        place = mpf(x)
+        return tuple(
+            float(each)
+            for each in (
+                x >= 0,
+                known.h(place, **at(mpf(0))),
+                by_p(place, mpf(0)),
+                known.slope(place, **at(mpf(0))),
+                mp.diff(lambda p: known.h(place, **at(p)), 0) if paces else 0,
+                mp.diff(lambda p: by_p(place, p), 0) if paces else 0,
+            )
+        )
+
+    return lambda x: Partials(*np.array([one(each) for each in x]).T)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_differences_are_the_paper_s_derivatives(name: str) -> None:
+    surrogate, v = get(name), np.array(POINTS)
+    for circuit in CIRCUITS.values():
+        found = expected(circuit, v, differences(surrogate))
+        exact = expected(circuit, v, truth(surrogate))
+        for ours, theirs in zip((*found.first, *found.second), (*exact.first, *exact.second), strict=True):
+            counts = np.isfinite(ours)
+            scale = np.abs(theirs).max()
+            np.testing.assert_allclose(ours[counts], theirs[counts], rtol=2e-5, atol=2e-6 * scale + 1e-9)
+        # What lies at a kink of some surrogate is left out; for none of them is it much.
+        assert np.mean([np.isfinite(each) for each in found.second]) > 0.6
+
+
+def test_a_definition_without_a_primitive_moves_no_parameter() -> None:
+    class Bare(Surrogate):
+        width: float = 1.0
+
+        @staticmethod
+        def derivative(v, xp, *, width):
+            return xp.reciprocal(xp.square(v * width) + 1)
+
+    assert paces_of(Bare()) == {}
+    v = np.array([0.3, -0.4])
+    by_xx = expected(lambda spike, v, repeat: loop(lambda z: spike(z), v, 1), v, differences(Bare())).second[2]
+    np.testing.assert_allclose(by_xx, -2 * v / (1 + v**2) ** 2, rtol=1e-6)
+
+
+def test_every_parameter_of_the_catalogue_moves_where_its_domain_lets_it() -> None:
+    still = {(name, key) for name in KNOWN for key in get(name).numbers if key not in paces_of(get(name))}
+    # Its default is the end of its domain.
+    assert still == {("log_tailed_relu", "leak"), ("clipped_ste", "lower")}
+
+
+class Side:
+    """Stands for a backend: the exact products, or with a fault."""
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+        self.CIRCUITS = {"along": ["spikes of spikes"]}
+        self.NONLINEAR = {"pairs": None, "along": None}
+
+    def nonlinear(self, way: str, surrogates: Any, paces: Any, circuits: Any, p: Any, v: Any, c: Any, dp: Any, dv: Any) -> Any:
+        assert paces == [paces_of(each) for each in surrogates]
+        assert not p.any()
+        found = np.zeros((2, *v.shape))
+        for k, circuit in enumerate(circuits):
+            for i, surrogate in enumerate(surrogates):
+                partials = truth(surrogate)
+                if self.fault == "spikes are constants":
+                    partials = _linear(partials)
+                pp, pv, vv = expected(circuit, v[k, :, i], partials).second
+                if self.fault == "no mixed part":
+                    pv = 0 * pv
+                a, b = dp[k, :, i], dv[k, :, i]
+                found[:, k, :, i] = c[k, :, i] * np.stack([pp * a + pv * b, pv * a + vv * b])
+        if self.fault == "NaN":
+            found[0, -1, 0, 0] = np.nan
+        return found if way == "pairs" else (found[0] * dp + found[1] * dv)[None]
+
+
+def _linear(partials: Any) -> Any:
+    """As a rule has them that gives the first derivative and takes it for a constant."""
+    return lambda x: Partials(*partials(x)[:3], *(0 * x for _ in range(3)))
+
+
+SURROGATES = [Sigmoid(slope=4.0), get("s2nn"), get("ste")]
+
+
+def test_exact_products_pass_and_each_circuit_has_a_row() -> None:
+    rows = list(second_order_rows(SURROGATES, "side", Side()))
+    assert [row for _, row in rows if not row.passed] == []
+    named = [(row.where, row.what.removeprefix("second order of ")) for surrogate, row in rows if surrogate is SURROGATES[1]]
+    assert named == [*(("side pairs", circuit) for circuit in CIRCUITS), ("side along", "spikes of spikes")]
+
+
+@pytest.mark.parametrize("fault", ["spikes are constants", "no mixed part", "NaN"])
+def test_a_wrong_product_fails(fault: str) -> None:
+    rows = list(second_order_rows(SURROGATES[:2], "side", Side(fault)))
+    failing = {(surrogate.name, row.what) for surrogate, row in rows if not row.passed and row.where == "side pairs"}
+    every = {(surrogate.name, f"second order of {circuit}") for surrogate in SURROGATES[:2] for circuit in CIRCUITS}
+    assert failing == ({("sigmoid", "second order of a recurrent neuron")} if fault == "NaN" else every)
+
+
+def test_a_row_with_nothing_to_compare_fails() -> None:
+    class Rough(Surrogate):
+        """Nowhere smooth: h jumps between any two floats."""
+
+        @staticmethod
+        def derivative(v, xp):
+            return xp.where(xp.fmod(xp.abs(v) * 1e6, 2.0) >= 1.0, xp.exp(v), 0 * v)
+
+    rows = list(second_order_rows([Rough()], "side", SimpleNamespace(NONLINEAR={"way": None}, CIRCUITS={}, nonlinear=_zeros)))
+    assert {row.passed for _, row in rows} == {False}
+    assert "at 0 of 14 values" in rows[-1][1].detail
+
+
+def _zeros(way: str, surrogates: Any, paces: Any, circuits: Any, p: Any, *others: Any) -> Any:
+    return np.zeros((2, *p.shape))

@@ -1,0 +1,38 @@
+"""Who asks for the surrogate classes hears of each one: of those there are, and of those made later."""
+
+from __future__ import annotations
+
+import pytest
+
+from arcana.surrogate import FastSigmoid, Surrogate, Triangular, _base
+
+
+def test_an_observer_hears_of_every_class_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_base, "_OBSERVERS", list(_base._OBSERVERS))
+    heard: list[type[Surrogate]] = []
+    _base.observe_classes(heard.append)
+    assert {FastSigmoid, Triangular} <= set(heard)
+    assert len(heard) == len(set(heard)) >= 25
+    before = len(heard)
+
+    class Later(Surrogate):
+        @staticmethod
+        def derivative(v, xp):
+            return xp.zeros_like(v)
+
+    assert heard[before:] == [Later]
+    assert Later.name == "later"
+
+
+def test_two_observers_hear_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_base, "_OBSERVERS", list(_base._OBSERVERS))
+    one: list[type[Surrogate]] = []
+    other: list[type[Surrogate]] = []
+    _base.observe_classes(one.append)
+    _base.observe_classes(other.append)
+
+    class Last(FastSigmoid):
+        pass
+
+    assert one[-1] is other[-1] is Last
+    assert one == other

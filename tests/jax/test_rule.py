@@ -1,0 +1,307 @@
+"""The primitives that carry the rule: where JAX drops custom rules, which transforms they follow, and what they leave alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+from known_values import KNOWN
+
+import arcana.jax
+from arcana import surrogate as definitions
+from arcana.jax import forward_mode, spike
+from arcana.surrogate import ATan, Sigmoid, Surrogate, parameter
+
+V = jnp.array([-1.5, -0.3, -0.02, 0.1, 0.4, 2.0])
+
+
+def slope_of_h(surrogate: Surrogate, v: Any) -> np.ndarray:
+    """h′ by central differences of NumPy's h."""
+    v = np.asarray(v, np.float64)
+    return (surrogate.derivative(v + 1e-6) - surrogate.derivative(v - 1e-6)) / 2e-6
+
+
+FEW = ("fast_sigmoid", "rectangular", "step", "ste")
+"""v, a comparison, the spikes, or nothing is kept."""
+
+
+def every_mode(f: Any) -> dict[str, Any]:
+    """The same call in reverse and forward mode, and the Hessian of a loss that is not linear in the spikes."""
+    return {
+        "vjp": jax.vjp(f, V)[1](2 * V)[0],
+        "jvp": jax.jvp(f, (V,), (2 * V,))[1],
+        "linearize": jax.linearize(f, V)[1](2 * V),
+        "jacfwd": jax.jacfwd(f)(V),
+        "jacrev": jax.jacrev(f)(V),
+        "hessian": jax.hessian(lambda v: jnp.sum(V * f(v) ** 2))(V),
+    }
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "plain"])
+@pytest.mark.parametrize("call", [lambda s: s, forward_mode], ids=["instance", "forward_mode"])
+def test_every_mode(call: Callable[[Surrogate], Any], jit: bool, subtests: pytest.Subtests) -> None:
+    """One rule: the plain functions have forward mode too. All surrogates in one compilation, a few without one."""
+    surrogates = [definitions.get(name) for name in (KNOWN if jit else FEW)]
+    everything = lambda: [every_mode(call(each)) for each in surrogates]  # noqa: E731
+    for surrogate, found in zip(surrogates, (jax.jit(everything) if jit else everything)(), strict=True):
+        h = np.asarray(surrogate.derivative(V))
+        second = np.diag(V * 2 * (h**2 + np.asarray(V >= 0) * slope_of_h(surrogate, V)))
+        with subtests.test(surrogate.name):
+            for mode in ("vjp", "jvp", "linearize"):
+                np.testing.assert_allclose(found[mode], 2 * V * h, rtol=1e-14, err_msg=mode)
+            for mode in ("jacfwd", "jacrev"):
+                np.testing.assert_allclose(found[mode], np.diag(h), rtol=1e-14, err_msg=mode)
+            np.testing.assert_allclose(found["hessian"], second, rtol=1e-6, atol=1e-6)
+
+
+def neuron(fire: Any, w: jax.Array, x: jax.Array, steps: int = 5, scan: bool = True) -> jax.Array:
+    """A recurrent neuron whose input current depends on w, read out with x."""
+    current = jnp.linspace(0.4, 1.1, steps)
+
+    def step(v: jax.Array, i: jax.Array) -> tuple[jax.Array, jax.Array]:
+        v = 0.9 * v + i * w
+        z = fire(v - 1.0)
+        return v - z, z
+
+    if scan:
+        spikes = jax.lax.scan(step, 0.0 * w, current)[1]
+    else:
+        v, each = 0.0 * w, []
+        for i in current:
+            v, z = step(v, i)
+            each.append(z)
+        spikes = jnp.stack(each)
+    return jnp.sum(spikes * jnp.arange(1.0, steps + 1)) * x + jnp.sum(spikes) ** 2
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.checkpoint], ids=["plain", "jit", "checkpoint"])
+@pytest.mark.parametrize("outer", [jax.grad, jax.jacfwd], ids=["reverse", "forward"])
+def test_spikes_that_only_the_outer_derivative_moves(outer: Callable[..., Any], transform: Callable[..., Any]) -> None:
+    """The inner derivative is along x: to it the spikes in the scan are constants, and there JAX would drop a custom rule."""
+    fire = Sigmoid(slope=4.0)
+
+    def mixed(scan: bool) -> Any:
+        inner = jax.grad(lambda x, w: transform(lambda w, x: neuron(fire, w, x, scan=scan))(w, x))
+        return outer(lambda w: inner(0.7, w))(1.3)
+
+    # d²/dw dx is the derivative of the weighted spikes along w, which needs one order only.
+    first = jax.grad(lambda w: neuron(fire, w, 1.0, scan=False) - neuron(fire, w, 0.0, scan=False))(1.3)
+    np.testing.assert_allclose(mixed(True), first, rtol=1e-12)
+    np.testing.assert_allclose(mixed(False), first, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_a_scan_is_its_loop_at_every_order(order: int) -> None:
+    fire = ATan(slope=3.0)
+    derivatives = {}
+    for scan in (True, False):
+        for inner in (jax.grad, jax.jacfwd):
+            g = inner(lambda w, scan=scan: neuron(fire, w, 0.7, steps=3, scan=scan))
+            for _ in range(order - 1):
+                g = jax.grad(g)
+            derivatives[scan, inner] = float(jax.jit(g)(1.3))
+    values = list(derivatives.values())
+    np.testing.assert_allclose(values, values[-1], rtol=1e-11)
+    assert values[-1] != 0
+
+
+def test_third_derivative_of_one_spike() -> None:
+    """s², by the chain rule: 2(s·h″ + 3·h·h′)."""
+    surrogate, v = Sigmoid(slope=2.0), 0.4
+    third = jax.grad(jax.grad(jax.grad(lambda v: surrogate(v) ** 2)))(v)
+    sigma = 1 / (1 + np.exp(-2 * v))
+    h = 2 * sigma * (1 - sigma)
+    slope = 2 * h * (1 - 2 * sigma)
+    curvature = 2 * slope * (1 - 2 * sigma) - 4 * h * h
+    np.testing.assert_allclose(third, 2 * (curvature + 3 * h * slope), rtol=1e-13)
+
+
+@pytest.mark.parametrize("mapped", ["v", "scale", "both", "nested"])
+def test_vmap_of_either_operand(mapped: str) -> None:
+    v, scale = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3))), jnp.array([1.0, 5.0, 25.0])
+
+    def gradients(v: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.grad(lambda a, b: jnp.sum(v * spike(a, definitions.fast_sigmoid, scale=b)), argnums=(0, 1))(v, scale)
+
+    if mapped == "v":
+        found = jax.vmap(gradients, in_axes=(0, None))(v, scale)
+        expected = [gradients(row, scale) for row in v]
+    elif mapped == "scale":
+        found = jax.vmap(gradients, in_axes=(None, 0))(v, scale)
+        expected = [gradients(v, each) for each in scale]
+    elif mapped == "both":
+        found = jax.vmap(gradients, in_axes=(1, 0))(v, scale)
+        expected = [gradients(v[:, i], scale[i]) for i in range(3)]
+    else:
+        found = jax.vmap(lambda row: jax.vmap(gradients, in_axes=(None, 0))(row, scale))(v)
+        expected = [[jnp.stack(x) for x in zip(*(gradients(row, each) for each in scale), strict=True)] for row in v]
+    for i, one in enumerate(expected):
+        for many, single in zip(found, one, strict=True):
+            np.testing.assert_allclose(many[i], single, rtol=1e-13)
+
+
+@pytest.fixture
+def explicit_mesh() -> Any:
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit, AxisType.Explicit))
+    with jax.set_mesh(mesh):
+        yield mesh
+
+
+SHAPES = ((), (4,))
+"""Of a parameter: one number for all, and one a channel."""
+CASES = [(name, key, shape) for name in KNOWN for key in definitions.get(name).numbers for shape in SHAPES]
+
+
+def both_gradients(name: str, key: str, v: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
+    surrogate = definitions.get(name)
+    return jax.grad(lambda x, q: jnp.sum(x * surrogate(x, **{key: q})), argnums=(0, 1))(v, p)
+
+
+@pytest.mark.usefixtures("explicit_mesh")
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "plain"])
+def test_explicit_sharding(jit: bool, subtests: pytest.Subtests) -> None:
+    """As without a mesh, and each gradient sharded like its argument. All in one compilation, a few without one."""
+    v = np.linspace(-1.5, 1.5, 64).reshape(16, 4)
+    sharded = jax.device_put(jnp.asarray(v), PartitionSpec("data", "model"))
+    cases = CASES if jit else [case for case in CASES if case[0] in FEW]
+    values = [np.full(shape, getattr(definitions.get(name), key)) for name, key, shape in cases]
+    everything = lambda v, values: [both_gradients(*case[:2], v, p) for case, p in zip(cases, values, strict=True)]  # noqa: E731
+    given = [jnp.asarray(p) for p in values]
+    found = (jax.jit(everything) if jit else everything)(sharded, given)
+    with jax.set_mesh(jax.make_mesh((), ())):
+        alone = jax.jit(everything)(jnp.asarray(v), [jnp.asarray(p) for p in values])
+    for case, p, one, other in zip(cases, given, found, alone, strict=True):
+        with subtests.test(case):
+            for gradient, argument in zip(one, (sharded, p), strict=True):
+                assert jax.typeof(gradient).sharding.spec == jax.typeof(argument).sharding.spec
+            np.testing.assert_allclose(np.asarray(one[0]), np.asarray(other[0]), rtol=1e-12)
+            np.testing.assert_allclose(np.asarray(one[1]), np.asarray(other[1]), rtol=1e-10, atol=1e-13)
+
+
+class Bare(Surrogate):
+    """A definition without a primitive."""
+
+    width: float = parameter(1.0, above=0)
+
+    @staticmethod
+    def derivative(v, xp, *, width):
+        return xp.exp(-xp.abs(v * width))
+
+
+@pytest.mark.parametrize("transform", [jax.grad, jax.jacfwd])
+def test_without_a_primitive_only_the_gradient_of_a_parameter_raises(transform: Callable[..., Any]) -> None:
+    width = jnp.float64(2.0)
+    np.testing.assert_allclose(jax.grad(lambda v: spike(v, Bare(), width=width))(0.5), np.exp(-1.0), rtol=1e-14)
+    with pytest.raises(NotImplementedError, match="Bare defines no primitive, which the gradient of its parameter width needs"):
+        transform(lambda width: spike(jnp.float64(0.5), Bare(), width=width))(width)
+
+
+def second_derivative(surrogate: Surrogate, v: jax.Array) -> jax.Array:
+    return jax.grad(lambda v: jnp.sum(jax.grad(lambda v: jnp.sum(surrogate(v)))(v)))(v)
+
+
+FAR = {"float32": (1e24, 3e38), "float64": (1e160, 1e308), "bfloat16": (1e24, 3e38)}
+
+
+@pytest.mark.parametrize("dtype", FAR)
+def test_the_second_derivative_far_from_the_threshold_is_its_limit(dtype: str, subtests: pytest.Subtests) -> None:
+    """There h has underflowed while its factors overflow; at ±inf too."""
+    v = jnp.array([x * sign for x in (*FAR[dtype], np.inf) for sign in (1, -1)]).astype(dtype)
+    # The h of SquarewaveFourier oscillates with no end, and so does h′.
+    names = [name for name in KNOWN if name != "squarewave_fourier"]
+    found = jax.jit(lambda v: [second_derivative(definitions.get(each), v) for each in names])(v)
+    for name, second in zip(names, found, strict=True):
+        with subtests.test(name):
+            np.testing.assert_array_equal(np.asarray(second, np.float64), np.zeros(v.shape))
+
+
+def test_the_second_derivative_at_extreme_parameters_is_finite() -> None:
+    v = jnp.asarray(10.0 ** np.arange(-10, 38, 1), jnp.float32)
+    for surrogate in (
+        ATan(slope=1e15),
+        ATan(slope=1e-15),
+        definitions.InverseSquareRoot(width=1e-15),
+        definitions.Gaussian(sigma=1e-10),
+        definitions.MultiGaussian(sigma=1e-10),
+    ):
+        second = second_derivative(surrogate, v)
+        assert bool(jnp.isfinite(second).all()), surrogate
+
+
+def test_zeros_of_an_oscillating_h_keep_their_slope() -> None:
+    """Far out too, where an h of 0 is otherwise taken for one that has ended."""
+    surrogate = definitions.SquarewaveFourier(period=2.0**22, terms=1)
+    v = jnp.array([2.0**20, 5 * 2.0**20, 2.0**20 * 4001])
+    np.testing.assert_array_equal(surrogate.derivative(v), 0)
+    second = second_derivative(surrogate, v)
+    np.testing.assert_allclose(jnp.abs(second), 4 / 2.0**22 * 2 * np.pi / 2.0**22, rtol=1e-9)
+
+
+@pytest.mark.parametrize("flag", ["debug_infs", "debug_nans"])
+def test_debugging_flags_find_nothing_of_ours(flag: str, subtests: pytest.Subtests) -> None:
+    """Operation by operation, as somebody who looks for an infinity runs it."""
+    with getattr(jax, flag)(True), jax.disable_jit():
+        for name in KNOWN:
+            surrogate = definitions.get(name)
+            with subtests.test(name):
+                np.testing.assert_array_equal(surrogate(V), np.asarray(V) >= 0)
+                found = jax.grad(lambda v, s=surrogate: jnp.sum(s(v)))(V)
+                np.testing.assert_allclose(found, surrogate.derivative(np.asarray(V)), rtol=1e-12)
+                for key, value in surrogate.numbers.items():
+                    jax.grad(lambda p, s=surrogate, k=key: jnp.sum(s(V, **{k: p})))(jnp.full(V.shape, value))
+
+
+def test_the_primitive_is_that_of_the_public_module() -> None:
+    """It is imported from a private one, since the public one takes 17 ms to import."""
+    import jax.extend.core
+
+    from arcana.jax import _rule
+
+    assert type(_rule.spike_p) is jax.extend.core.Primitive
+
+
+class Held:
+    """An object of somebody's own that holds a surrogate and calls it in a method."""
+
+    def __init__(self, fire: Any) -> None:
+        self.fire = fire
+
+    def __call__(self, v: jax.Array) -> jax.Array:
+        return self.fire(v)
+
+
+WAYS: dict[str, Callable[[str], Any]] = {
+    "instance": definitions.get,
+    "function": lambda name: getattr(arcana.jax, name),
+    "apply": lambda name: getattr(arcana.jax, type(definitions.get(name)).__name__).apply,
+    "partial of spike": lambda name: functools.partial(spike, surrogate=definitions.get(name)),
+    "partial of the function": lambda name: functools.partial(getattr(arcana.jax, name), gain=1.0),
+    "forward_mode": lambda name: forward_mode(definitions.get(name)),
+    "method": lambda name: Held(definitions.get(name)).__call__,
+}
+TRANSFORMS: dict[str, Callable[[Any], jax.Array]] = {
+    "jit": lambda f: jax.vjp(jax.jit(f), V)[1](jnp.ones_like(V))[0],
+    "vmap": lambda f: jax.vjp(jax.vmap(f), V)[1](jnp.ones_like(V))[0],
+    "vmap(grad)": lambda f: jax.vmap(jax.grad(f))(V),
+    "jit(vmap(grad))": lambda f: jax.jit(jax.vmap(jax.grad(f)))(V),
+    "jacfwd": lambda f: jnp.diagonal(jax.jacfwd(f)(V)),
+    "jit(jacrev)": lambda f: jnp.diagonal(jax.jit(jax.jacrev(f))(V)),
+    "checkpoint": lambda f: jax.grad(lambda v: jnp.sum(jax.checkpoint(f)(v)))(V),
+    "scan": lambda f: jax.grad(lambda v: jnp.sum(jax.lax.scan(lambda c, x: (c, f(x)), None, v)[1]))(V),
+    "lax.map": lambda f: jax.grad(lambda v: jnp.sum(jax.lax.map(f, v)))(V),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_calling_under_every_transform(way: str, transform: str) -> None:
+    """Handed over as it is, in no lambda."""
+    for name in FEW:
+        found = TRANSFORMS[transform](WAYS[way](name))
+        np.testing.assert_allclose(found, definitions.get(name).derivative(np.asarray(V)), rtol=1e-14, err_msg=name)

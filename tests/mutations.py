@@ -1,0 +1,271 @@
+"""Small faults put into Arcana one at a time, and whether a test notices: `python tests/mutations.py`, or `nox -s mutations`.
+
+A sample, since all of them would take days: the seed, the modules and their number are arguments, and the same arguments give
+the same faults. Each is put into a copy of the tree, where the tests that guard the module run, the quickest first, until one
+fails. What no test notices is printed as alive, unless `EQUIVALENT` says why nothing could.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+GUARDS: dict[str, list[str]] = {
+    "arcana/presets": ["tests/core/test_frozen_peers.py tests/core/test_presets.py"],
+    "arcana/surrogate": [
+        "tests/core",
+        "tests/torch/test_programs.py tests/torch/test_calls.py",
+        "tests/jax/test_namespace.py tests/jax/test_calls.py",
+        "tests/torch/test_transforms.py tests/torch/test_kernels.py",
+        "tests/agreement/test_backends.py tests/jax/test_transforms.py",
+    ],
+    "arcana/testing": [
+        "tests/core/test_run_causes.py tests/core/test_jets.py tests/agreement/test_losses.py tests/agreement/test_compare.py",
+        "tests/agreement/test_divergence.py tests/agreement/test_porting.py",
+        "tests/agreement/test_backends.py tests/test_cli.py",
+        "tests/torch/test_calls.py tests/jax/test_calls.py -k conformance",
+    ],
+    "arcana/torch/_conformance.py": ["tests/torch/test_transforms.py", "tests/torch/test_calls.py -k conformance"],
+    "arcana/torch": [
+        "tests/torch/test_programs.py tests/torch/test_calls.py",
+        "tests/torch/test_kernels.py tests/torch/test_transforms.py",
+        "tests/torch tests/agreement/test_backends.py",
+    ],
+    "arcana/jax/_conformance.py": ["tests/jax/test_transforms.py", "tests/jax/test_calls.py -k conformance"],
+    "arcana/jax": [
+        "tests/jax/test_namespace.py tests/jax/test_calls.py",
+        "tests/jax/test_transforms.py",
+        "tests/jax tests/agreement/test_second_order.py tests/agreement/test_backends.py",
+    ],
+}
+"""By module or package the tests that guard it, the quickest first; the longest name that fits counts."""
+
+EQUIVALENT: dict[tuple[str, str], str] = {}
+"""Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
+
+COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One change of one file: the bytes from `start` to `end` become `new`."""
+
+    path: str
+    kind: str
+    line: int
+    start: int
+    end: int
+    new: str
+
+    def source(self, root: Path) -> tuple[bytes, bytes]:
+        """The file as it is and with the fault."""
+        old = (root / self.path).read_bytes()
+        return old, old[: self.start] + self.new.encode() + old[self.end :]
+
+    def text(self, root: Path) -> tuple[str, str]:
+        """The line as it is and with the fault."""
+        old, new = (each.decode().splitlines()[self.line - 1].strip() for each in self.source(root))
+        return old, new
+
+
+def faults(path: str) -> list[Fault]:
+    """Every fault of a module, in the order of its text."""
+    source = (ROOT / path).read_bytes()
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    tree = ast.parse(source)
+    found = []
+    for node, kind, new in _changes(tree):
+        start = starts[node.lineno - 1] + node.col_offset
+        end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
+        found.append(Fault(path, kind, node.lineno, start, end, new))
+    return sorted(found, key=lambda fault: (fault.start, fault.kind))
+
+
+def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
+    for node in _code(tree):
+        match node:
+            case ast.Constant(value=bool()):
+                yield node, "True for False", repr(not node.value)
+            case ast.Constant(value=int() | float()):
+                yield (
+                    node,
+                    "another number",
+                    repr(node.value + 1 if isinstance(node.value, int) or not node.value else 1.01 * node.value),
+                )
+            case ast.Compare(ops=[operator, *_]) if type(operator) in COMPARISONS:
+                other = ast.Compare(node.left, [COMPARISONS[type(operator)](), *node.ops[1:]], node.comparators)
+                yield node, "another comparison", _bracketed(other)
+            case ast.BinOp(op=operator) if type(operator) in OPERATORS and not _is_text(node):
+                yield node, "another operator", _bracketed(ast.BinOp(node.left, OPERATORS[type(operator)](), node.right))
+            case ast.UnaryOp(op=ast.USub() | ast.Not()):
+                yield node, "no sign or not", _bracketed(node.operand)
+            case ast.BoolOp():
+                other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+                yield node, "or for and", _bracketed(ast.BoolOp(other, node.values))
+            case ast.IfExp():
+                yield node, "the other branch", _bracketed(ast.IfExp(node.test, node.orelse, node.body))
+            case ast.If() | ast.While():
+                yield node.test, "the other branch", f"not {_bracketed(node.test)}"
+            case ast.Expr(value=ast.Call()):
+                yield node, "no call", "pass"
+            case ast.Call(args=[argument], keywords=[]) if isinstance(node.func, ast.Attribute | ast.Name):
+                yield node, "no call", _bracketed(argument)
+            case _:
+                pass
+
+
+def _code(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node that does something: no annotation, no text of an error, no decorator."""
+    yield node
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "decorator_list", "type_params") or isinstance(node, ast.JoinedStr | ast.Raise):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not _is_left_out(child):
+                yield from _code(child)
+
+
+def _is_left_out(node: ast.AST) -> bool:
+    """An import for a type checker alone, and what `__all__` and the text of an error hold."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    if isinstance(node, ast.Assign):
+        return any(isinstance(target, ast.Name) and target.id in ("__all__", "msg") for target in node.targets)
+    return False
+
+
+def _is_text(node: ast.BinOp) -> bool:
+    return any(isinstance(x, ast.JoinedStr) or (isinstance(x, ast.Constant) and isinstance(x.value, str)) for x in ast.walk(node))
+
+
+def _bracketed(node: ast.expr) -> str:
+    return f"({ast.unparse(node)})"
+
+
+def guards(path: str) -> list[str]:
+    """The tests that guard a module."""
+    fitting = [name for name in GUARDS if path == name or path.startswith(f"{name}/")]
+    return GUARDS[max(fitting, key=len)] if fitting else []
+
+
+def copied(folder: Path) -> None:
+    """The tree as it lies there, without what is hidden or built."""
+    shutil.copytree(ROOT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "_build", "*.egg-info"))
+
+
+def failing(folder: Path, tests: Sequence[str], limit: float) -> str:
+    """The first failure of some tests in a copy of the tree; empty where all pass."""
+    # A file of the same size and second would be read from its old bytecode.
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    end = time.monotonic() + limit
+    for each in tests:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *each.split()]
+        try:
+            run = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=end - time.monotonic()
+            )
+        except (subprocess.TimeoutExpired, ValueError):
+            return f"no end within {limit:.0f} s"
+        if run.returncode:
+            lines = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "SUBFAILED"))]
+            return lines[0] if lines else (run.stdout + run.stderr).strip().splitlines()[-1]
+    return ""
+
+
+def sample(modules: Sequence[str], count: int, seed: int) -> list[Fault]:
+    """As many faults as asked for, drawn over all the modules."""
+    paths = sorted(
+        {
+            path.relative_to(ROOT).as_posix()
+            for each in modules
+            for path in ([ROOT / each] if each.endswith(".py") else (ROOT / each).rglob("*.py"))
+        }
+    )
+    every = [fault for path in paths if guards(path) for fault in faults(path)]
+    return sorted(random.Random(seed).sample(every, min(count, len(every))), key=lambda fault: (fault.path, fault.start))
+
+
+def main() -> None:
+    """Draw a sample, put each fault into a copy, and print what became of it; the exit code counts those alive."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--modules", default=",".join(GUARDS), help="files or folders, separated by commas")
+    parser.add_argument("--count", type=int, default=20, help="how many faults")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds for the tests of one fault")
+    parser.add_argument("--tests", help="the tests in place of those that guard a module, groups separated by ;")
+    parser.add_argument("--list", action="store_true", help="show the sample and run nothing")
+    arguments = parser.parse_args()
+    chosen = sample(arguments.modules.split(","), arguments.count, arguments.seed)
+    if arguments.list:
+        for fault in chosen:
+            print(f"{fault.path}:{fault.line}: {fault.kind}: {' -> '.join(fault.text(ROOT))}")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copied(folder)
+        alive = _run(folder, chosen, arguments)
+    sys.exit(min(alive, 100))
+
+
+def _run(folder: Path, chosen: Sequence[Fault], arguments: argparse.Namespace) -> int:
+    tests = {fault.path: arguments.tests.split(";") if arguments.tests else guards(fault.path) for fault in chosen}
+    for group in dict.fromkeys(group for groups in tests.values() for group in groups):
+        # What fails without a fault would catch everything.
+        if trouble := failing(folder, [group], arguments.limit):
+            print(f"without a fault: {group}: {trouble}")
+            sys.exit(2)
+    counts = {"caught": 0, "alive": 0, "equivalent": 0}
+    for fault in chosen:
+        old, new = fault.source(ROOT)
+        before, after = fault.text(ROOT)
+        reason = EQUIVALENT.get((fault.path, after), "")
+        if not reason:
+            (folder / fault.path).write_bytes(new)
+            caught = failing(folder, tests[fault.path], arguments.limit)
+            (folder / fault.path).write_bytes(old)
+        verdict = "equivalent" if reason else "caught" if caught else "alive"
+        counts[verdict] += 1
+        print(f"{verdict:10}  {fault.path}:{fault.line}: {fault.kind}: {before}  ->  {after}  {reason or caught}", flush=True)
+    judged = counts["caught"] + counts["alive"]
+    print(f"{counts['caught']} of {judged} caught, {counts['equivalent']} equivalent")
+    return counts["alive"]
+
+
+if __name__ == "__main__":
+    main()
