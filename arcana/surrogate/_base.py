@@ -146,6 +146,8 @@ class Surrogate:
     facts = cast(Any, None)
     _calls: ClassVar[dict[Any, Any]]
     """Of each instance: what a backend has found for it, by what else a call depends on; to hash its values takes longer."""
+    _caches: ClassVar[dict[Any, Any]]
+    """Of each class: what a backend has found for it, which so lives no longer than the class."""
     _numbers: ClassVar[dict[str, Bounds]]
     _settings: ClassVar[tuple[str, ...]]
     _values: ClassVar[Callable[[Surrogate], tuple[Any, ...]]]
@@ -232,7 +234,12 @@ class Surrogate:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(**state)
+        if type(self).derivative is not None:
+            self.__init__(**state)
+            return
+        # One that a formula of its own class mentions: cloudpickle makes it before it fills the class, which knows no bounds yet.
+        for name, value in {**state, "_calls": {}}.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         # torch.func.vmap asks for the name of what it maps, and so Dynamo comes here, which follows no dataclasses.fields.

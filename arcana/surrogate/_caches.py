@@ -33,7 +33,7 @@ def per_class_cache(
         caches = vars(definition).get("_caches")
         if caches is None:
             caches = _Caches()
-            definition._caches = caches
+            type.__setattr__(definition, "_caches", caches)
         if cached not in caches:
             caches.setdefault(cached, functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(function, definition)))
         return caches[cached](*arguments, **keywords)

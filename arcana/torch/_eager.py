@@ -17,7 +17,7 @@ from arcana.torch._bits import few
 from arcana.torch._kernels import Kernels
 from arcana.torch._pieces import run
 from arcana.torch._program import Program, agrees, program
-from arcana.torch._rule import Rule, checked, kept_by, transformed
+from arcana.torch._rule import Rule, checked, transformed
 
 
 class Call:
@@ -57,7 +57,7 @@ class Call:
             # On another device, looking at a number would wait for it.
             short = bool(rule.shortcuts) and not names and device.type == "cpu"
             shape = tuple(settings.items()), (*numbers, *names)
-            self.kept = kept_by(definition, *shape, keep_v=bool(names))
+            self.kept = Kept.POTENTIAL if names else rule.kept
             make = functools.partial(program, definition, *shape, self.dtype, bool(names), short)
             self.program = make(exact=bool(names))
             self.constants: list[torch.Tensor] = []

@@ -25,7 +25,7 @@ from arcana.surrogate._trace import Kept
 from arcana.torch._eager import Call, call_of
 from arcana.torch._kernels import wanted as kernels_wanted
 from arcana.torch._nodes import call_node
-from arcana.torch._rule import Rule, checked, kept_by, transformed
+from arcana.torch._rule import Rule, batched, checked, kept_by, transformed
 
 
 def _fires(v: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
@@ -42,21 +42,12 @@ def _joined(tensors: Iterable[torch.Tensor], rest: list[Any]) -> list[Any]:
     return [next(remaining) if x is None else x for x in rest]
 
 
-def _kept(definition: type[Surrogate], settings: tuple[Any, ...], names: tuple[str, ...], values: Iterable[Any]) -> Kept:
-    return kept_by(definition, settings, names, keep_v=any(isinstance(x, torch.Tensor) for x in values))
-
-
 def _rule(ctx: Any, saved: Sequence[torch.Tensor], like: torch.Tensor | None) -> tuple[Sequence[torch.Tensor], list[Any], Rule]:
     """What was kept of the potential, the parameters, and the rule. `like` is of v's dtype and shape."""
     kept, values = saved[: ctx.count], _joined(saved[ctx.count :], ctx.rest)
     v = kept[0] if ctx.kept is Kept.POTENTIAL else like
     assert v is not None
     return kept, values, Rule(ctx.definition, dict(ctx.settings), v, dict(zip(ctx.names, values, strict=True)))
-
-
-def _batched(x: torch.Tensor, dim: int, ndim: int) -> torch.Tensor:
-    x = x.movedim(dim, 0)
-    return x.reshape(x.shape[0], *[1] * (ndim - x.ndim + 1), *x.shape[1:])
 
 
 class Composable(torch.autograd.Function):
@@ -71,9 +62,10 @@ class Composable(torch.autograd.Function):
         v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any
     ) -> tuple[torch.Tensor, ...]:
         definition, spikes = class_of(key), _fires(v, dict(settings))
-        if _kept(definition, settings, names, values) is not Kept.MASK:
+        named = dict(zip(names, values, strict=True))
+        if kept_by(definition, settings, named) is not Kept.MASK:
             return (spikes,)
-        return spikes, Rule(definition, dict(settings), v, dict(zip(names, values, strict=True))).mask()
+        return spikes, Rule(definition, dict(settings), v, named).mask()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
@@ -81,7 +73,7 @@ class Composable(torch.autograd.Function):
         spikes, *mask = output
         # The class, and not its key: autograd then holds the class until backward.
         ctx.definition = class_of(key)
-        ctx.kept = _kept(ctx.definition, ctx.settings, ctx.names, values)
+        ctx.kept = kept_by(ctx.definition, ctx.settings, dict(zip(ctx.names, values, strict=True)))
         kept = {Kept.POTENTIAL: [v], Kept.MASK: mask, Kept.SPIKES: [spikes], Kept.NOTHING: []}[ctx.kept]
         ctx.count = len(kept)
         tensors, ctx.rest = _split(tuple(values))
@@ -95,10 +87,8 @@ class Composable(torch.autograd.Function):
     ) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
         """The same call on the batch: v's batch dimension first, each parameter's first and its others aligned to v's."""
         # Not generate_vmap_rule: under torch.compile its backward returned every gradient summed over the batch (2.13).
-        ndim = v.ndim - (in_dims[0] is not None)
-        v = v.movedim(in_dims[0], 0) if in_dims[0] is not None else v.expand(info.batch_size, *v.shape)
         constants, values = rest[:3], rest[3:]
-        aligned = [x if dim is None else _batched(x, dim, ndim) for x, dim in zip(values, in_dims[4:], strict=True)]
+        v, *aligned = batched(info.batch_size, (in_dims[0], *in_dims[4:]), v, *values)
         results = Composable.apply(v, *constants, *aligned)
         return results, (0,) * len(results)
 

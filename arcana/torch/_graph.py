@@ -29,7 +29,7 @@ def pulled(
     definition, first = class_of(key), len(saved) - len(names)
     kept, tensors = saved[:first], saved[first:]
     values = {**dict(numbers), **dict(zip(names, tensors, strict=True))}
-    what = kept_by(definition, settings, tuple(values), keep_v=bool(names))
+    what = kept_by(definition, settings, values)
     rule = Rule(definition, dict(settings), kept[0] if what is Kept.POTENTIAL else cotangent, values)
     for_v = [rule.pull(kept, cotangent)] if asked[0] else []
     return for_v + [each for each in rule.gradients(cotangent, names, tensors, asked[1:]) if each is not None]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
 from torch.autograd import forward_ad
@@ -24,16 +25,16 @@ def computing_dtype(caller: str, v: torch.Tensor) -> torch.dtype:
     return getattr(torch, compute_dtype(caller, str(v.dtype).removeprefix("torch.")))
 
 
-def kept_by(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: Sequence[str], keep_v: bool) -> Kept:
+def kept_by(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], values: Mapping[str, Any]) -> Kept:
     """What a call keeps for backward. It depends on the call alone, since who looks at it may be another at backward.
 
     Args:
         definition: the surrogate's class.
         settings: the fields that shape its formula.
-        names: its parameters.
-        keep_v: whether one of the parameters is a tensor.
+        values: its parameters: less than v is kept only where all are numbers that are known.
     """
-    traced = None if keep_v else trace(definition, settings, tuple(names))
+    known = all(isinstance(value, float) for value in values.values())
+    traced = trace(definition, settings, tuple(values)) if known else None
     return Kept.POTENTIAL if traced is None else traced.kept
 
 
@@ -57,7 +58,7 @@ class Rule:
         self.dtype = computing_dtype(definition.__name__, v)
         self.v = v.to(self.dtype)
         self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
-        self.has_tensors = any(isinstance(value, torch.Tensor) for value in values.values())
+        self._kept = kept_by(definition, tuple(settings.items()), values)
         self.shortcuts = self._shortcuts(values)
 
     def _shortcuts(self, values: Mapping[str, Any]) -> dict[str, float]:
@@ -85,14 +86,14 @@ class Rule:
     @property
     def kept(self) -> Kept:
         """What the call kept for backward."""
-        return kept_by(self.definition, tuple(self.settings.items()), tuple(self.numbers), self.has_tensors)
+        return self._kept
 
     def mask(self) -> torch.Tensor:
         """The comparison that is kept where h takes two values."""
         traced, values = self._traced()
         assert traced.gate is not None
         values[traced.v] = self.v
-        evaluate([traced.gate], values, NAMESPACES[self.dtype], self._zero())
+        evaluate([traced.gate], values, self._space(), self._zero())
         return values[traced.gate]
 
     def pull(self, kept: Sequence[torch.Tensor], cotangent: torch.Tensor) -> torch.Tensor:
@@ -108,7 +109,7 @@ class Rule:
             assert traced.gate is not None
             # The spikes have a history; the comparison has none, so that h has none either.
             values[traced.gate] = kept[0] if kept[0].dtype is torch.bool else kept[0] != 0
-        evaluate([traced.h], values, NAMESPACES[self.dtype], self._zero())
+        evaluate([traced.h], values, self._space(), self._zero())
         return values[traced.h]
 
     def _traced(self) -> tuple[Trace, dict[Symbol, Any]]:
@@ -121,20 +122,29 @@ class Rule:
         return torch.zeros((), dtype=self.dtype, device=self.v.device)
 
     def derivative(self) -> torch.Tensor:
-        """h of v, whose own derivative at ±inf is 0."""
+        """h of v, whose own derivative is 0 where h has come to its limit 0."""
         v = self.v
-        if not (torch.is_grad_enabled() or transformed(v)):
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+            names = tuple(self.numbers)
+
+            def function(v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
+                return self._evaluate("derivative", v, dict(zip(names, numbers, strict=True)))
+
+            return Settled.apply(function, v, *self.numbers.values())
+        if not transformed(v):
             return self._evaluate("derivative", v, self.numbers)
-        # By the chain rule a formula in v² has inf · 0 there: forward mode drops it after h, reverse mode before v.
+        # A graph that is traced here may be differentiated elsewhere.
         infinite = _is_infinite(v)
         h = self._evaluate("derivative", torch.where(infinite, v.detach(), v), self.numbers)
         return torch.where(infinite, h.detach(), h)
 
     def _evaluate(self, which: str, v: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        short = which == "derivative" and self.shortcuts
-        space = TorchNamespace(self.dtype, self.shortcuts) if short else NAMESPACES[self.dtype]
+        space = self._space(which == "derivative")
         y = evaluate_formula(self.definition, which, v, space, numbers, self.settings)
         return y if isinstance(y, torch.Tensor) else space.number(y)
+
+    def _space(self, short: bool = False) -> TorchNamespace:
+        return TorchNamespace(self.dtype, self.shortcuts) if short and self.shortcuts else NAMESPACES[self.dtype]
 
     def sensitivities(self, names: list[str]) -> tuple[torch.Tensor, ...]:
         """dG/dparameter at every element of v, for each of the names; at ±inf that of ±FAR."""
@@ -144,11 +154,7 @@ class Rule:
         def primitive(*chosen: torch.Tensor) -> torch.Tensor:
             return self._evaluate("primitive", finite, {**self.numbers, **dict(zip(names, chosen, strict=True))})
 
-        expanded = [self.numbers[name].expand(self.v.shape) for name in names]
-        if any(transformed(x) for x in (self.v, *expanded)):
-            with _no_hooks():
-                return torch.func.vjp(primitive, *expanded)[1](torch.ones_like(self.v))
-        return _slopes(primitive, expanded)
+        return _slopes(primitive, [self.numbers[name].expand(self.v.shape) for name in names])
 
     def gradients(
         self, cotangent: torch.Tensor, names: Sequence[str], tensors: Sequence[torch.Tensor], asked: Sequence[bool]
@@ -163,7 +169,11 @@ class Rule:
 
 
 def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """The derivatives of an elementwise function; with a history where autograd records."""
+    """The derivatives of an elementwise function of tensors of one shape; with a history where somebody records."""
+    if any(transformed(x) for x in arguments):
+        with _no_hooks():
+            pullback: Any = torch.func.vjp(function, *arguments)[1]
+            return pullback(torch.ones_like(arguments[0]))
     recording = torch.is_grad_enabled()
     hooks = contextlib.nullcontext() if recording else _no_hooks()
     with torch.inference_mode(False), torch.enable_grad(), hooks:
@@ -188,6 +198,87 @@ def _no_hooks() -> Generator[None]:
     finally:
         for pack, unpack in reversed(hooks):
             autograd._push_saved_tensors_default_hooks(pack, unpack)
+
+
+class Settled(torch.autograd.Function):
+    """An elementwise function of v and parameters whose derivatives are 0 where it has come to its limit 0.
+
+    Far out a formula in v², say, overflows on its way to 0, and the chain rule says 0 · inf there, which is NaN.
+    """
+
+    @staticmethod
+    def forward(function: Callable[..., torch.Tensor], v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
+        return function(v, *numbers)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        ctx.function, *tensors = inputs
+        # A tangent that is not there is not 0: it would be asked for.
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any, in_dims: tuple[int | None, ...], function: Callable[..., torch.Tensor], *tensors: torch.Tensor
+    ) -> tuple[torch.Tensor, int]:
+        v, *numbers = batched(info.batch_size, in_dims[1:], *tensors)
+        return Settled.apply(function, v, *numbers), 0
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor | None) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if cotangent is None:
+            return (None,) * len(ctx.needs_input_grad)
+        saved, asked = ctx.saved_tensors, [i for i, each in enumerate(ctx.needs_input_grad[1:]) if each]
+        found: list[torch.Tensor | None] = [None] * len(saved)
+        for i, slope in zip(asked, _settled_slopes(ctx.function, saved, asked), strict=True):
+            found[i] = (cotangent * slope).sum_to_size(saved[i].shape)
+        return None, *found
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *dots: Any) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # As in `Composable.jvp`.
+        with forward_ad._set_fwd_grad_enabled(True):
+            saved = [forward_ad.unpack_dual(x, level=0).primal for x in ctx.saved_tensors]
+            moving = [i for i, dot in enumerate(dots) if dot is not None]
+            slopes = _settled_slopes(ctx.function, saved, moving)
+            return sum(dots[i] * slope for i, slope in zip(moving, slopes, strict=True))  # pyright: ignore[reportReturnType]
+
+
+def _settled_slopes(
+    function: Callable[..., torch.Tensor], tensors: Sequence[torch.Tensor], which: Sequence[int]
+) -> tuple[torch.Tensor, ...]:
+    """The derivatives with respect to some of the tensors, the first of which is v, at every element of v."""
+    v, *numbers = tensors
+
+    def h(*chosen: torch.Tensor) -> torch.Tensor:
+        given = [v, *numbers]
+        for i, x in zip(which, chosen, strict=True):
+            given[i] = x
+        return function(*given)
+
+    arguments = [tensors[i].expand(v.shape) for i in which]
+    with torch.no_grad():
+        infinite = _is_infinite(v)
+        limit = infinite | (function(v, *numbers) == 0)
+        # Only where they are no numbers: where h crosses 0, its derivative is one.
+        settled = [limit & ~torch.isfinite(x) for x in _slopes(h, [x.detach() for x in arguments])]
+        if which and which[0] == 0:
+            settled[0] = settled[0] | infinite
+    arguments = [torch.where(each, x.detach(), x) for each, x in zip(settled, arguments, strict=True)]
+    return tuple(torch.where(each, 0.0, slope) for each, slope in zip(settled, _slopes(h, arguments), strict=True))
+
+
+def batched(size: int, in_dims: Sequence[int | None], v: torch.Tensor, *parameters: Any) -> list[Any]:
+    """v with the batch dimension first, and parameters with theirs first and their others aligned to v's."""
+    ndim = v.ndim - (in_dims[0] is not None)
+    v = v.expand(size, *v.shape) if in_dims[0] is None else v.movedim(in_dims[0], 0)
+    return [v, *(x if dim is None else _aligned(x, dim, ndim) for x, dim in zip(parameters, in_dims[1:], strict=True))]
+
+
+def _aligned(x: torch.Tensor, dim: int, ndim: int) -> torch.Tensor:
+    x = x.movedim(dim, 0)
+    return x.reshape(x.shape[0], *[1] * (ndim - x.ndim + 1), *x.shape[1:])
 
 
 def _is_infinite(v: torch.Tensor) -> torch.Tensor:
@@ -215,6 +306,9 @@ def checked(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tupl
     dtype = compute_dtype(type(surrogate).__name__, str(v.dtype).removeprefix("torch."))
     settings, values = resolved(surrogate, parameters)
     for name, value in values.items():
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            # One number; Dynamo takes a NumPy scalar for it too.
+            value = torch.as_tensor(value)
         if isinstance(value, torch.Tensor):
             values[name] = _checked_tensor(surrogate, name, value, v, dtype)
         elif not isinstance(value, float):

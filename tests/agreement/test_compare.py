@@ -48,6 +48,24 @@ def test_the_worst_place_is_named_for_each_kind_of_difference() -> None:
     assert found.differing == 3
 
 
+def test_a_line_of_the_table_has_each_figure() -> None:
+    x = np.array([1.0, 64.0, -2.0], np.float32)
+    change = jnp.array([0.0, 0.5, 0.0], jnp.float32)
+    lines = str(compare(lambda x: (x, x, x > 0), lambda x: (x + change, x, x > 0), x, gradients=False)).splitlines()
+    assert lines[0].split() == ["shape", "dtype", "absolute", "relative", "ULP", "where", "torch", "JAX"]
+    # 64 and 64.5 are 65,536 float32 numbers apart; what is the same has no place, and booleans no ULP.
+    assert lines[1].split() == ["DIFFERS", "output.0", "(3,)", "float32", "0.5", "0.0078", "65536", "1", "64", "64.5"]
+    assert lines[2].split() == ["ok", "output.1", "(3,)", "float32", "0", "0", "0"]
+    assert lines[3].split() == ["ok", "output.2", "(3,)", "bool", "0", "0"]
+    far = str(compare(lambda x: x, lambda x: x + 1e6 * change, x, gradients=False)).splitlines()[1].split()
+    assert far[6:8] == ["1.1e+08", "1"]
+
+
+def test_the_dtype_of_a_line_is_the_coarser_one() -> None:
+    found = compare(lambda x: (x.long(), x.bool()), lambda x: (x, x.astype(jnp.bfloat16)), X, gradients=False)
+    assert [each.dtype for each in found.outputs] == ["float32", "bfloat16"]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 def test_one_ulp_is_one_ulp_in_every_dtype(dtype: str) -> None:
     x = np.array([1.0, 1.5], jnp.dtype(dtype))

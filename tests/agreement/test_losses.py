@@ -66,12 +66,12 @@ def test_a_wrong_slope_behind_a_complex_state_is_found() -> None:
 @pytest.mark.parametrize("part", [0, 1])
 def test_each_part_of_a_complex_number_is_compared(part: int) -> None:
     shift = [0.5, 0.5j][part]
-    found = compare(lambda z: z + 0, lambda z: z + jnp.asarray([[0, shift, 0]], np.complex64), Z, gradients=False)
+    found = compare(lambda z: z + 0, lambda z: z + jnp.asarray([[0, shift, shift]], np.complex64), Z, gradients=False)
     assert not found.close
     worst = found.outputs[0].absolute
     assert worst is not None
     assert (worst.value, worst.index) == (0.5, (0, 1, part))
-    assert found.outputs[0].differing == 2
+    assert found.outputs[0].differing == 4
     nan = np.array([complex(np.nan, 1.0), complex(1.0, np.nan)])
     assert compare(lambda z: z + 0, lambda z: z + 0, nan, gradients=False).close
     assert not compare(lambda z: z.conj(), lambda z: z + 0, nan, gradients=False).close

@@ -153,8 +153,10 @@ def test_a_numpy_number_is_one_at_a_torch_call(number) -> None:
     expected = 1 / (1 + 25 * v.detach().abs()) ** 2
     for call in (arcana.torch.fast_sigmoid, FastSigmoid(), arcana.torch.FastSigmoid.apply):
         torch.testing.assert_close(torch.autograd.grad(call(v, scale=number).sum(), v)[0], expected)
-    integer = torch.tensor(25)
-    torch.testing.assert_close(torch.autograd.grad(arcana.torch.fast_sigmoid(v, scale=integer).sum(), v)[0], expected)
+    compiled = torch.compile(lambda x, s: arcana.torch.fast_sigmoid(x, scale=s), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(torch.autograd.grad(compiled(v, number).sum(), v)[0], expected)
+    for one in (torch.tensor(25), np.asarray(number)):
+        torch.testing.assert_close(torch.autograd.grad(arcana.torch.fast_sigmoid(v, scale=one).sum(), v)[0], expected)
 
     def gradient(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         return torch.func.grad(lambda y: arcana.torch.fast_sigmoid(y, scale=scale))(x)

@@ -36,7 +36,10 @@ WITHOUT_PRESET = [
     "lava-dl's `rf` and `adrf`: the spike is of a complex number.",
     "Norse and spyx `heaviside`: no gradient.",
     "Sinabs with a `mu` that is not 0: the peak is away from the threshold.",
-    "Sinabs `PeriodicExponential` and Rockpool `PeriodicExponential` at a threshold that is not 1: the period is the threshold.",
+    (
+        "Sinabs `PeriodicExponential` at a threshold that is not 1, and Rockpool `PeriodicExponential` with several spikes a "
+        "step and such a threshold: the period is the threshold."
+    ),
 ]
 
 HEAD = """<!-- Written by `python tests/peers/table.py --write docs/presets.md`; edit that file instead. -->

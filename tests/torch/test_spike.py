@@ -198,6 +198,23 @@ def test_on_the_meta_device() -> None:
     assert layer.to("meta")(v.to("meta")).is_meta
 
 
+def test_a_device_without_float64_has_the_threshold_in_float32() -> None:
+    """MPS raises TypeError at a tensor of float64; what is done to a module there is done here to its tensors."""
+
+    def to_mps(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype is torch.float64:
+            msg = "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64"
+            raise TypeError(msg)
+        return tensor.clone()
+
+    layer = torch.nn.Sequential(Spike(FastSigmoid(), threshold=0.1, learnable="scale"))._apply(to_mps)[0]
+    assert layer.threshold.dtype is torch.float32
+    v = around(0.1, torch.float32)
+    assert torch.equal(layer(v), spike(v - 0.1, FastSigmoid()))
+    layer.load_state_dict(Spike(FastSigmoid(), 0.25, learnable="scale").state_dict())
+    assert layer.threshold.item() == 0.25
+
+
 def test_reset_of_a_parameter_that_was_given_and_of_one_a_channel() -> None:
     layer = Spike(FastSigmoid(scale=2.0), torch.nn.Parameter(torch.tensor([1.0, 0.5])), "scale")
     layer.scale = torch.nn.Parameter(torch.full((2,), 7.0))

@@ -346,7 +346,7 @@ def test_compiled_autograd_of_an_eager_forward_pass(fullgraph: bool) -> None:
     inputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     spikes = []
     learnable = ("rectangular",)
-    for name in list(KNOWN)[::3] + ["rectangular"] if fullgraph else ["rectangular"]:
+    for name in [*list(KNOWN)[::3], "rectangular"] if fullgraph else ["rectangular"]:
         surrogate = definitions.get(name)
         gain = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
         x = v.detach().clone().requires_grad_()
@@ -463,3 +463,21 @@ def test_inference_mode_around_the_backward_pass_of_a_parameter() -> None:
     with torch.inference_mode():
         (by_scale,) = _pull(spikes, scale)
     torch.testing.assert_close(by_scale.clone(), _by_scale(3.0), rtol=1e-13, atol=0)
+
+
+def test_a_formula_that_no_symbol_stands_for_keeps_v_on_every_path() -> None:
+    """It shows the trace a window and an array 1/(1 + |v|): what is kept follows the array."""
+
+    class Sly(Surrogate):
+        @staticmethod
+        def derivative(v, xp):
+            if hasattr(v, "tape"):
+                return xp.where(v > 0.5, xp.zeros_like(v) + 1.0, xp.zeros_like(v))
+            return xp.reciprocal(xp.abs(v) + 1)
+
+    v = torch.tensor(V, dtype=torch.float64, requires_grad=True)
+    expected = torch.tensor(COTANGENT, dtype=torch.float64) / (v.detach().abs() + 1)
+    for first, again in (("plain", "plain"), ("plain", "dispatch mode"), ("dispatch mode", "plain")):
+        spikes = _checkpointed(Sly(), v, contextlib.nullcontext, iter([SURROUNDINGS[first], SURROUNDINGS[again]]))
+        torch.testing.assert_close(_pull(spikes, v)[0], expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(_pull(torch.func.vmap(Sly())(v), v)[0], expected, rtol=1e-13, atol=0)

@@ -1,0 +1,124 @@
+"""Second derivatives where h has come to its limit 0 on the way through an overflow: 0, and never 0 · inf."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from known_values import KNOWN
+
+import arcana.torch._conformance as side
+from arcana import surrogate as definitions
+from arcana.surrogate import Surrogate, parameter
+from arcana.torch import spike
+
+
+class Lorentz(Surrogate):
+    """h = 1/(1 + (v/width)²)², whose square overflows from (v/width)² = 10³⁸ in float32."""
+
+    width: float = parameter(1.0, above=0)
+
+    @staticmethod
+    def derivative(v, xp, *, width):
+        return xp.square(xp.reciprocal(xp.square(xp.divide(v, width)) + 1))
+
+
+def _ends(surrogate: Surrogate) -> list[Surrogate]:
+    """The surrogate with each of its parameters at both ends of its domain, and near them."""
+    definition, found = type(surrogate), [surrogate, type(surrogate)(gain=0.0), type(surrogate)(gain=-1e30)]
+    for name in surrogate.numbers:
+        for value in (1e-15, 1e-8, 1e-3, 1e3, 1e8, 1e15):
+            if definition._numbers[name].holds(value):
+                found.append(definition(**{name: value}))
+    return found
+
+
+def _second(surrogate: Surrogate, v: torch.Tensor) -> torch.Tensor:
+    v = v.clone().requires_grad_()
+    (first,) = torch.autograd.grad(spike(v, surrogate).sum(), v, create_graph=True)
+    if not first.requires_grad:
+        return torch.zeros_like(v)
+    return torch.autograd.grad(first.sum(), v, allow_unused=True, materialize_grads=True)[0]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_slope_of_h_far_out(name: str, subtests: pytest.Subtests) -> None:
+    """In float32 what float64 finds, which has room for the squares; in float64, far beyond, 0."""
+    # No kink lies at such a number.
+    exponents = np.concatenate([np.linspace(3.01, 38.5, 143), -np.linspace(3.01, 38.5, 143)])
+    v = torch.from_numpy((np.sign(exponents) * 10.0 ** np.abs(exponents)).astype("float32"))
+    for surrogate in _ends(definitions.get(name)):
+        # A periodic h takes all its values everywhere; it comes to no limit.
+        if name == "squarewave_fourier":
+            continue
+        with subtests.test(repr(surrogate)):
+            found, exact = _second(surrogate, v), _second(surrogate, v.double())
+            small = exact.abs() < 1e-36
+            assert small.any()
+            assert (found[small].double() - exact[small]).abs().max() <= 2e-36
+            assert found.isfinite().all()
+            beyond = torch.tensor([1e300, 1.7e308, -1e300, -1.7e308], dtype=torch.float64)
+            if float(surrogate.derivative(beyond).abs().max()) == 0:
+                assert torch.equal(_second(surrogate, beyond), torch.zeros(4, dtype=torch.float64))
+
+
+FAR = ("atan", "gaussian", "inverse_square_root", "multi_gaussian")
+
+
+@pytest.mark.parametrize("way", side.SECOND)
+def test_every_way_to_the_second_derivative_far_out(way: str) -> None:
+    """Beside it h′ at 0.5 of the first two by hand."""
+    surrogates = [*(definitions.get(name) for name in FAR), Lorentz()]
+    points = np.array([3e38, -3e38, 3.4e38, np.inf, -np.inf, 1e20, 0.5], dtype="float32")
+    v = np.repeat(points[:, None], len(surrogates), 1)
+    found = side.transform("second", way, surrogates, v, np.full_like(v, 2.0))
+    np.testing.assert_array_equal(found[:5], 0.0)
+    # ATan: slope 2, h = 1/(1 + (π·v)²); Lorentz: h′ = −4·v/(1 + v²)³.
+    square = (np.pi * 0.5) ** 2
+    np.testing.assert_allclose(found[-1, 0], 2 * -2 * np.pi**2 * 0.5 / (1 + square) ** 2, rtol=2e-6)
+    np.testing.assert_allclose(found[-1, -1], 2 * -4 * 0.5 / 1.25**3, rtol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_periodic_h_keeps_its_slope_where_it_is_zero(dtype: torch.dtype) -> None:
+    """h = cos(2π·v/p) + cos(6π·v/p) up to a factor: at p/4 it is 0, and h′ there is 4π/p times that factor."""
+    surrogate = definitions.SquarewaveFourier(period=4.0)
+    v = torch.tensor([1.0, 3.0, -1.0, 4.0 * 2**20 + 1.0], dtype=torch.float64)
+    v = v[: 4 if dtype is torch.float64 else 3].to(dtype)
+    assert (surrogate.derivative(v) == 0).all()
+    step = 1e-6
+    around = torch.tensor([1.0 + step, 1.0 - step], dtype=torch.float64)
+    high, low = surrogate.derivative(around).tolist()
+    slope = (high - low) / (2 * step)
+    expected = torch.tensor([slope, -slope, -slope, slope], dtype=torch.float64)[: len(v)]
+    assert abs(slope) > 0.1
+    torch.testing.assert_close(_second(surrogate, v).double(), expected, rtol=1e-2 if dtype is torch.bfloat16 else 1e-5, atol=0)
+
+
+def test_mixed_derivatives_far_out() -> None:
+    """d²G/dv·dslope is ∂h/∂slope, and goes to 0 with h."""
+    v = torch.tensor([3e38, -3e38, float("inf"), 1e20, 0.5], requires_grad=True)
+    slope = torch.full_like(v.detach(), 2.0).requires_grad_()
+    (first,) = torch.autograd.grad(spike(v, definitions.atan, slope=slope).sum(), v, create_graph=True)
+    (mixed,) = torch.autograd.grad(first.sum(), slope)
+    assert torch.equal(mixed[:4], torch.zeros(4))
+    # h = (s/2)/(1 + (π·s·v/2)²); at s = 2, v = 1/2: (1 − x²)/(2·(1 + x²)²) with x = π/2.
+    square = (np.pi / 2) ** 2
+    assert mixed[4].item() == pytest.approx((1 - square) / (2 * (1 + square) ** 2), rel=1e-5)
+
+
+def test_third_derivatives_and_a_zero_that_h_touches() -> None:
+    """h = v²/(1 + v⁴) touches 0 at 0: h′ = 0 and h″ = 2 there."""
+
+    class Touching(Surrogate):
+        @staticmethod
+        def derivative(v, xp):
+            square = xp.square(v)
+            return xp.divide(square, xp.square(square) + 1)
+
+    v = torch.tensor(0.0, requires_grad=True)
+    (first,) = torch.autograd.grad(spike(v, Touching()), v, create_graph=True)
+    (second,) = torch.autograd.grad(first, v, create_graph=True)
+    assert second == 0.0
+    (third,) = torch.autograd.grad(second, v)
+    assert third == 2.0
