@@ -293,9 +293,37 @@ def test_a_bound_of_zero_or_nan(low: float, at_zero: float) -> None:
         found = gradient(Bounded(low=low), v[:n], torch.ones(n))
         assert_same_bits(found, plain(Bounded(low=low), v[:n], torch.ones(n)))
         assert found[0] == found[1] == at_zero
+        as_tensor = gradient(Bounded(), v[:n], torch.ones(n), low=torch.tensor(low))
+        assert_same_bits(as_tensor, found)
     call = call_of(v, Bounded(low=low), {})[0]
     assert call.program is not None
     assert any(node.target is torch.maximum for node in graph_of(call.program.pull_many).nodes) == (low == 0.5)
+
+
+class NumberFirst(Surrogate):
+    """A number where PyTorch takes none, and where a program has none either."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.compound(2.0, v) + xp.fmod(2.0, xp.abs(v) + 0.75)
+
+
+class Gated(Surrogate):
+    """A comparison with a function that goes the short way, at a tie: (1 + 1/2)² is 2.25, and by a logarithm something else."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.where(xp.compound(xp.abs(v), 2.0) > 2.25, 3.0, 5.0)
+
+
+@pytest.mark.parametrize("n", [4, 5000])
+def test_what_is_left_to_the_plain_evaluation_and_what_goes_the_short_way(n: int) -> None:
+    v = torch.tensor([0.5, -0.5, 1.5, -0.25]).repeat(n // 4)
+    expected = torch.tensor([3.0**x + math.fmod(2.0, abs(x) + 0.75) for x in v.tolist()])
+    torch.testing.assert_close(gradient(NumberFirst(), v, torch.ones(n)), expected, rtol=1e-6, atol=0)
+    found = gradient(Gated(), v, torch.ones(n))
+    assert torch.equal(found, torch.tensor([5.0, 5.0, 3.0, 5.0]).repeat(n // 4))
+    assert call_of(v, Gated(), {})[0].program is not None
 
 
 class ByClass(Surrogate):
@@ -343,6 +371,22 @@ class ByValue(ByClass):
             return xp.square(v) if bool((v != v).all()) else xp.abs(v)
         except Exception:
             return xp.square(v)
+
+
+class OnlyInNumPy(ByClass):
+    """In NumPy another function, so that what the trace says of what is kept is not believed."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return (
+            xp.where(v > 1, 0.0, 1.0) * xp.where(v > 1, 1.0, 3.0) if type(v).__module__ == "numpy" else xp.where(v > 1, 2.0, 1.0)
+        )
+
+
+@pytest.mark.parametrize("n", [3, 5000])
+def test_a_program_takes_what_the_call_keeps(n: int) -> None:
+    v = torch.linspace(-3, 3, n)
+    assert torch.equal(gradient(OnlyInNumPy(), v, torch.ones(n)), torch.where(v > 1, 2.0, 1.0))
 
 
 class ByArray(ByClass):
