@@ -282,7 +282,8 @@ def shortcuts(
     values: dict[Symbol, Any] = {traced.parameters[name]: _rounded(value, digits) for name, value in numbers}
     operands = {each.operation: each.operands[-1] for each in calls}
     try:
-        evaluate([each for each in operands.values() if isinstance(each, Symbol)], values, NUMPY, 0.0)
+        with np.errstate(all="ignore"):
+            evaluate([each for each in operands.values() if isinstance(each, Symbol)], values, NUMPY, 0.0)
     except Exception:
         # The short way is only quicker.
         return {}
@@ -296,6 +297,8 @@ def _moves(operand: Any) -> bool:
 
 def _rounded(value: float, digits: int) -> float:
     """To so many significant bits, in plain Python, which torch.compile can follow."""
+    if not math.isfinite(value):
+        return value
     mantissa, exponent = math.frexp(value)
     return math.ldexp(round(math.ldexp(mantissa, digits)), exponent - digits)
 

@@ -52,9 +52,8 @@ class Writer:
         code = self.graph.python_code("self")
         names = dict(code.globals)
         exec(code.src, names)
-        written = functools.partial(names["forward"], None)
-        # For whoever wants to see what was written.
-        vars(written)["graph"] = self.graph
+        written: Any = functools.partial(names["forward"], None)
+        written.graph = self.graph
         return written
 
     def _free_like(self, symbol: Symbol) -> list[torch.fx.Node]:

@@ -115,6 +115,8 @@ def test_a_random_formula_gives_the_bits_of_the_plain_evaluation(
     surrogate = formula.surrogate(slope=numbers[0], width=numbers[1], fires_at_threshold=not pieces)
     tensors = parameters(kind, shape, dtype, numbers[0])
     expected = plain(surrogate, v, c, **tensors)
+    # A number where torch takes none is left to the plain evaluation; every other formula has a program that agrees.
+    assert call_of(v, surrogate, tensors)[0].program is not None or formula.operations & {"compound", "fmod"}
     with mock.patch.object(_pieces, "PIECE", 3000) if pieces and not dense else contextlib.nullcontext():
         assert_same_bits(gradient(surrogate, v, c, **tensors), expected)
     transformed = torch.func.vjp(lambda x: spike(x, surrogate, **tensors), v.detach())[1](c)[0]
@@ -269,7 +271,7 @@ def test_a_parameter_in_a_condition_or_alone_as_a_tensor(n: int) -> None:
 
 
 def graph_of(function: Any) -> torch.fx.Graph:
-    return function.__self__.graph
+    return function.graph
 
 
 class Bounded(Surrogate):
@@ -291,9 +293,37 @@ def test_a_bound_of_zero_or_nan(low: float, at_zero: float) -> None:
         found = gradient(Bounded(low=low), v[:n], torch.ones(n))
         assert_same_bits(found, plain(Bounded(low=low), v[:n], torch.ones(n)))
         assert found[0] == found[1] == at_zero
+        as_tensor = gradient(Bounded(), v[:n], torch.ones(n), low=torch.tensor(low))
+        assert_same_bits(as_tensor, found)
     call = call_of(v, Bounded(low=low), {})[0]
     assert call.program is not None
     assert any(node.target is torch.maximum for node in graph_of(call.program.pull_many).nodes) == (low == 0.5)
+
+
+class NumberFirst(Surrogate):
+    """A number where PyTorch takes none, and where a program has none either."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.compound(2.0, v) + xp.fmod(2.0, xp.abs(v) + 0.75)
+
+
+class Gated(Surrogate):
+    """A comparison with a function that goes the short way, at a tie: (1 + 1/2)² is 2.25, and by a logarithm something else."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.where(xp.compound(xp.abs(v), 2.0) > 2.25, 3.0, 5.0)
+
+
+@pytest.mark.parametrize("n", [4, 5000])
+def test_what_is_left_to_the_plain_evaluation_and_what_goes_the_short_way(n: int) -> None:
+    v = torch.tensor([0.5, -0.5, 1.5, -0.25]).repeat(n // 4)
+    expected = torch.tensor([3.0**x + math.fmod(2.0, abs(x) + 0.75) for x in v.tolist()])
+    torch.testing.assert_close(gradient(NumberFirst(), v, torch.ones(n)), expected, rtol=1e-6, atol=0)
+    found = gradient(Gated(), v, torch.ones(n))
+    assert torch.equal(found, torch.tensor([5.0, 5.0, 3.0, 5.0]).repeat(n // 4))
+    assert call_of(v, Gated(), {})[0].program is not None
 
 
 class ByClass(Surrogate):
@@ -341,6 +371,22 @@ class ByValue(ByClass):
             return xp.square(v) if bool((v != v).all()) else xp.abs(v)
         except Exception:
             return xp.square(v)
+
+
+class OnlyInNumPy(ByClass):
+    """In NumPy another function, so that what the trace says of what is kept is not believed."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return (
+            xp.where(v > 1, 0.0, 1.0) * xp.where(v > 1, 1.0, 3.0) if type(v).__module__ == "numpy" else xp.where(v > 1, 2.0, 1.0)
+        )
+
+
+@pytest.mark.parametrize("n", [3, 5000])
+def test_a_program_takes_what_the_call_keeps(n: int) -> None:
+    v = torch.linspace(-3, 3, n)
+    assert torch.equal(gradient(OnlyInNumPy(), v, torch.ones(n)), torch.where(v > 1, 2.0, 1.0))
 
 
 class ByArray(ByClass):
@@ -496,6 +542,15 @@ def test_elsewhere_than_on_a_cpu_torchs_own_choice_is_the_quicker(n: int) -> Non
     )
     watched.pull(v, v)
     assert called == ["few"]
+
+
+@pytest.mark.parametrize(
+    ("v", "parameter"),
+    [((3, 4), ()), ((3, 4), (4,)), ((3, 4), (3, 1)), ((1, 4), (4,)), ((1, 4), (1, 4)), ((0, 4), (1, 4)), ((), ())],
+)
+def test_the_shape_of_both_together(v: tuple[int, ...], parameter: tuple[int, ...]) -> None:
+    x, y = torch.empty(v), torch.empty(parameter)
+    assert _bits.larger(x, y).shape == _bits.larger(y, x).shape == x.shape
 
 
 def test_elsewhere_than_on_a_cpu_there_are_no_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
