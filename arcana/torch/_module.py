@@ -10,7 +10,6 @@ import torch.fx
 
 from arcana.surrogate import Surrogate
 from arcana.torch._function import spike
-from arcana.torch._nodes import module_node
 
 
 class Spike(torch.nn.Module):
@@ -55,6 +54,8 @@ class Spike(torch.nn.Module):
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         if isinstance(v, torch.fx.Proxy):
+            from arcana.torch._nodes import module_node
+
             proxy: Any = v
             node = module_node(proxy, self)
             return spike(proxy - self.threshold, self.surrogate, **self._learned()) if node is None else node
