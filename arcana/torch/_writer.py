@@ -50,7 +50,9 @@ class Writer:
         code = self.graph.python_code("self")
         names = dict(code.globals)
         exec(code.src, names)
-        return functools.partial(names["forward"], None)
+        written: Any = functools.partial(names["forward"], None)
+        written.graph = self.graph
+        return written
 
     def _free_like(self, symbol: Symbol) -> list[torch.fx.Node]:
         """The tensors that may be written to, of the dtype that the symbol's value has; bits are numbers."""
