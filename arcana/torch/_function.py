@@ -24,7 +24,6 @@ from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
 from arcana.torch._eager import Call, call_of
 from arcana.torch._kernels import wanted as kernels_wanted
-from arcana.torch._nodes import call_node
 from arcana.torch._rule import Rule, batched, checked, kept_by, transformed
 
 
@@ -225,9 +224,11 @@ def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Te
 
 def _transformed(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
     """The spikes where something other than plain eager autograd looks on."""
-    node = call_node(spike, v, surrogate, parameters)
-    if node is not None:
-        return node
+    proxies = [x for x in (v, *parameters.values()) if isinstance(x, torch.fx.Proxy)]
+    if proxies:
+        from arcana.torch._nodes import call_node
+
+        return call_node(proxies[0].tracer, spike, v, surrogate, parameters)
     return Composable.apply(*_inputs(v, surrogate, parameters))[0]
 
 

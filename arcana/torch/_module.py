@@ -14,7 +14,6 @@ import torch.fx
 
 from arcana.surrogate._checks import AnySurrogate, surrogate_of
 from arcana.torch._function import spike
-from arcana.torch._nodes import module_node
 from arcana.torch._rule import in_sight
 
 _FEW = 6
@@ -79,6 +78,8 @@ class Spike(torch.nn.Module):
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         if isinstance(v, torch.fx.Proxy):
+            from arcana.torch._nodes import module_node
+
             proxy: Any = v
             node = module_node(proxy, self)
             learned = {name: getattr(self, name) for name in self.learnable}

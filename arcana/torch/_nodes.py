@@ -1,4 +1,4 @@
-"""Calls as nodes of a graph that torch.fx traces."""
+"""Calls as nodes of a graph that torch.fx traces. Imported when one is traced."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._base import resolved
 
 
-def call_node(spike: Callable[..., Any], v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
-    """spike(v, surrogate, **parameters) as one node, if one of the arguments is a Proxy."""
-    proxies = [x for x in (v, *parameters.values()) if isinstance(x, torch.fx.Proxy)]
-    if not proxies:
-        return None
-    tracer = proxies[0].tracer
+def call_node(tracer: Any, spike: Callable[..., Any], v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
+    """spike(v, surrogate, **parameters) as one node, where one of the arguments is a Proxy."""
     settings, values = resolved(surrogate, parameters)
     function: Any = getattr(sys.modules["arcana.torch"], surrogate.name, None)
     if type(getattr(function, "surrogate", None)) is type(surrogate):
