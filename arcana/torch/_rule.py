@@ -208,7 +208,9 @@ class Settled(torch.autograd.Function):
 
     @staticmethod
     def forward(function: Callable[..., torch.Tensor], v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
-        return function(v, *numbers)
+        h = function(v, *numbers)
+        # autograd does not save an input that is the output too.
+        return h.view_as(h) if any(h is x for x in (v, *numbers)) else h
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

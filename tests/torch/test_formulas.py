@@ -571,3 +571,28 @@ def test_a_program_is_looked_at_once_for_all_numbers(monkeypatch: pytest.MonkeyP
     assert looked == [True]
     call_of(torch.zeros(3, dtype=torch.float64), definition(), {})
     assert looked == [True, True]
+
+
+class Itself(One):
+    """h is v."""
+
+    @staticmethod
+    def derivative(v, xp, *, level):
+        return v
+
+
+@pytest.mark.parametrize("definition", [Level, Itself])
+def test_a_formula_that_returns_what_it_was_given(definition: Any) -> None:
+    """Also to second order: v·h has the derivative h + v·h′."""
+    v = torch.tensor([-1.0, 2.0], dtype=torch.float64)
+
+    def first(x: torch.Tensor) -> torch.Tensor:
+        return torch.func.grad(lambda y: spike(y, definition()).sum())(x)
+
+    h = torch.full_like(v, 0.7) if definition is Level else v
+    assert torch.equal(first(v), h)
+    assert torch.equal(torch.func.grad(lambda x: first(x).sum())(v), torch.full_like(v, float(definition is Itself)))
+    moving = v.clone().requires_grad_()
+    (once,) = torch.autograd.grad(spike(moving, definition()).sum(), moving, create_graph=True)
+    (twice,) = torch.autograd.grad((once * moving).sum(), moving)
+    assert torch.equal(twice, h + v * float(definition is Itself))
