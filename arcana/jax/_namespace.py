@@ -35,6 +35,23 @@ def nonnegative(v: jax.Array) -> jax.Array:
     return ((bits >= 0) & (bits <= infinity)) | (bits == np.iinfo(bits.dtype).min)
 
 
+def at_least(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x >= y from their bits, in the order of the floats; false where one of them is NaN."""
+    x, y = (jnp.asarray(each) for each in (x, y))
+    return ~jnp.isnan(x) & ~jnp.isnan(y) & (_ordered(x) >= _ordered(y))
+
+
+def _ordered(x: jax.Array) -> jax.Array:
+    """Integers in the order of the floats, both zeros 0."""
+    bits, _ = _bits(x)
+    return jnp.where(bits < 0, np.iinfo(bits.dtype).min - bits, bits)
+
+
+def infinite(v: jax.Array) -> jax.Array:
+    """Whether v is inf or −inf, without an infinity of its own making, which jax.debug_infs would blame."""
+    return jnp.abs(v) > jnp.finfo(v.dtype).max
+
+
 def _bits(v: jax.Array) -> tuple[jax.Array, Any]:
     """v's bits as signed integers, and those of +inf; beyond them lies NaN, and the least integer is −0.0."""
     integer = np.dtype(f"int{v.dtype.itemsize * 8}")
@@ -137,6 +154,7 @@ class JaxNamespace(Namespace):
 
     abs = staticmethod(_abs)
     arctan = staticmethod(jnp.arctan)
+    at_least = staticmethod(at_least)
     compound = staticmethod(_compound)
     cos = staticmethod(jnp.cos)
     decay = staticmethod(_decay)
@@ -146,6 +164,7 @@ class JaxNamespace(Namespace):
     exp = staticmethod(jnp.exp)
     expm1 = staticmethod(jnp.expm1)
     fmod = staticmethod(jnp.fmod)
+    infinite = staticmethod(infinite)
     log = staticmethod(jnp.log)
     log1p = staticmethod(jnp.log1p)
     maximum = staticmethod(_maximum)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType
 
-from arcana.jax._namespace import NAMESPACES, nonnegative, positive
+from arcana.jax._namespace import NAMESPACES, infinite, nonnegative, positive
 from arcana.surrogate import Surrogate
 from arcana.surrogate._base import evaluate_formula
 from arcana.surrogate._namespace import FAR, compute_dtype
@@ -125,7 +125,7 @@ class Shape:
     def _finite(self, v: jax.Array) -> jax.Array:
         """v in the computing dtype, with ±FAR for ±inf."""
         dtype = self.dtype(v)
-        return jnp.where(_is_infinite(v), jnp.sign(v).astype(dtype) * dtype.type(FAR[dtype.name]), v.astype(dtype))
+        return jnp.where(infinite(v), jnp.sign(v).astype(dtype) * dtype.type(FAR[dtype.name]), v.astype(dtype))
 
     def check_primitive(self, names: Iterable[str]) -> None:
         """Raise an error for the first of these parameters, whose gradient is asked for, if there is no primitive."""
@@ -156,8 +156,3 @@ def expanded(x: jax.Array, v: jax.Array, dtype: Any) -> jax.Array:
     explicit = AxisType.Explicit in sharding.mesh.axis_types
     axes = range(v.ndim - x.ndim, v.ndim)
     return jax.lax.broadcast_in_dim(x.astype(dtype), v.shape, axes, out_sharding=sharding if explicit else None)
-
-
-def _is_infinite(v: jax.Array) -> jax.Array:
-    # Not isinf, which compares with an infinity of its own making: jax.debug_infs would blame it.
-    return jnp.abs(v) > jnp.finfo(v.dtype).max

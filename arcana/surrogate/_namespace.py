@@ -12,6 +12,7 @@ from typing import Any
 FUNCTIONS = (
     "abs",
     "arctan",
+    "at_least",
     "compound",
     "cos",
     "decay",
@@ -21,6 +22,7 @@ FUNCTIONS = (
     "exp",
     "expm1",
     "fmod",
+    "infinite",
     "log",
     "log1p",
     "maximum",
@@ -41,13 +43,14 @@ FUNCTIONS = (
     "where",
     "zeros_like",
 )
-"""Every function of `xp`. `nonnegative`, `positive` and `spike` are exact for subnormals, the others the framework's own.
+"""Every function of `xp`. `at_least`, `nonnegative`, `positive` and `spike` are exact for subnormals, others the framework's own.
 
 `decay(x, rate)` is e^(−rate·x) for x >= 0 and a positive rate. `relu(x)` has the derivative 0 at 0 in every backend, and so
 have `maximum(x, bound)` and `minimum(x, bound)` where x is the bound, which is a number or a parameter. `compound(x, exponent)`
 is (1 + x)^exponent for x >= 0. `turns(v, period)` is v/period less the nearest whole number; for an infinite v ±1/4, where the
 cosine of that period is 0. `sin_of_turns(x)` is sin(2π·x).
-`nonnegative` is v >= 0 and `positive` v > 0, false for NaN; `spike` is `nonnegative` as numbers of v's dtype.
+`nonnegative` is v >= 0 and `positive` v > 0, false for NaN; `spike` is `nonnegative` as numbers of v's dtype. `at_least(x, y)` is
+x >= y, and `infinite(v)` whether v is inf or −inf.
 """
 
 SHORTCUTS: dict[str, Callable[[float], bool]] = {
@@ -115,6 +118,9 @@ class Namespace:
         """The number as an array without axes, in the computing dtype."""
         raise NotImplementedError
 
+    def infinite(self, v: Any) -> Any:
+        return self.abs(v) == math.inf
+
     def compound(self, x: Any, exponent: Any) -> Any:
         # Near 0 by the logarithm, since rounding 1 + x costs |exponent| units.
         near = x < 1
@@ -124,7 +130,7 @@ class Namespace:
 
     def turns(self, v: Any, period: Any) -> Any:
         # The remainder is exact.
-        finite = self.where(self.abs(v) == math.inf, self.sign(v) * (period * 0.25), v)
+        finite = self.where(self.infinite(v), self.sign(v) * (period * 0.25), v)
         part = self.divide(self.fmod(finite, period), period)
         return part - self.round(part)
 

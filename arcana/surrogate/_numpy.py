@@ -29,6 +29,7 @@ class NumPyNamespace(Namespace):
 
     abs = staticmethod(np.abs)
     arctan = staticmethod(np.arctan)
+    at_least = staticmethod(np.greater_equal)
     cos = staticmethod(np.cos)
     divide = staticmethod(np.divide)
     erf = staticmethod(functools.partial(_of_each, math.erf))

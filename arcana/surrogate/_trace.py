@@ -20,7 +20,7 @@ from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace
 from arcana.surrogate._numpy import NAMESPACE as NUMPY
 
-_COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive", "truth"})
+_COMPARISONS = frozenset({"at_least", "eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive", "truth"})
 _LOGICAL = frozenset({"and_", "invert", "or_", "xor"})
 NOTHING: Mapping[Any, Any] = {}
 INPUTS = ("v", "cotangent", "kept")
@@ -107,6 +107,7 @@ class SymbolNamespace(Namespace):
         for name in FUNCTIONS:
             setattr(self, name, functools.partial(tape.record, name))
 
+        self.infinite = functools.partial(Namespace.infinite, self)
         self.spike = lambda x: tape.as_number(tape.record("nonnegative", x))
         # Zeros of any shape are the one number 0, which every operation broadcasts.
         self.zeros_like = lambda x: tape.zero

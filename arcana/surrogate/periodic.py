@@ -95,7 +95,7 @@ class SquarewaveFourier(Surrogate):
     def primitive(v: Any, xp: Any, *, period: Any, terms: int) -> Any:
         phase = xp.turns(v, period)
         total = _pairwise_sum([xp.sin_of_turns(phase * odd) * (1 / odd) for odd in range(1, 2 * terms, 2)])
-        return xp.where(xp.abs(v) != math.inf, total * (2 / math.pi), xp.zeros_like(v)) + 0.5
+        return xp.where(xp.infinite(v), xp.zeros_like(v), total * (2 / math.pi)) + 0.5
 
     @staticmethod
     def facts(*, period: float, terms: int) -> Facts:

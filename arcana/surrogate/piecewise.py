@@ -30,7 +30,7 @@ def _leak(default: float) -> Any:
 
 def _leaking(v: Any, xp: Any, leak: Any) -> Any:
     """leak · v, which is 0 for a leak of 0 at ±inf too."""
-    return xp.where((leak == 0) & (xp.abs(v) == math.inf), xp.zeros_like(v), v) * leak
+    return xp.where((leak == 0) & xp.infinite(v), xp.zeros_like(v), v) * leak
 
 
 class Step(Surrogate):

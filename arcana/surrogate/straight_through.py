@@ -61,7 +61,8 @@ class ClippedSTE(Surrogate):
 
     @formula
     def derivative(v: Any, xp: Any, *, lower: Any, upper: Any) -> Any:
-        return xp.where((v >= lower) & (v <= upper), xp.zeros_like(v) + 1, xp.zeros_like(v))
+        # Exact, since a bound may be 0 and v a subnormal beside it.
+        return xp.where(xp.at_least(v, lower) & xp.at_least(upper, v), xp.zeros_like(v) + 1, xp.zeros_like(v))
 
     @formula
     def primitive(v: Any, xp: Any, *, lower: Any, upper: Any) -> Any:

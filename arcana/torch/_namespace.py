@@ -70,6 +70,7 @@ class TorchNamespace(Namespace):
 
     abs = staticmethod(torch.abs)
     arctan = staticmethod(torch.arctan)
+    at_least = staticmethod(torch.ge)
     cos = staticmethod(torch.cos)
     erf = staticmethod(torch.erf)
     erfc = staticmethod(torch.special.erfc)

@@ -73,7 +73,7 @@ _NUMBERS: dict[str, Function] = {
     "sub": torch.sub,
 }
 COMPARISONS: dict[str, Function] = {each: getattr(torch, each) for each in ("eq", "ge", "gt", "le", "lt", "ne")}
-COMPARISONS |= {"nonnegative": torch.ge, "positive": torch.gt}
+COMPARISONS |= {"at_least": torch.ge, "nonnegative": torch.ge, "positive": torch.gt}
 _LOGICAL: dict[str, Function] = {
     "and_": torch.bitwise_and,
     "invert": torch.bitwise_not,

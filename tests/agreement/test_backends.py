@@ -301,3 +301,23 @@ def test_the_one_line_has_a_test_for_each_surrogate_and_fails_with_it() -> None:
         test_one_line(WrongFacts())
     with pytest.raises(ValueError, match="at least one surrogate"):
         conformance_test()
+
+
+@pytest.mark.parametrize("dtype", BITS)
+def test_a_subnormal_potential_falls_on_its_side_of_a_bound_of_zero(dtype: str, subtests: pytest.Subtests) -> None:
+    """Where h is made of constants, XLA's flush of subnormals would choose the other one."""
+    width = BITS[dtype]
+    kind = np.dtype(f"uint{width}").type
+    mantissa = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}[dtype]
+    few = np.unique(np.concatenate([np.arange(0, 130), (1 << np.arange(mantissa + 1)), (1 << np.arange(1, mantissa + 1)) - 1]))
+    v = np.concatenate([few.astype(kind), few.astype(kind) | kind(1 << (width - 1))])
+    c = from_float(np.full(v.size, 1.5), dtype)
+    cases = [definitions.get(name) for name in ("step", "leaky_step", "clipped_ste", "log_tailed_relu")]
+    cases += [definitions.ClippedSTE(lower=-1.0, upper=0.0), definitions.ClippedSTE(lower=0.0, upper=0.0)]
+    exact = to_float(v, dtype).astype(np.float64)
+    for side in (torch_side, jax_side):
+        for mode in side.MODES:
+            found = side.spikes_and_gradients([(surrogate, v, c, dtype) for surrogate in cases], mode)
+            for surrogate, (_, gradient) in zip(cases, found, strict=True):
+                with subtests.test(f"{surrogate}, {side.__name__}, {mode}"):
+                    np.testing.assert_array_equal(gradient, from_float(1.5 * surrogate.derivative(exact), dtype))
