@@ -125,7 +125,7 @@ NOT_CHECKED: dict[str, str] = (
 """Ways of `FIRST` that cannot be tried here, and why."""
 
 FORWARD = "forward_mode: "
-"""How the rows begin in which the call is the surrogate's `forward_mode`."""
+"""How the row begins in which the call is the surrogate's `forward_mode`, the same function by another name."""
 
 FIRST: dict[str, Transform] = {
     "vjp": lambda f, v, c: jax.vjp(f, v)[1](c)[0],
@@ -140,13 +140,12 @@ FIRST: dict[str, Transform] = {
     "checkpoint": lambda f, v, c: jax.vjp(jax.checkpoint(f), v)[1](c)[0],
     "jit(shard_map)": _sharded,
     EXPORT: _exported,
+    "jvp": lambda f, v, c: _jvp(f)(v, c),
+    "jit(jvp)": lambda f, v, c: jax.jit(_jvp(f))(v, c),
+    "vmap(jvp)": lambda f, v, c: jax.vmap(_jvp(f))(v, c),
+    "jacfwd": lambda f, v, c: c * _diagonal(jax.jacfwd(f)(v), v),
+    "linearize": lambda f, v, c: jax.linearize(f, v)[1](c),
     FORWARD + "jvp": lambda f, v, c: _jvp(f)(v, c),
-    FORWARD + "jit(jvp)": lambda f, v, c: jax.jit(_jvp(f))(v, c),
-    FORWARD + "vmap(jvp)": lambda f, v, c: jax.vmap(_jvp(f))(v, c),
-    FORWARD + "jacfwd": lambda f, v, c: c * _diagonal(jax.jacfwd(f)(v), v),
-    FORWARD + "linearize": lambda f, v, c: jax.linearize(f, v)[1](c),
-    FORWARD + "vjp": lambda f, v, c: jax.vjp(f, v)[1](c)[0],
-    FORWARD + "scan": lambda f, v, c: _over_steps(f)(v, c),
 }
 """Each gives cotangent · h(v), the same bits as plain vjp."""
 
@@ -163,9 +162,8 @@ def _hessian(call: Call) -> Call:
 SECOND: dict[str, Transform] = {
     "grad of grad": lambda f, v, c: _grad_of_grad(f)(v, c),
     "jit(grad of grad)": lambda f, v, c: jax.jit(_grad_of_grad(f))(v, c),
-    FORWARD + "grad of grad": lambda f, v, c: _grad_of_grad(f)(v, c),
-    FORWARD + "hessian": lambda f, v, c: _hessian(f)(v, c),
-    FORWARD + "jit(hessian)": lambda f, v, c: jax.jit(_hessian(f))(v, c),
+    "hessian": lambda f, v, c: _hessian(f)(v, c),
+    "jit(hessian)": lambda f, v, c: jax.jit(_hessian(f))(v, c),
 }
 """Each gives cotangent · h′(v)."""
 
@@ -174,8 +172,8 @@ PARAMETER: dict[str, ParameterTransform] = {
     "jit(grad)": lambda f, p, v, c: jax.jit(jax.grad(_loss(f)))(p, v, c),
     "vmap(grad)": lambda f, p, v, c: jax.vmap(jax.grad(_loss(f)))(p, v, c),
     "checkpoint": lambda f, p, v, c: jax.grad(jax.checkpoint(_loss(f)))(p, v, c),
-    FORWARD + "jvp": lambda f, p, v, c: _jvp(f)(p, v, c),
-    FORWARD + "jit(jvp)": lambda f, p, v, c: jax.jit(_jvp(f))(p, v, c),
+    "jvp": lambda f, p, v, c: _jvp(f)(p, v, c),
+    "jit(jvp)": lambda f, p, v, c: jax.jit(_jvp(f))(p, v, c),
 }
 """Each gives cotangent · ∂G/∂parameter for a parameter of v's shape."""
 
@@ -239,13 +237,11 @@ NONLINEAR: dict[str, Callable[[Call], Call]] = {
     "grad of grad": _twice,
     "hessian": _whole(_hessian_of),
     SCAN + "jit(grad of grad)": lambda f: jax.jit(_twice(f)),
-    FORWARD + "grad of grad": _twice,
-    FORWARD + SCAN + "jit(grad of grad)": lambda f: jax.jit(_twice(f)),
-    FORWARD + "jvp of jvp": _along,
+    "jvp of jvp": _along,
 }
 """Of f(p, v), which is not linear in the spikes, each gives (2, ...): c · f's Hessian in (p, v) times (dp, dv); or along it."""
 
-_MORE: dict[str, Callable[[Call], Call]] = {
+MORE_NONLINEAR: dict[str, Callable[[Call], Call]] = {
     "jit(grad of grad)": lambda f: jax.jit(_twice(f)),
     "vmap(grad of grad)": lambda f: jax.vmap(_twice(f), 0, 1),
     "checkpoint, grad of grad": lambda f: _twice(jax.checkpoint(f)),
@@ -257,12 +253,7 @@ _MORE: dict[str, Callable[[Call], Call]] = {
     SCAN + "hessian": _whole(_hessian_of),
     SCAN + "vmap(grad of grad)": lambda f: jax.vmap(_twice(f), 0, 1),
     SCAN + "checkpoint, grad of grad": lambda f: _twice(jax.checkpoint(f)),
-}
-MORE_NONLINEAR: dict[str, Callable[[Call], Call]] = {
-    **_MORE,
-    **{FORWARD + name: way for name, way in _MORE.items()},
-    FORWARD + "hessian": _whole(_hessian_of),
-    FORWARD + SCAN + "jvp of jvp": _along,
+    SCAN + "jvp of jvp": _along,
 }
 """More of them, for which a check of one surrogate has no time; what differs between them is not the definition's."""
 
@@ -299,11 +290,9 @@ def nonlinear(
     repeat = _scanned if SCAN in name else _unrolled
 
     def function(circuit: Callable[..., Any], surrogate: Surrogate, pace: dict[str, float]) -> Call:
-        call = forward_mode(surrogate) if FORWARD in name else functools.partial(spike, surrogate=surrogate)
-
         def f(p: jax.Array, v: jax.Array) -> jax.Array:
             numbers = {key: getattr(surrogate, key) + each * p for key, each in pace.items()}
-            return circuit(lambda x: call(x, **numbers), v, repeat)
+            return circuit(lambda x: spike(x, surrogate, **numbers), v, repeat)
 
         return f
 
@@ -319,18 +308,16 @@ def _call_of(surrogate: Surrogate, forward: bool) -> Call:
     return forward_mode(surrogate) if forward else lambda v: spike(v, surrogate)
 
 
-def _call_with(surrogate: Surrogate, parameter: str, forward: bool) -> Call:
-    call = forward_mode(surrogate) if forward else surrogate
-    return lambda p, v: call(v, **{parameter: p})
+def _call_with(surrogate: Surrogate, parameter: str) -> Call:
+    return lambda p, v: spike(v, surrogate, **{parameter: p})
 
 
 def traceable(order: str, name: str, surrogates: Sequence[Surrogate], parameters: Sequence[str] = ()) -> Call:
     """One row of a table above as a function of JAX arrays, which are those of `transform`."""
-    forward = name.startswith(FORWARD)
     if order == "parameter":
-        calls = [_call_with(*each, forward) for each in zip(surrogates, parameters, strict=True)]
+        calls = [_call_with(*each) for each in zip(surrogates, parameters, strict=True)]
     else:
-        calls = [_call_of(each, forward) for each in surrogates]
+        calls = [_call_of(each, name.startswith(FORWARD)) for each in surrogates]
     row = {"first": FIRST, "second": SECOND, "parameter": PARAMETER}[order][name]
     if len(calls) > 1:
         return functools.partial(row, joined(calls))

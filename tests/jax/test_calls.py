@@ -287,7 +287,7 @@ def test_the_conformance_suite_passes(names: list[str], subtests: pytest.Subtest
 def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:
     report = check_surrogate(Cauchy, backends=("jax",))
     assert report.passed
-    assert "jax forward_mode: linearize" in str(report)
+    assert "jax linearize" in str(report)
 
 
 def test_importing_loads_a_few_modules_of_our_own() -> None:
