@@ -152,6 +152,9 @@ class JaxNamespace(Namespace):
         with np.errstate(over="ignore"):
             return np.array(x, self._dtype)
 
+    def infinite(self, v: Any) -> jax.Array:
+        return infinite(v)
+
     abs = staticmethod(_abs)
     arctan = staticmethod(jnp.arctan)
     at_least = staticmethod(at_least)
@@ -164,7 +167,6 @@ class JaxNamespace(Namespace):
     exp = staticmethod(jnp.exp)
     expm1 = staticmethod(jnp.expm1)
     fmod = staticmethod(jnp.fmod)
-    infinite = staticmethod(infinite)
     log = staticmethod(jnp.log)
     log1p = staticmethod(jnp.log1p)
     maximum = staticmethod(_maximum)
