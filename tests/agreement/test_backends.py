@@ -112,6 +112,7 @@ SPACES = {
     )
 }
 NUMBERS = {
+    "at_least": (1.0,),
     "compound": (-2.0, -1.5, -3.5, 0.5),
     "decay": (0.7,),
     "divide": (0.7,),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from formulas import ONE, TWO, Formula, formulas
+from formulas import ONE, QUESTIONS, TWO, Formula, formulas
 from hypothesis import HealthCheck, given, settings, strategies
 
 import arcana.jax
@@ -109,8 +109,8 @@ def space(backend: str, dtype: str) -> Any:
 def test_a_function_of_numbers_alone_is_an_array_of_the_computing_dtype(function: str, dtype: str) -> None:
     """As if each number were an array without axes."""
     for given_numbers in ((0.3, 0.7), (2, 3)):
-        numbers = given_numbers[: 1 if function in (*ONE, "nonnegative", "positive") else 2]
-        truth = function in ("nonnegative", "positive")
+        numbers = given_numbers[: 1 if function in (*ONE, *QUESTIONS) else 2]
+        truth = function in ("at_least", *QUESTIONS)
         wide = getattr(space("numpy", "float64"), function)
         for backend in SPACES:
             xp = space(backend, dtype)

@@ -19,11 +19,12 @@ ONE = (
 )
 TWO = ("compound", "decay", "divide", "fmod", "maximum", "minimum", "power", "turns")
 ARITHMETIC = ("add", "mul", "pow", "sub", "truediv")
-COMPARISONS = ("eq", "ge", "gt", "le", "lt", "ne")
+COMPARISONS = ("at_least", "eq", "ge", "gt", "le", "lt", "ne")
+QUESTIONS = ("infinite", "nonnegative", "positive")
 LOGICAL = ("and_", "or_", "xor")
 LITERALS = (0.0, -0.0, 0.5, 1, 2, -1.5, 0.7, 3.0, 0.1, -1.0, 1e300, math.inf)
 INPUTS = ("v", "slope", "width")
-assert {*ONE, *TWO, "where", "nonnegative", "positive"} == set(FUNCTIONS)
+assert {*ONE, *TWO, *QUESTIONS, "at_least", "where"} == set(FUNCTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,7 @@ def formula(seed: int, most: int) -> Formula:
         elif kind == "arithmetic":
             add(numbers, generator.choice(ARITHMETIC), *pair())
         elif kind == "sign":
-            add(truths, generator.choice(("nonnegative", "positive")), value())
+            add(truths, generator.choice(QUESTIONS), value())
         elif kind == "comparison" or not truths:
             add(truths, generator.choice(COMPARISONS), *pair())
         elif kind == "logical":
