@@ -5,8 +5,8 @@ memory. Here each operation writes into a tensor that is no longer needed. The f
 the plain evaluation, so the bits are too; independent ones come in the order that takes the fewest tensors.
 
 A program is not worth being wrong. What cannot be traced or written has none, and each is run once beside the plain evaluation,
-on a small sample at its first call, before it is believed (`agrees`, less than a millisecond, a tenth of what it takes to
-write it): a formula can do what no symbol shows.
+on a small sample at its first call, before it is believed (`agrees`, a tenth of the time that it takes to write it): a formula
+can do what no symbol shows.
 """
 
 from __future__ import annotations

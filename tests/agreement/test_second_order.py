@@ -6,6 +6,7 @@ reader can follow, and what no row has: different surrogates in one loss, neuron
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -246,3 +247,31 @@ def test_every_dtype(dtype: str) -> None:
         scale = np.abs(2 * h**2).max() + np.abs(2 * slope).max()
         for found in (ours.double().numpy(), np.asarray(theirs, np.float64)):
             np.testing.assert_allclose(found, expected, rtol=unit, atol=unit * scale, err_msg=surrogate.name)
+
+
+def test_the_third_order_is_the_same_in_both_frameworks(subtests: pytest.Subtests) -> None:
+    """Of a spike of a spike and of a square, whose first two orders are held to the chain rule."""
+    order = 3
+    x = np.array([-1.3, -0.31, 0.07, 0.23, 0.9, 1.7])
+    surrogates = [get(name) for name in KNOWN]
+
+    def loss(surrogate: Any, v: Any) -> Any:
+        return (surrogate(v) ** 2).sum() + (surrogate(0.5 * surrogate(v) + 0.3 * v - 0.2) * v).sum()
+
+    def in_jax(surrogate: Any, v: jax.Array) -> jax.Array:
+        def derivative(left: int, v: jax.Array) -> jax.Array:
+            return loss(surrogate, v) if left == 0 else jnp.sum(jax.grad(functools.partial(derivative, left - 1))(v))
+
+        return derivative(order, v)
+
+    def in_torch(surrogate: Any) -> torch.Tensor:
+        v = torch.from_numpy(x).requires_grad_()
+        y = loss(surrogate, v)
+        for _ in range(order):
+            y = torch.autograd.grad(y, v, create_graph=True, materialize_grads=True)[0].sum() if y.requires_grad else 0 * v.sum()
+        return y
+
+    theirs = jax.jit(lambda v: [in_jax(surrogate, v) for surrogate in surrogates])(jnp.asarray(x))
+    for surrogate, expected in zip(surrogates, theirs, strict=True):
+        with subtests.test(surrogate.name):
+            np.testing.assert_allclose(in_torch(surrogate).item(), float(expected), rtol=1e-9, atol=1e-12)
