@@ -10,13 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.interpreters import ad
 from jax.sharding import AxisType, PartitionSpec
 from known_values import KNOWN
 
 import arcana.jax
 from arcana import surrogate as definitions
-from arcana.jax import forward_mode, spike
+from arcana.jax import _rule, forward_mode, spike
+from arcana.jax._call import call_of
 from arcana.surrogate import ATan, Sigmoid, Surrogate, parameter
+from arcana.surrogate._trace import Kept
 
 V = jnp.array([-1.5, -0.3, -0.02, 0.1, 0.4, 2.0])
 
@@ -261,8 +264,6 @@ def test_the_primitive_is_that_of_the_public_module() -> None:
     """It is imported from a private one, since the public one takes 17 ms to import."""
     import jax.extend.core
 
-    from arcana.jax import _rule
-
     assert type(_rule.spike_p) is jax.extend.core.Primitive
 
 
@@ -305,3 +306,13 @@ def test_every_way_of_calling_under_every_transform(way: str, transform: str) ->
     for name in FEW:
         found = TRANSFORMS[transform](WAYS[way](name))
         np.testing.assert_allclose(found, definitions.get(name).derivative(np.asarray(V)), rtol=1e-14, err_msg=name)
+
+
+def test_without_a_cotangent_the_tangents_have_none() -> None:
+    """JAX may ask for the transpose where nothing has come back, of an operand that is a tangent and of none that is kept."""
+    call, _ = call_of(V, Sigmoid(), {})
+    slopes = _rule.Slopes(Kept.POTENTIAL, (), ("v",))
+    tangent = ad.UndefinedPrimal(jax.typeof(V))
+    for_tangent, for_kept = _rule._slopes_transpose([ad.Zero(jax.typeof(V))], tangent, V, call=call, slopes=slopes)
+    assert isinstance(for_tangent, ad.Zero)
+    assert for_kept is None
