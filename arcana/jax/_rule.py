@@ -164,8 +164,8 @@ def _write_as_onnx() -> None:
     from arcana.jax._onnx import register
 
     def compare(v: jax.Array, *arrays: jax.Array, call: Call, names: tuple[str, ...]) -> jax.Array:
-        compare = jax.lax.ge if call.shape.fires_at_threshold else jax.lax.gt
-        return jax.lax.convert_element_type(compare(v, jnp.zeros_like(v)), v.dtype)
+        fires = jax.lax.ge if call.shape.fires_at_threshold else jax.lax.gt
+        return jax.lax.convert_element_type(fires(v, jnp.zeros_like(v)), v.dtype)
 
     register({spike_p.name: compare, gate_p.name: _gate_impl, slopes_p.name: _by_plain_operations})
 

@@ -84,14 +84,8 @@ class Shape:
         """The derivative as data, with the names of its parameters; None where it cannot be traced."""
         return trace(self.definition, self.settings, numbers)
 
-    def slope(self, along: str, v: jax.Array, numbers: Operands, arrays: Operands) -> jax.Array:
-        """The derivative of H at every element of v: h along "v", dG/dparameter along an array, in the computing dtype."""
-        if along == "v":
-            return self.derivative(v, numbers, arrays)
-        return self.sensitivities([along], v, numbers, arrays)[along]
-
     def slopes(self, along: Sequence[str], v: jax.Array, numbers: Operands, arrays: Operands) -> list[jax.Array]:
-        """The derivatives of H along these."""
+        """The derivatives of H at every element of v: h along "v", dG/dparameter along an array, in the computing dtype."""
         names = [name for name in along if name != "v"]
         found = self.sensitivities(names, v, numbers, arrays) if names else {}
         return [self.derivative(v, numbers, arrays) if name == "v" else found[name] for name in along]
@@ -105,9 +99,9 @@ class Shape:
         v = self._finite(v)
 
         def differentiable(name: str) -> jax.Array:
-            zero = [self.slope(name, jax.lax.stop_gradient(x), numbers, arrays) == 0 for x in (v, v * 1.25)]
+            zero = [self.slopes([name], jax.lax.stop_gradient(x), numbers, arrays)[0] == 0 for x in (v, v * 1.25)]
             flat = zero[0] & zero[1] & (jnp.abs(v) >= FLAT_FROM)
-            slope = self.slope(name, jnp.where(flat, jnp.ones_like(v), v), numbers, arrays)
+            (slope,) = self.slopes([name], jnp.where(flat, jnp.ones_like(v), v), numbers, arrays)
             return jnp.where(flat, jnp.zeros_like(slope), slope)
 
         return [differentiable(name) for name in along]

@@ -58,7 +58,7 @@ class Rule:
         self.dtype = computing_dtype(definition.__name__, v)
         self.v = v.to(self.dtype)
         self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
-        self._kept = kept_by(definition, tuple(settings.items()), values)
+        self.kept = kept_by(definition, tuple(settings.items()), values)
         self.shortcuts = self._shortcuts(values)
 
     def _shortcuts(self, values: Mapping[str, Any]) -> dict[str, float]:
@@ -82,11 +82,6 @@ class Rule:
         low, high = self.definition._numbers[name].representable(dtype)
         one = torch.ones((), dtype=torch.float64, device=v.device)
         return (one * value).clamp(low, high).to(self.dtype)
-
-    @property
-    def kept(self) -> Kept:
-        """What the call kept for backward."""
-        return self._kept
 
     def mask(self) -> torch.Tensor:
         """The comparison that is kept where h takes two values."""
