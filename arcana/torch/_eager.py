@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +14,13 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._caches import MOST, per_class_cache
 from arcana.surrogate._trace import Kept
 from arcana.torch._bits import few
-from arcana.torch._kernels import Kernels
+from arcana.torch._kernels import Kernels, cuda_wanted as cuda_kernels_wanted, wanted as kernels_wanted
 from arcana.torch._pieces import run
-from arcana.torch._program import Program, agrees, program
+from arcana.torch._program import Program, agrees, program, sample
 from arcana.torch._rule import Rule, checked, transformed
+
+if typing.TYPE_CHECKING:
+    from arcana.torch._cuda import CudaKernels
 
 
 class Call:
@@ -51,7 +54,8 @@ class Call:
         """`apply` of the definition's Function, once it has been asked for."""
         # What is made here outlives the call; a mode around the first call must not enter it.
         with torch.inference_mode(False), torch._C.DisableTorchFunction():
-            self.zero = torch.zeros((), dtype=dtype, device=device)
+            # A GPU takes the number along with the comparison; from its own memory it is half as quick.
+            self.zero = torch.zeros((), dtype=dtype, device="cpu" if device.type == "cuda" else device)
             rule = Rule(definition, settings, self.zero, numbers)
             self.dtype = rule.dtype
             # On another device, looking at a number would wait for it.
@@ -83,7 +87,7 @@ class Call:
     def _agrees(self, program: Program) -> bool:
         # On the CPU whatever the device, where looking at a number waits for nothing.
         with torch.inference_mode(False), torch.no_grad():
-            v, tensors = _sample(self.definition, self.numbers, self.names, self.dtype)
+            v, tensors = sample(self.definition, self.numbers, self.names, self.dtype)
             rule = self.rule(v, tensors)
             constants = program.fold(rule.numbers, rule.shortcuts)
             return agrees(program, constants, lambda v: self.rule(v, tensors).derivative(), v)
@@ -92,13 +96,15 @@ class Call:
         """The spikes of v in one pass; NaN does not fire."""
         return self.compare(v, self.zero, out=torch.empty_like(v))
 
-    def fires_and_keeps(self, v: torch.Tensor, compiled: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def fires_and_keeps(
+        self, v: torch.Tensor, kernels: Kernels | CudaKernels | None
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The spikes, and what `pull` needs of the potential: nothing, the spikes, a comparison, or v."""
-        spikes, *mask = self.kernels.fire(v, self.constants) if compiled else (self.fires(v),)
+        spikes, *mask = (kernels.fire(v) if kernels else None) or (self.fires(v),)
         if self.kept is Kept.POTENTIAL:
             return spikes, (v,)
         if self.kept is Kept.MASK:
-            return spikes, (mask[0] if compiled else self._mask(v),)
+            return spikes, (mask[0] if mask else self._mask(v),)
         return spikes, (spikes,) if self.kept is Kept.SPIKES else ()
 
     def _mask(self, v: torch.Tensor) -> torch.Tensor:
@@ -110,27 +116,39 @@ class Call:
             return program.mask(v, None, *self.constants)
         return run(program.mask, [v], torch.empty_like(v, dtype=torch.bool), self.constants, self.dtype)
 
-    @functools.cached_property
-    def kernels(self) -> Kernels:
-        """The compiled kernels of a traced definition whose parameters are all numbers."""
-        assert self.program is not None
-        return Kernels(self.program)
+    def kernels_for(self, v: torch.Tensor) -> Kernels | CudaKernels | None:
+        """What runs a call on v as one kernel each way, if it is wanted and there is anything."""
+        if self.program is None:
+            return None
+        if v.is_cuda and cuda_kernels_wanted() and self._cuda_kernels:
+            return self._cuda_kernels
+        return self._kernels if not self.names and kernels_wanted(v) else None
 
-    @property
-    def compilable(self) -> bool:
-        """Whether there are such kernels."""
-        return self.program is not None and not self.names
+    @functools.cached_property
+    def _kernels(self) -> Kernels:
+        assert self.program is not None
+        return Kernels(self.program, self.constants)
+
+    @functools.cached_property
+    def _cuda_kernels(self) -> CudaKernels | None:
+        from arcana.torch._cuda import CudaKernels, available
+
+        return CudaKernels(self) if available() else None
 
     def pull(
-        self, kept: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, compiled: bool
+        self,
+        kept: Sequence[torch.Tensor],
+        tensors: Sequence[torch.Tensor],
+        cotangent: torch.Tensor,
+        kernels: Kernels | CudaKernels | None,
     ) -> torch.Tensor:
         """cotangent · h, in the cotangent's dtype."""
         if self.program is not None and self.program.passes:
             return cotangent
         if self.program is None or torch.is_grad_enabled() or transformed(cotangent):
             return self.rule(kept[0] if self.kept is Kept.POTENTIAL else cotangent, tensors).pull(kept, cotangent)
-        if compiled:
-            return self.kernels.pull(kept, cotangent, self.constants)
+        if kernels and (pulled := kernels.pull(kept, tensors, cotangent)) is not None:
+            return pulled
         constants = self.program.fold(self.rule(kept[0], tensors).numbers, {}) if tensors else self.constants
         if cotangent.is_meta:
             constants = [each.to("meta") for each in constants]
@@ -141,24 +159,6 @@ class Call:
     def rule(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Rule:
         """The rule of this call by plain operations."""
         return Rule(self.definition, self.settings, v, {**self.numbers, **dict(zip(self.names, tensors, strict=True))})
-
-
-def _sample(
-    definition: type[Surrogate], numbers: Mapping[str, float], names: Sequence[str], dtype: torch.dtype
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Potentials on which formulas differ most easily, in eight rows, and tensors for the parameters, one value a row."""
-    named = str(dtype).removeprefix("torch.")
-    usual = {name: definition.__dataclass_fields__[name].default for name in names}
-    values = {name: value if isinstance(value, float) else 1.5 for name, value in usual.items()}
-    around = [sign * x * factor for x in (*numbers.values(), *values.values()) for sign in (1, -1) for factor in (0.5, 1, 2)]
-    tiny, huge = torch.finfo(dtype).smallest_normal, torch.finfo(dtype).max
-    single = [0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, -tiny / 8, huge, -huge, 1.0, -1.0, 0.5, -0.5, 2.0]
-    spread = [1.7 * i * i * i / 4096 for i in range(-40, 41)]
-    every = [*single, *around, *spread]
-    v = torch.tensor(every[: len(every) // 8 * 8], dtype=torch.float64, device="cpu").to(dtype).view(8, -1)
-    rows = [0.5, 0.75, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]
-    tensors = [[[definition.rounded(name, value * factor, named)] for factor in rows] for name, value in values.items()]
-    return v, [torch.tensor(each, dtype=dtype, device="cpu") for each in tensors]
 
 
 def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call | None, tuple[torch.Tensor, ...]]:

@@ -23,7 +23,6 @@ from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
 from arcana.torch._eager import Call, call_of
-from arcana.torch._kernels import wanted as kernels_wanted
 from arcana.torch._rule import Rule, batched, checked, kept_by, transformed
 
 
@@ -146,8 +145,8 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
     @staticmethod
     def forward(ctx: Any, v: torch.Tensor, call: Call, *tensors: torch.Tensor) -> torch.Tensor:
         ctx.call = call
-        ctx.compiled = call.compilable and kernels_wanted(v)
-        spikes, kept = call.fires_and_keeps(v, ctx.compiled)
+        ctx.kernels = call.kernels_for(v)
+        spikes, kept = call.fires_and_keeps(v, ctx.kernels)
         ctx.save_for_backward(*kept, *tensors)
         return spikes
 
@@ -158,12 +157,12 @@ class SpikeFunction(torch.autograd.Function, metaclass=SpikeFunctionMeta):
         if torch.compiler.is_compiling():
             return _in_a_graph(call, saved, cotangent, ctx.needs_input_grad)
         if not call.names:
-            return call.pull(saved, (), cotangent, ctx.compiled), None
+            return call.pull(saved, (), cotangent, ctx.kernels), None
         kept, tensors = saved[:1], saved[1:]
         # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
         recording = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            for_v = call.pull(kept, tensors, cotangent, compiled=False) if ctx.needs_input_grad[0] else None
+            for_v = call.pull(kept, tensors, cotangent, ctx.kernels) if ctx.needs_input_grad[0] else None
             rule = call.rule(kept[0], tensors)
             return for_v, None, *rule.gradients(cotangent, call.names, tensors, ctx.needs_input_grad[2:])
 

@@ -1,4 +1,7 @@
-"""Compiled kernels for eager calls: one forward and one backward, by torch.compile's own compiler from the definition's trace."""
+"""Compiled kernels for eager calls, and the switch: one forward and one backward, by torch.compile's own compiler from the trace.
+
+On a CUDA GPU the kernels are those of `_cuda`.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +22,29 @@ LEAST = 1 << 20
 
 
 class set_compiled_kernels:  # noqa: N801  (a function that is a context manager too, like torch.set_grad_enabled)
-    """Whether eager calls run one compiled kernel forward and one backward; off at first. Also a context manager.
+    """Whether eager calls run one compiled kernel forward and one backward. Also a context manager.
 
-    The operations of a surrogate, which eager PyTorch runs one after the other, become one pass over memory: C++ on a CPU,
-    Triton on a GPU. The first call of a surrogate in a dtype compiles for some seconds and needs a C++ compiler, or Triton.
-    Used for contiguous v (on a CPU of 1,048,576 elements and more) and parameters that are numbers, in reverse mode; every
-    other call is as without it. Gradients are those of torch.compile: the same bits for the rational and piecewise
-    surrogates, and within the same bound for the others.
+    The operations of a surrogate, which eager PyTorch runs one after the other, become one pass over memory. At first (`None`)
+    that is so on a CUDA GPU where Triton is installed, as it is with PyTorch's wheels for Linux, and nowhere else. With `True`
+    it is so on a CPU too, for contiguous v of 1,048,576 elements and more and parameters that are numbers, by C++ that
+    torch.compile's compiler writes. With `False` it is so nowhere.
+
+    A kernel serves reverse mode; every other call is as without it. The first call of a surrogate in a dtype compiles: some
+    tenths of a second on a GPU, some seconds on a CPU, where it takes a C++ compiler. On a GPU the bits are those of PyTorch's
+    operations there, but for the last bits of power and arctangent; each kernel is compared with them once before it is used.
+    On a CPU the gradients are those of torch.compile: the same bits for the rational and piecewise surrogates, and within the
+    same bound for the others.
 
     Called, it sets the switch of the innermost context that is open, or the switch outside of all. As a context it has a switch
     of its own, gone when the context ends: in whatever order contexts end, those that are still open are as they were, and after
     the last the switch is what it was. As a decorator, of generators too, it is a context around each call.
 
     Args:
-        enabled: whether calls from now on, of every thread, use compiled kernels. A backward pass goes as its forward did.
+        enabled: True, False or None, for calls from now on, of every thread. A backward pass goes as its forward did.
     """
 
-    def __init__(self, enabled: bool) -> None:
-        self._value = bool(enabled)
+    def __init__(self, enabled: bool | None) -> None:
+        self._value = None if enabled is None else bool(enabled)
         self._opened: list[_Switch] = []
         with _lock:
             self._called: _Switch | None = _open[-1]
@@ -99,14 +107,14 @@ class set_compiled_kernels:  # noqa: N801  (a function that is a context manager
 class _Switch:
     """The switch of one context; the last one that is open is read."""
 
-    def __init__(self, value: bool) -> None:
+    def __init__(self, value: bool | None) -> None:
         self.value = value
         self.set_by: set_compiled_kernels | None = None
 
 
-_open = [_Switch(False)]
+_open = [_Switch(None)]
 _lock = threading.RLock()
-_enabled = False
+_enabled: bool | None = None
 
 
 def _look() -> None:
@@ -115,26 +123,32 @@ def _look() -> None:
 
 
 def wanted(v: torch.Tensor) -> bool:
-    """Whether a call on v may use compiled kernels."""
-    return _enabled and (v.numel() >= LEAST or not v.is_cpu) and v.is_contiguous()
+    """Whether a call on v may use the kernels of torch.compile's own compiler."""
+    return bool(_enabled) and (v.numel() >= LEAST or not v.is_cpu) and v.is_contiguous()
+
+
+def cuda_wanted() -> bool:
+    """Whether a call on a GPU may use the kernels that are written here; unless somebody has said no."""
+    return _enabled is not False
 
 
 class Kernels:
     """The two kernels of a program; they see flat arrays, so one compilation serves every shape."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, constants: list[torch.Tensor]) -> None:
         self._fire, self._pull = (torch.compile(each, fullgraph=True, dynamic=True) for each in program.plain())
+        self._constants = constants
 
-    def fire(self, v: torch.Tensor, constants: list[torch.Tensor]) -> list[torch.Tensor]:
+    def fire(self, v: torch.Tensor) -> list[torch.Tensor]:
         """The spikes, and the comparison if it is kept."""
         # Not a view, which autograd would not let anybody change in place.
-        spikes, *mask = (each.view(v.shape).data for each in self._fire(_flat(v), *constants))
+        spikes, *mask = (each.view(v.shape).data for each in self._fire(_flat(v), *self._constants))
         return [spikes, *(each.view(torch.bool) for each in mask)]
 
-    def pull(self, kept: Any, cotangent: torch.Tensor, constants: list[torch.Tensor]) -> torch.Tensor:
-        """cotangent · h."""
+    def pull(self, kept: Any, tensors: Any, cotangent: torch.Tensor) -> torch.Tensor:
+        """cotangent · h; there are no tensors among the parameters."""
         kept = [each.view(torch.int8) if each.dtype is torch.bool else each for each in kept]
-        return self._pull(*map(_flat, (*kept, cotangent)), *constants)[0].view(cotangent.shape).data
+        return self._pull(*map(_flat, (*kept, cotangent)), *self._constants)[0].view(cotangent.shape).data
 
 
 def _flat(x: torch.Tensor) -> torch.Tensor:

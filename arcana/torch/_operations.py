@@ -135,16 +135,17 @@ def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | s
     return {zero: zero} | {key(x): x for each in moving for x in constant_operands(each)}
 
 
-def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool) -> Symbol:
+def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, whole: bool = False) -> Symbol:
     """The result with what this backend makes a function of `xp` of in the place of that function.
 
-    What depends on the parameters alone is left as it is: it is found once, by `xp`.
+    What depends on the parameters alone is left as it is, unless it is wanted too: it is found once, by `xp`.
 
     Args:
         result: a traced formula.
         dtype: to compute in.
         short: whether the functions of `SHORTCUTS` go the short way.
         exact: whether a bound that depends on the parameters may be 0 or NaN, where torch's own maximum and minimum are others.
+        whole: whether to write out what depends on the parameters alone.
     """
     tape = result.tape
     symbols = SymbolNamespace(tape)
@@ -161,7 +162,7 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool) ->
         written = getattr(Namespace, operation, None)
         return tape.record(operation, *operands) if written is None else written(symbols, *operands)
 
-    constants = {each: each for each in needed([result]) if not each.moves}
+    constants = {} if whole else {each: each for each in needed([result]) if not each.moves}
     return tape.replaced(result, constants, record)
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,6 +40,29 @@ from arcana.torch._writer import Writer, module
 
 
 @dataclasses.dataclass(frozen=True)
+class Pass:
+    """The forward or the backward pass of a formula.
+
+    Attributes:
+        inputs: arrays of v's shape.
+        results: what is computed of them, each of v's shape too.
+    """
+
+    inputs: list[Symbol]
+    results: list[Symbol]
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """Both passes of a traced formula in one computing dtype, their operations in the order in which they are computed."""
+
+    traced: Trace
+    dtype: torch.dtype
+    forward: Pass
+    backward: Pass
+
+
+@dataclasses.dataclass(frozen=True)
 class Program:
     """The steps of one definition in one computing dtype.
 
@@ -51,9 +75,11 @@ class Program:
         pull_many: the same, quicker for many elements.
         fires: torch.ge or torch.gt: of v and 0 where the spikes are.
         passes: whether h is 1 everywhere, and the cotangent is the gradient.
-        verdict: whether it agrees with the plain evaluation, once that has been looked at.
         plain: makes two torch.fx modules for a compiler: of v and the constants the spikes, and the comparison if it is kept;
             of what is kept, the cotangent and the constants cotangent · h.
+        written: makes the same two passes for a kernel that is written here.
+        verdict: whether it agrees with the plain evaluation, once that has been looked at.
+        kernels: what has been compiled for a device.
     """
 
     kept: Kept
@@ -65,7 +91,9 @@ class Program:
     fires: Function
     passes: bool
     plain: Callable[[], tuple[torch.fx.GraphModule, torch.fx.GraphModule]]
+    written: Callable[[], Written]
     verdict: list[bool] = dataclasses.field(default_factory=list)
+    kernels: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def pull(self, *arguments: torch.Tensor) -> torch.Tensor:
         if few(arguments[0]):
@@ -124,7 +152,7 @@ def _program(traced: Trace, dtype: torch.dtype, keep_v: bool, short: bool, exact
     bounds = {each for result in (gate, quick_gate, product, quick_product) for each in bounds_of(result)}
     return Program(
         kept=kept,
-        fold=functools.partial(_fold, traced, list(constants.values()), dtype),
+        fold=functools.partial(folded, traced, list(constants.values()), dtype),
         bounds=[i for i, each in enumerate(constants) if each in bounds],
         mask=Writer(BOOLS, [traced.v], quick_gate).function(constants),
         pull_few=Writer(PLAIN, inputs, quick_product).function(constants),
@@ -132,22 +160,50 @@ def _program(traced: Trace, dtype: torch.dtype, keep_v: bool, short: bool, exact
         fires=COMPARISONS[traced.fired.operation],
         passes=traced.passes,
         plain=lambda: (module([traced.v], spikes, constants, dtype), module(inputs, [product], constants, dtype)),
+        written=lambda: _written(traced, dtype, inputs, [spikes[0], *(traced.gate for _ in spikes[1:])], whole, keep_v),
     )
 
 
-def _fold(
+def _written(
+    traced: Trace, dtype: torch.dtype, inputs: list[Symbol], forward: list[Any], backward: Symbol, with_tensors: bool
+) -> Written:
+    write = functools.partial(written_out, dtype=dtype, short=False, exact=True, whole=with_tensors)
+    return Written(traced, dtype, Pass([traced.v], [write(each) for each in forward]), Pass(inputs, [write(backward)]))
+
+
+def folded(
     traced: Trace,
     constants: list[Constant],
     dtype: torch.dtype,
     numbers: Mapping[str, torch.Tensor],
     shortcuts: Mapping[str, float],
 ) -> list[torch.Tensor]:
+    """The values of constants, each of the parameters' shapes."""
     # Constants outlive the call, so they are not made in inference mode, nor with a history.
     with torch.inference_mode(False), torch.no_grad():
-        values: dict[Symbol, Any] = {symbol: numbers[name].resolve_neg() for name, symbol in traced.parameters.items()}
+        given = {name: symbol for name, symbol in traced.parameters.items() if name in numbers}
+        values: dict[Symbol, Any] = {symbol: numbers[name].resolve_neg() for name, symbol in given.items()}
         xp = TorchNamespace(dtype, shortcuts)
         evaluate([each for each in constants if isinstance(each, Symbol)], values, xp, xp.number(0))
         return [values[each] if isinstance(each, Symbol) else xp.number(each) for each in constants]
+
+
+def sample(
+    definition: type[Surrogate], numbers: Mapping[str, float], names: Sequence[str], dtype: torch.dtype
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Potentials on which formulas differ most easily, in eight rows, and tensors for the parameters, one value a row."""
+    named = str(dtype).removeprefix("torch.")
+    usual = {name: definition.__dataclass_fields__[name].default for name in names}
+    values = {name: value if isinstance(value, float) else 1.5 for name, value in usual.items()}
+    around = [sign * x * factor for x in (*numbers.values(), *values.values()) for sign in (1, -1) for factor in (0.5, 1, 2)]
+    tiny, huge = torch.finfo(dtype).smallest_normal, torch.finfo(dtype).max
+    single = [0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, -tiny / 8, huge, -huge, 1.0, -1.0, 0.5, -0.5, 2.0]
+    spread = [1.7 * i * i * i / 4096 for i in range(-40, 41)]
+    every = [*single, *around, *spread]
+    v = torch.tensor(every[: len(every) // 8 * 8], dtype=torch.float64, device="cpu").to(dtype).view(8, -1)
+    rows = [0.5, 0.75, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]
+    tensors = [[[definition.rounded(name, value * factor, named)] for factor in rows] for name, value in values.items()]
+    return v, [torch.tensor(each, dtype=dtype, device="cpu") for each in tensors]
 
 
 def agrees(

@@ -70,7 +70,7 @@ def test_the_same_as_without(name: str) -> None:
         for shape in ((5, 7, 3), (64,)):
             v, c = potentials(dtype, *shape)
             found = both(surrogate, v, c)
-            assert "kernels" in vars(call_of(v, surrogate, {})[0])
+            assert "_kernels" in vars(call_of(v, surrogate, {})[0])
             with set_compiled_kernels(False):
                 expected = both(surrogate, v, c)
             for one, other in zip(found, expected, strict=True):
@@ -284,7 +284,7 @@ def test_few_elements_on_a_cpu_go_without() -> None:
     v, c = potentials(torch.float32, 100)
     with set_compiled_kernels(True):
         both(definitions.fast_sigmoid, v, c)
-    used = "kernels" in vars(call_of(v, definitions.fast_sigmoid, {})[0])
+    used = "_kernels" in vars(call_of(v, definitions.fast_sigmoid, {})[0])
     assert used == (DEVICE.type != "cpu")
 
 

@@ -1,0 +1,289 @@
+"""The kernels that are written for a GPU, run on a CPU: their text with torch's functions in the place of Triton's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from known_values import KNOWN, variants
+
+from arcana import surrogate as definitions
+from arcana.surrogate import FastSigmoid, Surrogate
+from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
+from arcana.torch import _conformance as side, _cuda, _triton, spike
+from arcana.torch._eager import Call, call_of
+from arcana.torch._rule import Rule
+from arcana.torch._triton import BLOCK
+
+VECTORS = 3
+"""Units: torch.exp2 and torch.pow give another last bit to an element of a vector than to one of the rest."""
+POSITION_COUNTS = ("dspike", "exponential", "gaussian", "periodic_exponential", "q_pseudo_spike", "s2nn", "sigmoid")
+
+
+class Pointer:
+    """An array in a kernel's eyes."""
+
+    def __init__(self, array: torch.Tensor, place: Any = 0) -> None:
+        # Its memory from the first element on.
+        self.array = array.detach().as_strided((array.numel(),), (1,))
+        self.place = place
+        self.dtype = types.SimpleNamespace(element_ty=array.dtype)
+
+    def __add__(self, place: torch.Tensor) -> Pointer:
+        return Pointer(self.array, place)
+
+
+class Bits:
+    """A constant in a kernel's eyes: an integer that holds the bits of a number."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    def to(self, dtype: torch.dtype, bitcast: bool) -> torch.Tensor:
+        assert bitcast
+        return torch.tensor(self.bits, dtype={torch.float32: torch.int32, torch.float64: torch.int64}[dtype]).view(dtype)
+
+
+class Instance:
+    """`triton.language` for one program instance after the other."""
+
+    float32, float64, int64 = torch.float32, torch.float64, torch.int64
+    abs = staticmethod(torch.abs)
+    number = torch.tensor(0)
+
+    def program_id(self, axis: int) -> torch.Tensor:
+        assert axis == 0
+        return self.number
+
+    def arange(self, start: int, end: int) -> torch.Tensor:
+        return torch.arange(start, end)
+
+    def where(self, mask: torch.Tensor, a: torch.Tensor | int, b: torch.Tensor | int) -> torch.Tensor:
+        like = next(x for x in (b, a) if isinstance(x, torch.Tensor))
+        return torch.where(mask, *(x if isinstance(x, torch.Tensor) else like.new_tensor(x) for x in (a, b)))
+
+    def load(self, pointer: Pointer, inside: torch.Tensor) -> torch.Tensor:
+        # What lies outside is anything.
+        return torch.where(inside, pointer.array[torch.where(inside, pointer.place, 0)], pointer.array.new_tensor(7))
+
+    def store(self, pointer: Pointer, value: torch.Tensor, inside: torch.Tensor) -> None:
+        pointer.array[pointer.place[inside]] = value.expand(inside.shape)[inside]
+
+
+LIBDEVICE = types.SimpleNamespace(
+    atan=torch.atan,
+    cos=torch.cos,
+    div_rn=torch.div,
+    erf=torch.erf,
+    erfc=torch.special.erfc,
+    exp=torch.exp,
+    exp2=torch.exp2,
+    expm1=torch.expm1,
+    fmod=torch.fmod,
+    log=torch.log,
+    log1p=torch.log1p,
+    pow=torch.pow,
+    rcp_rn=torch.reciprocal,
+    rint=torch.round,
+    sin=torch.sin,
+    sqrt_rn=torch.sqrt,
+)
+
+
+RAN: list[str] = []
+"""Kernels are kept with the class, so all tests have one list."""
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Calls on the CPU run the written kernels; the names of those that ran."""
+    instance = Instance()
+    RAN.clear()
+    triton = types.ModuleType("triton")
+    triton.jit = lambda do_not_specialize: lambda function: function
+    triton.language = instance
+    extra = types.ModuleType("triton.language.extra")
+    extra.libdevice = LIBDEVICE
+    for name, module in {"triton": triton, "triton.language": instance, "triton.language.extra": extra}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+
+    def launch(written: Any, arrays: Any, aligned: bool, wide: bool) -> Any:
+        function = _cuda._jit(written)
+        constants = [i for i, each in enumerate(function.__code__.co_varnames) if each.startswith("constant_")]
+
+        def run(count: int, *arguments: Any) -> None:
+            given = [
+                Bits(x) if i in constants else Pointer(x) if isinstance(x, torch.Tensor) else x for i, x in enumerate(arguments)
+            ]
+            for number in range((count + BLOCK - 1) // BLOCK):
+                instance.number = torch.tensor(number)
+                function(*given)
+            RAN.append(written.name)
+
+        return run
+
+    monkeypatch.setattr(_cuda, "_launch", launch)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(Call, "kernels_for", lambda call, v: _cuda.CudaKernels(call) if call.program else None)
+    return RAN
+
+
+def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
+    """cotangent · h by the definition as it is written, without the short ways, which kernels do not take."""
+    rule = Rule(type(surrogate), surrogate.settings, v, {**surrogate.numbers, **tensors})
+    rule.shortcuts = {}
+    with torch.no_grad():
+        return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
+
+
+def assert_kernels(ran: list[str], surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> None:
+    """The spikes and the gradient have the bits of the plain evaluation, and both kernels have run."""
+    v = v.detach().requires_grad_()
+    ran.clear()
+    spikes = spike(v, surrogate, **tensors)
+    (found,) = torch.autograd.grad(spikes, v, c)
+    expected = plain(surrogate, v.detach(), c, **tensors)
+    dtype = str(v.dtype).removeprefix("torch.")
+    fired = v >= 0 if surrogate.settings["fires_at_threshold"] else v > 0
+    assert torch.equal(spikes, fired.to(v.dtype))
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    units = VECTORS if surrogate.name in POSITION_COUNTS else 0
+    assert ulp_difference(side.to_bits(found), side.to_bits(expected), dtype).max() <= units
+    assert ((torch.signbit(found) == torch.signbit(expected)) | found.isnan()).all()
+    assert set(ran) == ({"forward"} if type(surrogate).name == "ste" and surrogate.gain == 1 else {"forward", "backward"})
+
+
+def sample(dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
+    bits = hard_sample(dtype)
+    bits = bits[:: bits.size // 5000]
+    c = from_float(np.random.default_rng(5).normal(size=bits.size), dtype)
+    return side.from_bits(bits, dtype), side.from_bits(c, dtype)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_bits_of_the_plain_evaluation(name: str, stand_in: list[str]) -> None:
+    for parameters in variants(name):
+        for dtype in BITS if not parameters else ("float32",):
+            for fires_at_threshold in (True, False):
+                surrogate = definitions.get(name, **parameters, gain=1.5, fires_at_threshold=fires_at_threshold)
+                assert_kernels(stand_in, surrogate, *sample(dtype))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_parameters_as_tensors(name: str, stand_in: list[str]) -> None:
+    """One value for all, one a channel, and one an element, for all parameters at once; also those out of their bounds."""
+    surrogate = definitions.get(name)
+    v, c = (x[:4800].view(10, 12, 40) for x in sample("float32"))
+    for shape in ((), (1, 1), (12, 1), (40,), (12, 40), (10, 1, 1), (10, 12, 40)):
+        spread = torch.linspace(0.75, 1.25, math.prod(shape)).view(shape)
+        tensors = {each: torch.nn.Parameter(spread * value) for each, value in surrogate.numbers.items()}
+        if tensors:
+            assert_kernels(stand_in, surrogate, v, c, **{each: x.detach() for each, x in tensors.items()})
+
+
+def test_a_tensor_out_of_its_bounds_is_the_nearest_inside(stand_in: list[str]) -> None:
+    v, c = sample("float32")
+    leaf = torch.tensor(1.0)
+    surrogate = definitions.get("sparse_fast_sigmoid")
+    for value in (-3.0, 1e20, 0.0):
+        kernels = _cuda.CudaKernels(call_of(v, surrogate, {"scale": leaf})[0])
+        found = kernels.pull([v], [torch.tensor(value)], c)
+        nearest = min(max(value, 1e-15), 1e15)
+        expected = plain(surrogate, v, c, scale=torch.tensor(nearest))
+        assert torch.equal(found.nan_to_num(7), expected.nan_to_num(7))
+
+
+@pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative"])
+@pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "step"])
+def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
+    generator = torch.Generator().manual_seed(6)
+    v = torch.randn(4, 6, 10, 8, generator=generator) * 2
+    c = torch.randn(v.shape, generator=generator)
+    v, c = {
+        "transposed": lambda: (v.permute(3, 1, 0, 2), c.permute(3, 1, 0, 2)),
+        "channels last": lambda: (v.to(memory_format=torch.channels_last), c),
+        "strided": lambda: (v[:, ::2, 1:], c[:, ::2, 1:].contiguous()),
+        "expanded cotangent": lambda: (v, c[:1, :1, :1, :1].expand(v.shape)),
+        "0-d": lambda: (v[0, 0, 0, 0], c[0, 0, 0, 0]),
+        "empty": lambda: (v[:0], c[:0]),
+        "negative": lambda: (v, torch.complex(c, c).conj().imag),
+    }[layout]()
+    if layout == "empty":
+        x = v.requires_grad_()
+        assert torch.autograd.grad(spike(x, definitions.get(name)), x, c)[0].shape == v.shape
+    else:
+        assert_kernels(stand_in, definitions.get(name), v, c)
+
+
+class Bessel(Surrogate):
+    """With a function that no kernel has."""
+
+    @staticmethod
+    def derivative(v: Any, xp: Any) -> Any:
+        return xp.exp(-xp.abs(v))
+
+
+def test_what_cannot_be_written_runs_as_operations(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(_triton._EXPRESSIONS, "exp")
+    v, c = sample("float32")
+    x = v.requires_grad_()
+    (found,) = torch.autograd.grad(spike(x, Bessel()), x, c)
+    assert torch.equal(found.nan_to_num(7), plain(Bessel(), v.detach(), c).nan_to_num(7))
+    assert stand_in == ["forward"] * len(stand_in)
+
+
+def test_a_kernel_that_is_wrong_is_not_used(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(FastSigmoid):
+        pass
+
+    monkeypatch.setitem(_triton._EXPRESSIONS, "mul", "{} + {}")
+    v, c = sample("float32")
+    x = v.requires_grad_()
+    with pytest.warns(RuntimeWarning, match="Wrong: its backward kernel gives other numbers than PyTorch's own operations"):
+        (found,) = torch.autograd.grad(spike(x, Wrong()), x, c)
+    assert torch.equal(found.nan_to_num(7), plain(Wrong(), v.detach(), c).nan_to_num(7))
+
+
+def test_a_kernel_that_does_not_compile_is_not_used(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Uncompiled(FastSigmoid):
+        pass
+
+    def fails(*_: Any) -> None:
+        msg = "no C compiler"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(_cuda, "_launch", fails)
+    v, c = sample("float32")
+    x = v.requires_grad_()
+    with pytest.warns(
+        RuntimeWarning, match=r"Uncompiled: its \w+ kernel cannot be compiled here \(RuntimeError: no C compiler\)"
+    ):
+        (found,) = torch.autograd.grad(spike(x, Uncompiled()), x, c)
+    assert torch.equal(found.nan_to_num(7), plain(Uncompiled(), v.detach(), c).nan_to_num(7))
+
+
+def test_nothing_is_compiled_while_a_graph_is_recorded(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorded(FastSigmoid):
+        pass
+
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    v, c = sample("float32")
+    x = v.requires_grad_()
+    (found,) = torch.autograd.grad(spike(x, Recorded()), x, c)
+    assert torch.equal(found.nan_to_num(7), plain(Recorded(), v.detach(), c).nan_to_num(7))
+    assert stand_in == []
+
+
+def test_elements_beyond_32_bits_are_counted_in_64(stand_in: list[str]) -> None:
+    call, _ = call_of(torch.zeros(1), definitions.get("fast_sigmoid"), {})
+    kernels = _cuda.CudaKernels(call)
+    assert "program_id(0).to(tl.int64) *" in kernels._source("backward", wide=True).text
+    assert "int64" not in kernels._source("backward", wide=False).text
