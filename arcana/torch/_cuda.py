@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from arcana.surrogate._trace import Kept
+from arcana.surrogate._trace import Kept, UntraceableError
 from arcana.torch._bits import WORDS
 from arcana.torch._program import folded, sample
 from arcana.torch._rule import Rule
@@ -137,7 +137,8 @@ class CudaKernels:
         try:
             launch = _launch(self._source(name, wide), [*arrays, *tensors], aligned, wide)
             agrees = self._agrees(name, launch, [x.dtype for x in tensors])
-        except NotImplementedError:
+        except (NotImplementedError, UntraceableError):
+            # A formula that cannot be written.
             return None
         except Exception as error:
             problem = f"cannot be compiled here ({type(error).__name__}: {error})"
@@ -154,23 +155,24 @@ class CudaKernels:
         # With tensors v is what is kept, and the spikes do not depend on them.
         definition, names = self._call.definition, self._call.names if name == "backward" else ()
         domains = {each: definition.domain(each, dtype) if definition.bounded(each) else () for each in names}
-        return source(self._program.written(), name, domains, wide)
+        return source(self._program.written(self._call.names), name, domains, wide)
 
     def _constants(self, name: str) -> list[int]:
         """The bits of a kernel's constants."""
-        written = self._program.written()
+        written = self._program.written(self._call.names)
         rule = Rule(self._call.definition, self._call.settings, self._call.zero, self._call.numbers)
         values = folded(written.traced, self._source(name, wide=False).constants, written.dtype, rule.numbers, {})
-        self._bits[name] = [int(each.view(WORDS[each.dtype]).item()) for each in values]
+        # A comparison of parameters goes as 1 or 0.
+        self._bits[name] = [int(each.to(written.dtype).view(WORDS[written.dtype]).item()) for each in values]
         return self._bits[name]
 
     def _agrees(self, name: str, launch: Launch, dtypes: Sequence[torch.dtype]) -> bool:
         """Whether the kernel gives what the plain operations give, on potentials on which formulas differ most."""
         call = self._call
         with torch.inference_mode(False), torch.no_grad():
-            v, sampled = sample(call.definition, call.numbers, call.names, self._dtype)
+            v, sampled = sample(call.definition, call.numbers, call.names, call.dtype)
             # A count that every kernel takes.
-            v = v[:, : v.shape[1] // 2 * 2].contiguous()
+            v = v[:, : v.shape[1] // 2 * 2].to(self._dtype).contiguous()
             tensors = [x.to(dtype) for x, dtype in zip(sampled, dtypes, strict=False)]
             rule = call.rule(v, tensors or sampled)
             spikes = call.compare(v, 0).to(v.dtype)
@@ -210,7 +212,7 @@ def _alike(found: torch.Tensor, expected: torch.Tensor) -> bool:
         return torch.equal(found, expected)
     limits = torch.finfo(expected.dtype)
     x, y = found.double(), expected.double()
-    size = y[y.isfinite()].abs().max()
+    size = y.nan_to_num(0, 0, 0).abs().max()
     near = (x - y).abs() <= 64 * limits.eps * y.abs() + 4 * limits.eps * size + limits.smallest_normal
     return bool((near | (x == y) | (x.isnan() & y.isnan())).all())
 

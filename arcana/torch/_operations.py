@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -135,17 +135,17 @@ def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | s
     return {zero: zero} | {key(x): x for each in moving for x in constant_operands(each)}
 
 
-def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, whole: bool = False) -> Symbol:
+def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, tensors: Iterable[Symbol] = ()) -> Symbol:
     """The result with what this backend makes a function of `xp` of in the place of that function.
 
-    What depends on the parameters alone is left as it is, unless it is wanted too: it is found once, by `xp`.
+    What depends on numbers alone is left as it is: it is found once, by `xp`.
 
     Args:
         result: a traced formula.
         dtype: to compute in.
         short: whether the functions of `SHORTCUTS` go the short way.
         exact: whether a bound that depends on the parameters may be 0 or NaN, where torch's own maximum and minimum are others.
-        whole: whether to write out what depends on the parameters alone.
+        tensors: the parameters that are arrays to whoever computes the result.
     """
     tape = result.tape
     symbols = SymbolNamespace(tape)
@@ -162,8 +162,18 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, wh
         written = getattr(Namespace, operation, None)
         return tape.record(operation, *operands) if written is None else written(symbols, *operands)
 
-    constants = {} if whole else {each: each for each in needed([result]) if not each.moves}
+    moving = depending([result], tensors)
+    constants = {each: each for each in needed([result]) if each not in moving}
     return tape.replaced(result, constants, record)
+
+
+def depending(results: Iterable[Symbol], given: Iterable[Symbol]) -> set[Symbol]:
+    """What the results need that depends on v, or on what is given."""
+    found = set(given)
+    for each in needed(results):
+        if each.moves or any(x in found for x in each.symbols):
+            found.add(each)
+    return found
 
 
 BOUNDED = {"maximum": "le", "minimum": "ge"}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ class Program:
         passes: whether h is 1 everywhere, and the cotangent is the gradient.
         plain: makes two torch.fx modules for a compiler: of v and the constants the spikes, and the comparison if it is kept;
             of what is kept, the cotangent and the constants cotangent · h.
-        written: makes the same two passes for a kernel that is written here.
+        written: makes the same two passes for a kernel that is written here, of the names of the parameters that are tensors.
         verdict: whether it agrees with the plain evaluation, once that has been looked at.
         kernels: what has been compiled for a device.
     """
@@ -91,7 +91,7 @@ class Program:
     fires: Function
     passes: bool
     plain: Callable[[], tuple[torch.fx.GraphModule, torch.fx.GraphModule]]
-    written: Callable[[], Written]
+    written: Callable[[Iterable[str]], Written]
     verdict: list[bool] = dataclasses.field(default_factory=list)
     kernels: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
@@ -160,14 +160,15 @@ def _program(traced: Trace, dtype: torch.dtype, keep_v: bool, short: bool, exact
         fires=COMPARISONS[traced.fired.operation],
         passes=traced.passes,
         plain=lambda: (module([traced.v], spikes, constants, dtype), module(inputs, [product], constants, dtype)),
-        written=lambda: _written(traced, dtype, inputs, [spikes[0], *(traced.gate for _ in spikes[1:])], whole, keep_v),
+        written=lambda names: _written(traced, dtype, inputs, [spikes[0], *(traced.gate for _ in spikes[1:])], whole, names),
     )
 
 
 def _written(
-    traced: Trace, dtype: torch.dtype, inputs: list[Symbol], forward: list[Any], backward: Symbol, with_tensors: bool
+    traced: Trace, dtype: torch.dtype, inputs: list[Symbol], forward: list[Any], backward: Symbol, names: Iterable[str]
 ) -> Written:
-    write = functools.partial(written_out, dtype=dtype, short=False, exact=True, whole=with_tensors)
+    tensors = [traced.parameters[name] for name in names]
+    write = functools.partial(written_out, dtype=dtype, short=False, exact=True, tensors=tensors)
     return Written(traced, dtype, Pass([traced.v], [write(each) for each in forward]), Pass(inputs, [write(backward)]))
 
 

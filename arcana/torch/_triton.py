@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from arcana.surrogate._trace import Symbol, needed
-from arcana.torch._operations import Constant, key, operands
+from arcana.torch._operations import Constant, depending, key, operands
 from arcana.torch._program import Pass, Written
 
 BLOCK = 1024
@@ -116,7 +115,10 @@ def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]]
         for sign, bound in zip("<>", bounds, strict=False):
             lines.append(f"p_{i} = tl.where(p_{i} {sign} {{0}}, {{0}}, p_{i})".format(_name(bound, names, constants)))
     given = [*one_pass.inputs, *(written.traced.parameters[each] for each in tensors)]
-    for symbol in _varying(one_pass.results, given):
+    varying = depending(one_pass.results, given)
+    for symbol in needed(one_pass.results, given=given):
+        if symbol not in varying:
+            continue
         if symbol.operation not in _EXPRESSIONS:
             msg = f"{symbol.operation} has no expression in a kernel"
             raise NotImplementedError(msg)
@@ -126,18 +128,11 @@ def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]]
     stores = []
     for i, symbol in enumerate(one_pass.results):
         stores.append(f"tl.store(output_{i} + i, {_name(symbol, names, constants)}.to(output_{i}.dtype.element_ty), inside)")
-    body += [f"c_{i} = constant_{i}.to({kind}, bitcast=True)" for i, _ in enumerate(constants)]
+    for i, each in enumerate(constants.values()):
+        truth = " != 0" if isinstance(each, Symbol) and each.boolean else ""
+        body.append(f"c_{i} = constant_{i}.to({kind}, bitcast=True){truth}")
     text = _module(name, one_pass, len(tensors), len(constants), bits, body + lines + stores)
     return Source(name, text, list(constants.values()), 2 * len(tensors))
-
-
-def _varying(results: list[Symbol], given: list[Any]) -> list[Symbol]:
-    """What depends on what is given, operands first; the rest are constants."""
-    known = set(given)
-    for each in needed(results, given=given):
-        if any(x in known for x in each.symbols):
-            known.add(each)
-    return [each for each in needed(results, given=given) if each in known]
 
 
 def _name(operand: Constant, names: dict[Symbol | str, str], constants: dict[Symbol | str, Constant]) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from formulas import Formula, formulas
+from hypothesis import HealthCheck, given, settings, strategies
 from known_values import KNOWN, variants
 
 from arcana import surrogate as definitions
@@ -287,3 +289,17 @@ def test_elements_beyond_32_bits_are_counted_in_64(stand_in: list[str]) -> None:
     kernels = _cuda.CudaKernels(call)
     assert "program_id(0).to(tl.int64) *" in kernels._source("backward", wide=True).text
     assert "int64" not in kernels._source("backward", wide=False).text
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(formulas(), strategies.sampled_from(["float32", "float64", "bfloat16"]), strategies.booleans())
+def test_a_random_formula(stand_in: list[str], formula: Formula, dtype: str, as_tensor: bool) -> None:
+    """Bits of the plain evaluation, from a kernel unless one is refused; a kernel that is wrong warns, which is an error here."""
+    v, c = (x[:4800].view(10, 480) for x in sample(dtype))
+    surrogate = formula.surrogate(slope=0.3, width=0.75)
+    tensors = {"slope": torch.full((10, 1), 0.3, dtype=v.dtype)} if as_tensor else {}
+    x = v.detach().requires_grad_()
+    (found,) = torch.autograd.grad(spike(x, surrogate, **tensors), x, c)
+    expected = plain(surrogate, v, c, **tensors)
+    eps = torch.finfo(v.dtype).eps
+    torch.testing.assert_close(found, expected, rtol=64 * eps, atol=1e-37, equal_nan=True)

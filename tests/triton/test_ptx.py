@@ -1,0 +1,61 @@
+"""What Triton's compiler makes of the written kernels, for GPUs that need not be there: `nox -s triton`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+import triton
+from known_values import KNOWN
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from arcana import surrogate as definitions
+from arcana.surrogate._trace import Kept
+from arcana.torch._cuda import CudaKernels, _jit
+from arcana.torch._eager import call_of
+from arcana.torch._triton import OPTIONS
+
+EXACT = {
+    *("atan", "clipped_reciprocal", "clipped_ste", "fast_sigmoid", "inverse_square_root", "leaky_step", "log_abs"),
+    *("log_tailed_relu", "one_sided_fast_sigmoid", "piecewise_leaky_relu", "rectangular", "sparse_fast_sigmoid", "ste", "step"),
+    "triangular",
+}
+"""Made of sums, products, quotients, roots and comparisons alone: their bits are the same everywhere."""
+
+POINTERS = {torch.float64: "*fp64", torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
+
+
+def assembly(name: str, dtype: torch.dtype, with_tensors: bool, one_pass: str, capability: int) -> str:
+    surrogate = definitions.get(name)
+    tensors = {each: torch.tensor(value, dtype=dtype) for each, value in surrogate.numbers.items()} if with_tensors else {}
+    call, _ = call_of(torch.zeros(3, dtype=dtype), surrogate, tensors)
+    assert call is not None
+    written = CudaKernels(call)._source(one_pass, wide=False)
+    function: Any = _jit(written)
+    masked = {"forward": "output_1", "backward": "input_0"}[one_pass] if call.kept is Kept.MASK else ""
+    bits = "i64" if dtype is torch.float64 else "i32"
+    kinds = {each: POINTERS[dtype] for each in function.arg_names if each.startswith(("input", "output", "tensor"))}
+    kinds |= {masked: "*i8"} if masked else {}
+    kinds |= {each: bits if each.startswith("constant") else "i32" for each in function.arg_names if each not in kinds}
+    aligned = [i for i, each in enumerate(function.arg_names) if kinds[each].startswith("*") or each == "count"]
+    source = ASTSource(function, kinds, {}, {(i,): [["tt.divisibility", 16]] for i in aligned})
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=dict(OPTIONS)).asm["ptx"]
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("dtype", POINTERS)
+@pytest.mark.parametrize("name", KNOWN)
+def test_instructions(name: str, dtype: torch.dtype, capability: int) -> None:
+    """Several elements in one load, and for the exact ones no contraction, no approximation and no flush of subnormals."""
+    for with_tensors in (False, True) if definitions.get(name).numbers else (False,):
+        for one_pass in ("forward", "backward"):
+            ptx = assembly(name, dtype, with_tensors, one_pass, capability)
+            assert re.search(r"ld\.global\.v[24]\.b(32|64)", ptx)
+            assert re.search(r"st\.global\.v[24]\.b(32|64)", ptx)
+            if name in EXACT:
+                # A product of two bfloat16 is exact in float32, and rounded once it is this.
+                ptx = ptx.replace("fma.rn.bf16", "")
+                assert not re.findall(r"\bfma\.\S+|\S+\.ftz\S*|\S+\.approx\S*|div\.full\S*", ptx)
