@@ -117,11 +117,19 @@ def mutations(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def tests_cuda(session: nox.Session) -> None:
-    """Eager calls with and without compiled kernels on a GPU; without one the tests fail."""
+def triton(session: nox.Session) -> None:
+    """What Triton's compiler makes of the kernels for a GPU, which need not be there; Linux only."""
     install(session, "test", extras="torch")
-    environment = {"ARCANA_TEST_BACKENDS": "torch", "ARCANA_TEST_DEVICE": "cuda"}
-    session.run("pytest", "tests/torch/test_kernels.py", *session.posargs, env=environment)
+    session.install("triton==3.6.0")
+    session.run(
+        "pytest", "-n", "2", "tests/triton", *session.posargs, env={"ARCANA_TEST_BACKENDS": "torch", "ARCANA_TEST_TRITON": "1"}
+    )
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Numbers, transforms, kernels and times on this machine's GPU, with the frameworks that are installed here; six minutes."""
+    session.run("python3", "tests/gpu/run.py", *session.posargs, external=True)
 
 
 COMPILED = [f"--surrogate={name}" for name in ("fast_sigmoid", "rectangular", "sigmoid")]

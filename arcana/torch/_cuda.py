@@ -175,6 +175,8 @@ class CudaKernels:
             v = v[:, : v.shape[1] // 2 * 2].to(self._dtype).contiguous()
             tensors = [x.to(dtype) for x, dtype in zip(sampled, dtypes, strict=False)]
             rule = call.rule(v, tensors or sampled)
+            # Kernels take no short way.
+            rule.shortcuts = {}
             spikes = call.compare(v, 0).to(v.dtype)
             cotangent = torch.linspace(-2, 2, v.numel(), device="cpu").view(v.shape).to(v.dtype)
             mask = [rule.mask()] if call.kept is Kept.MASK else []

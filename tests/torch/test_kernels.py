@@ -1,9 +1,8 @@
-"""Compiled kernels in eager mode, on ARCANA_TEST_DEVICE: "cpu" if it is not set, and `nox -s tests_cuda` sets "cuda"."""
+"""Compiled kernels in eager mode, and their switch."""
 
 from __future__ import annotations
 
 import functools
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,8 +19,6 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._trace import Kept
 from arcana.torch import _kernels, set_compiled_kernels, spike
 from arcana.torch._eager import call_of
-
-DEVICE = torch.device(os.environ.get("ARCANA_TEST_DEVICE", "cpu"))
 
 
 @pytest.fixture
@@ -53,7 +50,7 @@ def potentials(dtype: torch.dtype, *shape: int) -> tuple[torch.Tensor, torch.Ten
     v = torch.randn(shape, generator=generator) * 2
     v.view(-1)[:4] = torch.tensor([0.0, -0.0, float("inf"), float("-inf")])
     c = torch.randn(shape, generator=generator)
-    return v.to(DEVICE, dtype).requires_grad_(), c.to(DEVICE, dtype)
+    return v.to(dtype).requires_grad_(), c.to(dtype)
 
 
 def both(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,7 +101,7 @@ def test_one_kernel_each_way(name: str) -> None:
 def test_every_other_call_is_as_without() -> None:
     surrogate = definitions.FastSigmoid(scale=12.5)
     v, c = potentials(torch.float32, 40)
-    scale = torch.tensor(12.5, device=DEVICE, requires_grad=True)
+    scale = torch.tensor(12.5, requires_grad=True)
     by_v, by_scale = torch.autograd.grad(spike(v, surrogate, scale=scale), (v, scale), c)
     (of_gradient,) = torch.autograd.grad(torch.autograd.grad(spike(v, surrogate), v, c, create_graph=True)[0].sum(), v)
     by_column = torch.autograd.grad(spike(v.view(8, 5).t(), surrogate), v, c.view(8, 5).t())[0]
@@ -285,7 +282,7 @@ def test_few_elements_on_a_cpu_go_without() -> None:
     with set_compiled_kernels(True):
         both(definitions.fast_sigmoid, v, c)
     used = "_kernels" in vars(call_of(v, definitions.fast_sigmoid, {})[0])
-    assert used == (DEVICE.type != "cpu")
+    assert not used
 
 
 @pytest.mark.parametrize("name", KNOWN)
