@@ -193,5 +193,7 @@ def jax_as_it_comes(*, x64: bool) -> Iterator[None]:
     """JAX with the promotion that the libraries rely on, which a user's strict settings forbid; float64 only on demand."""
     import jax
 
-    with jax.enable_x64(x64), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    from arcana.jax._compat import enable_x64
+
+    with enable_x64(x64), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield

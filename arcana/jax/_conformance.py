@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
+from arcana.jax._compat import enable_x64
 from arcana.jax._rule import forward_mode, spike
 from arcana.surrogate import Surrogate
 
@@ -56,7 +57,7 @@ def spikes_and_gradients(cases: Sequence[Case], mode: str = "eager") -> list[tup
 
     float64 is kept whether or not JAX is set to it.
     """
-    with jax.enable_x64(any(case[3] == "float64" for case in cases) or jax.config.read("jax_enable_x64")):
+    with enable_x64(any(case[3] == "float64" for case in cases) or jax.config.read("jax_enable_x64")):
         potentials, cotangents = zip(*((from_bits(v, dtype), from_bits(c, dtype)) for _, v, c, dtype in cases), strict=True)
         spikes, gradients = _calls(tuple(case[0] for case in cases), mode)(list(potentials), list(cotangents))
         return [(to_bits(one), to_bits(other)) for one, other in zip(spikes, gradients, strict=True)]
@@ -300,7 +301,7 @@ def nonlinear(
         way = {**NONLINEAR, **MORE_NONLINEAR}[name](function(circuits[k], surrogates[i], paces[i]))
         return np.asarray(way(*(jnp.asarray(np.array(x[k, :, i])) for x in arrays)))
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         return np.stack([np.stack([row(k, i) for i in range(len(surrogates))], -1) for k in range(len(circuits))], 1)
 
 

@@ -24,12 +24,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src.core import Primitive  # the one of jax.extend.core, which takes 17 ms to import
 from jax.core import Tracer
-from jax.interpreters import ad, batching, mlir
 from jax.typing import ArrayLike
 
 from arcana.jax._call import Arrays, Call, arguments, call_of
+from arcana.jax._compat import (
+    Primitive,
+    Zero,
+    batch_first,
+    is_undefined_primal,
+    lower_function,
+    primitive_batchers,
+    primitive_jvps,
+    primitive_transposes,
+    register_lowering,
+    tangent_type,
+    vary_over,
+    varying_axes,
+)
 from arcana.jax._shape import Operands, Settings, Shape, expanded
 from arcana.surrogate import Surrogate
 from arcana.surrogate._backends import register_pytrees
@@ -124,7 +136,7 @@ def _by_plain_operations(*operands: Any, call: Call, slopes: Slopes, differentia
 
 
 def _is_zero(tangent: Any) -> bool:
-    return type(tangent) is ad.Zero
+    return type(tangent) is Zero
 
 
 def _gate_impl(v: Any, *, call: Call) -> jax.Array:
@@ -145,7 +157,7 @@ def _gate_batched(operands: Sequence[Any], dims: Sequence[Any], *, call: Call) -
 
 
 def _no_tangent(x: Any) -> Any:
-    return ad.Zero(jax.typeof(x).to_tangent_aval())
+    return Zero(tangent_type(x))
 
 
 def _spike_impl(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> jax.Array:
@@ -186,7 +198,7 @@ def _spike_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, n
 
 def _spike_batched(operands: Sequence[Any], dims: Sequence[Any], *, call: Call, names: tuple[str, ...]) -> tuple[jax.Array, int]:
     size = _batch_size(operands, dims)
-    v = batching.bdim_at_front(operands[0], dims[0], size)
+    v = batch_first(operands[0], dims[0], size)
     arrays = [_batched_parameter(x, dim, v.ndim) for x, dim in zip(operands[1:], dims[1:], strict=True)]
     return spike_p.bind(v, *arrays, call=call, names=names), 0
 
@@ -227,11 +239,11 @@ def _slopes_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, 
 
 def _slopes_transpose(cotangents: Sequence[Any], *operands: Any, call: Call, slopes: Slopes) -> list[Any]:
     given, kept, arrays = slopes.split(operands)
-    asked = [ad.is_undefined_primal(x) for x in given]
+    asked = [is_undefined_primal(x) for x in given]
     rest = [None] * (len(kept) + len(arrays))
     present = [not _is_zero(c) for c in cotangents]
     if not any(present):
-        return [ad.Zero(x.aval) if wanted else None for x, wanted in zip(given, asked, strict=True)] + rest
+        return [Zero(x.aval) if wanted else None for x, wanted in zip(given, asked, strict=True)] + rest
     turned = slopes.turned().only(present if slopes.transposed else asked)
     values = [c for c in cotangents if not _is_zero(c)]
     found = iter(slopes_p.bind(*values, *kept, *arrays, call=call, slopes=turned))
@@ -243,7 +255,7 @@ def _slopes_batched(
 ) -> tuple[list[jax.Array], list[int]]:
     size = _batch_size(operands, dims)
     given, kept, arrays = slopes.split(list(zip(operands, dims, strict=True)))
-    full = [batching.bdim_at_front(x, dim, size) for x, dim in (*given, *kept)]
+    full = [batch_first(x, dim, size) for x, dim in (*given, *kept)]
     parameters = [_batched_parameter(x, dim, full[0].ndim) for x, dim in arrays]
     outputs = slopes_p.bind(*full, *parameters, call=call, slopes=slopes)
     return outputs, [0] * len(outputs)
@@ -270,36 +282,29 @@ def _define(
 ) -> None:
     primitive.def_impl(impl)
     primitive.def_abstract_eval(abstract)
-    ad.primitive_jvps[primitive] = jvp
-    batching.primitive_batchers[primitive] = batched
-    mlir.register_lowering(primitive, mlir.lower_fun(impl, multiple_results=primitive.multiple_results))
+    primitive_jvps[primitive] = jvp
+    primitive_batchers[primitive] = batched
+    register_lowering(primitive, lower_function(impl, multiple_results=primitive.multiple_results))
 
 
 _define(spike_p, _spike_impl, _spike_abstract, _spike_jvp, _spike_batched)
 _define(gate_p, _gate_impl, _gate_abstract, _gate_jvp, _gate_batched)
 _define(slopes_p, _by_plain_operations, _slopes_abstract, _slopes_jvp, _slopes_batched)
-ad.primitive_transposes[slopes_p] = _slopes_transpose
+primitive_transposes[slopes_p] = _slopes_transpose
 
 
 def _same_manual_axes(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Arrays]:
     """Inside shard_map, v and the arrays marked as varying over the same mesh axes: their cotangents will be."""
     leaves, structure = jax.tree.flatten((v, arrays))
-    varying = [_varying(leaf) for leaf in leaves]
+    varying = [varying_axes(leaf) for leaf in leaves]
     every = frozenset().union(*varying)
-    marked = [
-        jax.lax.pcast(leaf, tuple(every - own), to="varying") if every - own else leaf
-        for leaf, own in zip(leaves, varying, strict=True)
-    ]
+    marked = [vary_over(leaf, tuple(every - own)) if every - own else leaf for leaf, own in zip(leaves, varying, strict=True)]
     return jax.tree.unflatten(structure, marked)
 
 
 def _is_plain(v: jax.Array, arrays: Arrays) -> bool:
     """Whether nobody can ask for a gradient."""
     return not isinstance(v, Tracer) and not (arrays and any(isinstance(x, Tracer) for x in arrays.values()))
-
-
-def _varying(x: jax.Array) -> frozenset[str]:
-    return frozenset(jax.typeof(x).manual_axis_type.varying)
 
 
 def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array) -> jax.Array:

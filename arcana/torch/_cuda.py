@@ -21,6 +21,7 @@ import torch
 
 from arcana.surrogate._trace import Kept, UntraceableError
 from arcana.torch._bits import WORDS
+from arcana.torch._compat import launcher
 from arcana.torch._program import folded, sample
 from arcana.torch._rule import Rule
 from arcana.torch._triton import BLOCK, OPTIONS, Source, source
@@ -226,14 +227,8 @@ def _launch(written: Source, arrays: Sequence[torch.Tensor], aligned: bool, wide
     memory = [torch.empty(count + 1, dtype=each, device=arrays[0].device)[0 if aligned else 1 :] for each in kinds]
     numbers = [*[0] * len(written.constants), count * 2**40 if wide else count, *[1] * written.sizes]
     kernel: Any = _jit(written).warmup(*memory, *numbers, grid=(1,), **OPTIONS)
-    run, function, metadata = kernel.run, kernel.function, kernel.packed_metadata
-
-    def launch(count: int, *arguments: Any) -> None:
-        # Past Triton's own way of a call, which asks anew for which types the kernel has to be compiled, and takes 10 to 20 µs.
-        stream = torch._C._cuda_getCurrentRawStream(arguments[0].device.index)
-        run((count + BLOCK - 1) // BLOCK, 1, 1, stream, function, metadata, None, None, None, *arguments)
-
-    return launch
+    launch, device = launcher(kernel), arrays[0].device.index
+    return lambda count, *arguments: launch((count + BLOCK - 1) // BLOCK, device, *arguments)
 
 
 def _jit(written: Source) -> Any:

@@ -14,6 +14,7 @@ from arcana.surrogate import Surrogate
 from arcana.surrogate._caches import MOST, per_class_cache
 from arcana.surrogate._trace import Kept
 from arcana.torch._bits import few
+from arcana.torch._compat import without_function_modes
 from arcana.torch._kernels import Kernels, cuda_wanted as cuda_kernels_wanted, wanted as kernels_wanted
 from arcana.torch._pieces import run
 from arcana.torch._program import Program, agrees, program, sample
@@ -53,7 +54,7 @@ class Call:
         self.record: Callable[..., torch.Tensor] | None = None
         """`apply` of the definition's Function, once it has been asked for."""
         # What is made here outlives the call; a mode around the first call must not enter it.
-        with torch.inference_mode(False), torch._C.DisableTorchFunction():
+        with torch.inference_mode(False), without_function_modes():
             # A GPU takes the number along with the comparison; from its own memory it is half as quick.
             self.zero = torch.zeros((), dtype=dtype, device="cpu" if device.type == "cuda" else device)
             rule = Rule(definition, settings, self.zero, numbers)

@@ -22,6 +22,7 @@ from arcana.surrogate._caches import per_class_cache
 from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
 from arcana.surrogate._function import DefinitionMeta
 from arcana.surrogate._trace import Kept
+from arcana.torch._compat import forward_mode_enabled, quick_apply
 from arcana.torch._eager import Call, call_of
 from arcana.torch._rule import Rule, batched, checked, kept_by, transformed
 
@@ -102,7 +103,7 @@ class Composable(torch.autograd.Function):
     ) -> tuple[torch.Tensor | None, ...]:
         # torch switches forward mode off in here, for outer levels too, and a jvp of a jvp would be zero: switch it on
         # again and drop only this level's tangents.
-        with forward_ad._set_fwd_grad_enabled(True):
+        with forward_mode_enabled(True):
             kept, _, rule = _rule(ctx, [forward_ad.unpack_dual(x, level=0).primal for x in ctx.saved_tensors], v_dot)
             total = torch.zeros_like(rule.v) if v_dot is None else v_dot.to(rule.dtype) * rule.h(kept)
             moving = [i for i, dot in enumerate(dots) if dot is not None]
@@ -176,8 +177,8 @@ def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
 
 def _recorder(call: Call) -> Callable[..., torch.Tensor]:
     """`apply` of the definition's Function, for autograd alone."""
-    # Past torch.autograd.Function.apply, which looks for the functorch wrappers that `transformed` has excluded.
-    record: Any = super(torch.autograd.Function, function_of(call.definition)).apply  # pyright: ignore[reportAttributeAccessIssue]
+    # `transformed` has excluded the tensors of torch.func.
+    record = quick_apply(function_of(call.definition))
     call.record = record
     return record
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
 from torch.autograd import forward_ad
 
 from arcana.surrogate import Surrogate
@@ -17,6 +16,18 @@ from arcana.surrogate._base import evaluate_formula, resolved
 from arcana.surrogate._checks import check_array, check_values, not_a_potential, number_of
 from arcana.surrogate._namespace import FAR, compute_dtype
 from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, shortcuts, trace
+from arcana.torch._compat import (
+    dispatch_modes,
+    forward_mode_enabled,
+    in_forward_mode,
+    is_batch_of_cotangents,
+    is_transformed,
+    jit_trace,
+    pop_saved_tensor_hooks,
+    push_saved_tensor_hooks,
+    top_saved_tensor_hooks,
+    transforms_active,
+)
 from arcana.torch._namespace import NAMESPACES, TorchNamespace
 
 
@@ -119,7 +130,7 @@ class Rule:
     def derivative(self) -> torch.Tensor:
         """h of v, whose own derivative is 0 where h has come to its limit 0."""
         v = self.v
-        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        if torch.is_grad_enabled() or transforms_active() or in_forward_mode():
             names = tuple(self.numbers)
 
             def function(v: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
@@ -183,16 +194,15 @@ def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Ten
 @contextlib.contextmanager
 def _no_hooks() -> Generator[None]:
     """Set the caller's saved-tensor hooks aside: what is saved inside is read at once and never again, and torch.func refuses."""
-    autograd: Any = torch._C._autograd  # pyright: ignore[reportAttributeAccessIssue]
     hooks = []
-    while (top := autograd._top_saved_tensors_default_hooks(True)) is not None:
+    while (top := top_saved_tensor_hooks(True)) is not None:
         hooks.append(top)
-        autograd._pop_saved_tensors_default_hooks()
+        pop_saved_tensor_hooks()
     try:
         yield
     finally:
         for pack, unpack in reversed(hooks):
-            autograd._push_saved_tensors_default_hooks(pack, unpack)
+            push_saved_tensor_hooks(pack, unpack)
 
 
 class Settled(torch.autograd.Function):
@@ -235,7 +245,7 @@ class Settled(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, _: None, *dots: Any) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         # As in `Composable.jvp`.
-        with forward_ad._set_fwd_grad_enabled(True):
+        with forward_mode_enabled(True):
             saved = [forward_ad.unpack_dual(x, level=0).primal for x in ctx.saved_tensors]
             moving = [i for i, dot in enumerate(dots) if dot is not None]
             slopes = _settled_slopes(ctx.function, saved, moving)
@@ -287,12 +297,12 @@ def transformed(v: torch.Tensor) -> bool:
     """Whether something other than plain eager autograd will look at this call."""
     return (
         type(v) not in (torch.Tensor, torch.nn.Parameter)
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._get_tracing_state() is not None
-        or is_functorch_wrapped_tensor(v)  # left over from a transform that has ended
-        or is_legacy_batchedtensor(v)  # torch.autograd.grad(is_grads_batched=True)
+        or transforms_active()
+        or in_forward_mode()
+        or dispatch_modes() > 0
+        or jit_trace() is not None
+        or is_transformed(v)  # left over from a transform that has ended
+        or is_batch_of_cotangents(v)  # torch.autograd.grad(is_grads_batched=True)
     )
 
 
@@ -327,4 +337,4 @@ def in_sight(value: torch.Tensor) -> bool:
     """Whether the values can be looked at without waiting for a device, and without a compiler or a transform that looks on."""
     if torch.compiler.is_compiling():
         return False
-    return value.device.type == "cpu" and value.numel() > 0 and torch._C._get_tracing_state() is None and not transformed(value)
+    return value.device.type == "cpu" and value.numel() > 0 and jit_trace() is None and not transformed(value)

@@ -15,6 +15,7 @@ import torch
 
 import arcana.jax
 import arcana.torch
+from arcana.jax._compat import enable_x64
 from arcana.testing import Comparison, ComparisonError, compare
 
 X = np.array([[1.0, -2.0, 3.0], [0.25, 0.5, -0.75]], np.float32)
@@ -129,7 +130,7 @@ def test_shape_dtype_and_missing_leaves_fail_in_words() -> None:
 
 
 def test_float64_data_without_x64_is_named() -> None:
-    with jax.enable_x64(False):
+    with enable_x64(False):
         found = compare(lambda x: x * 2, lambda x: x * 2, X.astype(np.float64))
     assert leaf(found, "output").mismatch == "float64 in torch, float32 in JAX"
     assert "jax_enable_x64 is off" in found.settings["JAX"]["float64"]

@@ -12,6 +12,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from arcana.jax._compat import enable_x64
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
@@ -24,7 +26,7 @@ def test_block(page: Path, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("printed_block")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     # A reader has JAX as it comes: float32, and promotion between dtypes.
-    with contextlib.redirect_stdout(printed), jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    with contextlib.redirect_stdout(printed), enable_x64(False), jax.numpy_dtype_promotion("standard"):
         exec(compile(block, str(page), "exec"), vars(module))
     for claim in re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE):
         assert claim in printed.getvalue(), claim

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 import arcana.jax
 import arcana.torch
+from arcana.jax._compat import enable_x64
 from arcana.surrogate import Surrogate, parameter
 from arcana.surrogate._namespace import FUNCTIONS
 from arcana.surrogate._numpy import NAMESPACES
@@ -164,7 +165,7 @@ def test_numbers_are_in_the_computing_dtype(dtype: str, x64: bool) -> None:
     expected[2] = np.exp(computing(0.5)) * computing(0.3) + computing(0.5)
     expected[1] = computing(0.1) + computing(1) + computing(0.5)
     surrogate: Any = Box()
-    with jax.enable_x64(x64):
+    with enable_x64(x64):
         v = jnp.asarray([0.0, 2.0, 6.0, -6.0], dtype)
         cotangent = jnp.ones_like(v)
 
@@ -195,7 +196,7 @@ def test_numbers_of_a_float32_potential_are_float32(x64: bool) -> None:
     h = np.select([v > 2, v > 1], [np.float32(0.7), np.float32(0.1)], number)
     ours = torch.autograd.grad(arcana.torch.spike(x := torch.from_numpy(v).requires_grad_(), Numbers()), x, torch.from_numpy(c))
     np.testing.assert_array_equal(ours[0], c * h)
-    with jax.enable_x64(x64):
+    with enable_x64(x64):
         for jit in (lambda function: function, jax.jit):
             pull = jit(lambda y, z: jax.vjp(lambda u: arcana.jax.spike(u, Numbers()), y)[1](z)[0])
             theirs = np.asarray(pull(jnp.asarray(v), jnp.asarray(c)))

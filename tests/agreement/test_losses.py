@@ -15,6 +15,7 @@ import pytest
 import torch
 from flax import nnx
 
+from arcana.jax._compat import enable_x64
 from arcana.surrogate import FastSigmoid
 from arcana.testing import Layer, Run, compare, first_divergence, record
 from arcana.testing._difference import Leaf
@@ -149,7 +150,7 @@ def test_two_leaves_of_one_name_are_an_error() -> None:
 @pytest.mark.parametrize("value", [3, True, 0.1, 0.1 + 2j, np.float64(0.1), np.int64(2**40)], ids=repr)
 @pytest.mark.parametrize("x64", [True, False])
 def test_numbers_that_are_returned_are_compared_as_they_are(value: Any, x64: bool) -> None:
-    with jax.enable_x64(x64):
+    with enable_x64(x64):
         assert compare(lambda x: (x, value), lambda x: (x, value), X).close
         # A float of 64 bits that float32 takes for the same.
         other = value + (value == value // 1 if isinstance(value, int) else 1e-10)
@@ -162,7 +163,7 @@ def test_integers_of_64_bits_are_compared_exactly() -> None:
     found = compare(lambda n: n, lambda n: n + jnp.array([1, 0]), big, gradients=False)
     assert not found.close
     assert found.outputs[0].differing == 1
-    with jax.enable_x64(False), pytest.raises(TypeError, match=r"argument\.0\.n holds integers that JAX cuts off"):
+    with enable_x64(False), pytest.raises(TypeError, match=r"argument\.0\.n holds integers that JAX cuts off"):
         compare(lambda a: a["n"], lambda a: a["n"], {"n": big}, gradients=False)
 
 

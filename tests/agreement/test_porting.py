@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from arcana import cli
+from arcana.jax._compat import enable_x64
 
 FOLDER = Path(__file__).parents[2] / "docs"
 BLOCKS = re.findall(r"```console\n\$ (.*?)\n(.*?)```", (FOLDER / "porting.md").read_text(), re.DOTALL)
@@ -24,7 +25,7 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["arcana", *shlex.split(arguments)])
     monkeypatch.syspath_prepend(FOLDER / "porting")
     monkeypatch.delitem(sys.modules, "network", raising=False)
-    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    with enable_x64(False), jax.numpy_dtype_promotion("standard"):
         importlib.import_module("network").save_step()
         with pytest.raises(SystemExit) as left:
             cli.main()

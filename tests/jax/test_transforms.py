@@ -15,6 +15,7 @@ from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, par
 import arcana.jax._conformance as side
 from arcana import surrogate as definitions
 from arcana.jax import forward_mode, spike
+from arcana.jax._compat import enable_x64
 
 SURROGATES = [definitions.get(name) for name in KNOWN]
 """Each test passes them all through one transform: what is traced and compiled once serves all."""
@@ -26,7 +27,7 @@ WITH_PARAMETER = [(definitions.get(name), key) for name in KNOWN for key in KNOW
 def test_first_derivative(way: str, x64: bool, subtests: pytest.Subtests) -> None:
     dtype = "float64" if x64 else "float32"
     v, c = (columns(x, len(SURROGATES), dtype) for x in (POINTS, COTANGENT))
-    with jax.enable_x64(x64):
+    with enable_x64(x64):
         found, plain = (side.transform("first", each, SURROGATES, v, c) for each in (way, "vjp"))
     assert found.dtype == v.dtype
     for i, surrogate in enumerate(SURROGATES):

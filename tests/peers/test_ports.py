@@ -16,6 +16,7 @@ from flax import nnx
 
 from arcana import presets
 from arcana.jax import spike
+from arcana.jax._compat import enable_x64
 from arcana.testing import Layer, Run, compare, first_divergence, record
 
 SIZES = (24, 32, 10)
@@ -30,7 +31,7 @@ INPUTS = (generator.random((STEPS, SAMPLES, SIZES[0])) < 0.3).astype(np.float32)
 @pytest.fixture(autouse=True)
 def jax_as_it_comes() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        stack.enter_context(jax.enable_x64(False))
+        stack.enter_context(enable_x64(False))
         stack.enter_context(jax.numpy_dtype_promotion("standard"))
         stack.enter_context(jax.numpy_rank_promotion("allow"))
         yield

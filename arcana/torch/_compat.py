@@ -1,0 +1,67 @@
+"""The private functions of torch and Triton that this backend rests on, and the versions in which they differ.
+
+Nothing else in `arcana` reads a private name of torch or Triton. tests/torch/test_compat.py fails by the name of one that has vanished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+# Whether a transform of torch.func is running. The same in 2.6 to 2.15.
+transforms_active = torch._C._are_functorch_transforms_active
+
+# Whether a tensor belongs to a transform of torch.func, perhaps one that has ended. The same in 2.6 to 2.15.
+is_transformed = torch._C._functorch.is_functorch_wrapped_tensor
+
+# Whether a tensor is a batch of cotangents, of torch.autograd.grad(is_grads_batched=True). The same in 2.6 to 2.15.
+is_batch_of_cotangents = torch._C._functorch.is_legacy_batchedtensor
+
+# How many modes see every operation (FakeTensorMode, make_fx, a user's TorchDispatchMode). The same in 2.6 to 2.15.
+dispatch_modes = torch._C._len_torch_dispatch_stack
+
+# What torch.jit.trace is recording, or None. The same in 2.6 to 2.15.
+jit_trace = torch._C._get_tracing_state
+
+# A context without the __torch_function__ modes, torch.device("cuda") among them. The same in 2.6 to 2.15.
+without_function_modes = torch._C.DisableTorchFunction
+
+# A context in which forward mode is on or off; torch turns it off inside a Function's jvp. The same in 2.6 to 2.15.
+forward_mode_enabled = forward_ad._set_fwd_grad_enabled
+
+# The innermost pair of saved-tensor hooks, taken off and put back. The same in 2.6 to 2.15.
+_autograd: Any = torch._C._autograd  # pyright: ignore[reportAttributeAccessIssue]
+top_saved_tensor_hooks = _autograd._top_saved_tensors_default_hooks
+pop_saved_tensor_hooks = _autograd._pop_saved_tensors_default_hooks
+push_saved_tensor_hooks = _autograd._push_saved_tensors_default_hooks
+
+# The handle of a device's current CUDA stream, in a fifth of the time of torch.cuda.current_stream; builds without CUDA lack it.
+current_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+
+
+def launcher(kernel: Any) -> Callable[..., None]:
+    """What launches a compiled Triton kernel, of the number of its instances, the device's number and its arguments.
+
+    Triton's own way finds out at each call for which types the kernel has to be compiled, and takes 10 to 20 µs for it. The
+    members of a compiled kernel that are used here are those of Triton 3.3 to 3.6.
+    """
+    run, function, metadata = kernel.run, kernel.function, kernel.packed_metadata
+    assert current_stream is not None
+
+    def launch(instances: int, device: int, *arguments: Any) -> None:
+        run(instances, 1, 1, current_stream(device), function, metadata, None, None, None, *arguments)
+
+    return launch
+
+
+def in_forward_mode() -> bool:
+    """Whether a level of forward mode is open. A variable of its module, the same in 2.6 to 2.15."""
+    return forward_ad._current_level >= 0
+
+
+def quick_apply(function: type[torch.autograd.Function]) -> Any:
+    """`apply` without the look for tensors of torch.func. The class above torch.autograd.Function, the same in 2.6 to 2.15."""
+    return super(torch.autograd.Function, function).apply  # pyright: ignore[reportAttributeAccessIssue]
