@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from typing import Any
 
@@ -61,7 +62,7 @@ def of_call(surrogate: Surrogate) -> dict[str, Any]:
     forward = jax.jit(lambda v: spike(v, surrogate))
     backward = jax.jit(lambda v, c: jax.vjp(lambda v: spike(v, surrogate), v)[1](c)[0])
     ways = {"forward": forward.lower(v), "backward": backward.lower(v, v)}
-    found = {way: sum(counted(each.compile().as_text()).values(), []) for way, each in ways.items()}
+    found = {way: [*itertools.chain(*counted(each.compile().as_text()).values())] for way, each in ways.items()}
     return {
         "ok": all(len(each) <= 1 for each in found.values()),
         **{way: len(each) for way, each in found.items()},

@@ -49,6 +49,6 @@ def ours(surrogate: Surrogate) -> Callable[[Any], Any]:
 
 
 def bytes_moved(shape: str, size: int) -> tuple[int, int]:
-    """The fewest bytes an element that forward and backward must move: v in, spikes out, what is kept, cotangent in, gradient out."""
+    """The fewest bytes an element that forward and backward move: v in, spikes out, what is kept; cotangent in, gradient out."""
     kept_out, kept_in = {"rectangular": (1, 1), "ste": (0, 0)}.get(shape, (0, size))
     return 2 * size + kept_out, 2 * size + kept_in

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
-
 import launch
 import machine
+import pages
 import table
 from results import Results
 from session import Settings
@@ -78,7 +76,7 @@ def run_phase(parts: list[str], arguments: argparse.Namespace, results: Results)
 def main() -> int:
     arguments = arguments_of()
     if arguments.table:
-        print(table.page(Results(arguments.table)))
+        print(pages.page(Results(arguments.table)))
         return 0
     results = Results(arguments.out)
     results.content["machine"] = machine.about(arguments.device)

@@ -1,11 +1,10 @@
-"""What a run found: a line a check as it is found, a summary at its end, and the documentation's tables."""
+"""What a run found: a line a check as it is found, and a summary at its end."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from results import Results
-
 
 QUIET = ("accuracy", "transforms")
 """Parts of hundreds of checks, of which only those that did not pass are printed as they are found."""
@@ -43,7 +42,3 @@ def summary(results: Results, parts: list[str]) -> str:
 def _why(values: dict[str, Any]) -> str:
     why = values.get("error") or values.get("detail") or ", ".join(f"{k} {_short(v)}" for k, v in values.items() if k != "trace")
     return str(why)[:400]
-
-
-def page(results: Results) -> str:
-    return summary(results, list(results.content["parts"]))
