@@ -1,4 +1,4 @@
-"""Whether what the device computed is right: its bits beside the CPU's, or its distance from float64; counts and the worst place."""
+"""Whether what the device computed is right: bits beside the CPU's, or the distance from float64; counts, the worst place."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 from session import Settings
 
 GRACE = 8.0
-"""Seconds after its deadline when a job that still runs is ended."""
+"""Seconds after its deadline when a job that still runs is ended, unless others are given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,8 @@ def jobs_of(part: str, small: bool) -> list[Job]:
 class Process:
     """A job that runs."""
 
-    def __init__(self, job: Job, settings: Settings, done: Sequence[str], folder: Path) -> None:
-        self.job, self.deadline = job, settings.deadline
+    def __init__(self, job: Job, settings: Settings, done: Sequence[str], folder: Path, grace: float) -> None:
+        self.job, self._last = job, settings.deadline + grace
         stem = job.name.replace("/", "-").replace(" ", "-")
         self._records, self._log, self._read = folder / f"{stem}.jsonl", folder / f"{stem}.log", 0
         self._records.touch()
@@ -95,10 +95,10 @@ class Process:
     def ended(self) -> str | None:
         """How it ended: "" if well, the end of its log if not, None while it runs. Too late, it is ended."""
         code = self._process.poll()
-        if code is None and time.time() > self.deadline + GRACE:
+        if code is None and time.time() > self._last:
             self._process.kill()
             self._process.wait()
-            return f"ended {GRACE:.0f} s after its time"
+            return "ended, for it went on after its time"
         if code:
             return f"exit status {code}: {self._log.read_text(errors='replace')[-1500:]}"
         return None if code is None else ""
@@ -114,6 +114,7 @@ def run_together(
     at_once: int,
     settings_of: Callable[[Job], Settings],
     done_of: Callable[[Job], Sequence[str]],
+    grace: float = GRACE,
 ) -> Iterator[tuple[Job, list[dict[str, Any]], str | None]]:
     """Run jobs, so many at once; yield what each finds as it finds it, and at the end of each how it ended."""
     waiting, running = list(jobs), []
@@ -121,7 +122,7 @@ def run_together(
         while waiting or running:
             while waiting and len(running) < at_once:
                 job = waiting.pop(0)
-                running.append(Process(job, settings_of(job), done_of(job), Path(folder)))
+                running.append(Process(job, settings_of(job), done_of(job), Path(folder), grace))
             for process in list(running):
                 ended = process.ended()
                 found = process.new_records()

@@ -27,6 +27,7 @@ def arguments_of(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--small", action="store_true", help="few surrogates and small sizes, to try the script")
     parser.add_argument("--budget", type=float, default=launch.BUDGET, help="seconds; each part has its share")
+    parser.add_argument("--grace", type=float, default=launch.GRACE, help="seconds that a check may go on after its part's time")
     parser.add_argument("--out", type=Path, help="the JSON file")
     parser.add_argument("--again", action="store_true", help="run what is in the file again")
     parser.add_argument("--peers", help="a folder with snntorch and spikingjelly, put on sys.path")
@@ -59,8 +60,11 @@ def run_phase(parts: list[str], arguments: argparse.Namespace, results: Results)
         plain = Settings(arguments.device, arguments.small, arguments.peers, arguments.plant)
         return Settings(plain.device, plain.small, plain.peers, plain.plant, deadline=ends[job])
 
+    cut: set[launch.Job] = set()
     at_once = 1 if alone else max(2, os.cpu_count() or 2)
-    for job, records, ended in launch.run_together(jobs, at_once, settings_of, lambda job: results.done(job.part)):
+    for job, records, ended in launch.run_together(
+        jobs, at_once, settings_of, lambda job: results.done(job.part), arguments.grace
+    ):
         results.add(job.part, records)
         for record in records:
             if table.worth_a_line(job.part, record):
@@ -68,7 +72,8 @@ def run_phase(parts: list[str], arguments: argparse.Namespace, results: Results)
         if ended:
             results.add(job.part, [{"name": f"job {job.name}", "ok": False, "error": ended}])
             print(f"{job.part}: {job.name} {ended}", flush=True)
-        elif ended is not None and not any("left_out" in each for each in results.part(job.part)["checks"].values()):
+        cut |= {job} if ended or any("left_out" in each for each in records) else set()
+        if ended is not None and job not in cut:
             results.completed(job.part, job.name)
         results.write()
 

@@ -196,7 +196,7 @@ def hooks(name: str, device: str) -> dict[str, Any]:
 
 
 def autocast(name: str, device: str) -> dict[str, Any]:
-    """Two steps of a small network under autocast with a GradScaler: the first gradient within 5 % of the CPU's, finite weights."""
+    """Two steps of a small network under autocast with a GradScaler: the first gradient within 5 % of the CPU's."""
     results = []
     for dtype in (torch.float16, torch.bfloat16):
         found = [_trained(name, where, dtype) for where in ("cpu", device)]
