@@ -23,8 +23,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 import numpy as np
 from known_values import KNOWN, variants
 from mpmath import mpf
-from rich.console import Console
-from rich.progress import track
 from truth import operands
 
 import arcana.jax._conformance as jax_side
@@ -167,6 +165,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=sorted(KNOWN))
     parser.add_argument("--write", type=Path, help="write the page of the documentation")
     arguments = parser.parse_args()
+    # For the command alone: what else takes the functions of this file needs no rich.
+    from rich.console import Console
+    from rich.progress import track
+
     # One surrogate a process, made anew: the compilers' caches would grow with every one.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:

@@ -26,15 +26,15 @@ Transform = Callable[[Call, torch.Tensor, torch.Tensor, str], torch.Tensor]
 ParameterTransform = Callable[[Call, torch.Tensor, torch.Tensor, torch.Tensor, str], torch.Tensor]
 
 
-def from_bits(bits: Array, dtype: str) -> torch.Tensor:
+def from_bits(bits: Array, dtype: str, device: str = "cpu") -> torch.Tensor:
     """A tensor of the dtype with these bit patterns (unsigned integers of its width)."""
-    return torch.from_numpy(bits.view(f"int{bits.dtype.itemsize * 8}").copy()).view(getattr(torch, dtype))
+    return torch.from_numpy(bits.view(f"int{bits.dtype.itemsize * 8}").copy()).to(device).view(getattr(torch, dtype))
 
 
 def to_bits(x: torch.Tensor) -> Array:
     """The bit patterns of a tensor."""
     size = x.element_size() * 8
-    return x.detach().contiguous().view(getattr(torch, f"int{size}")).numpy().view(f"uint{size}")
+    return x.detach().contiguous().view(getattr(torch, f"int{size}")).cpu().numpy().view(f"uint{size}")
 
 
 @functools.lru_cache(maxsize=1)
@@ -48,13 +48,15 @@ def _calls(surrogates: tuple[Surrogate, ...], potentials: list[torch.Tensor]) ->
     return [spike(x, surrogate) for surrogate, x in zip(surrogates, potentials, strict=True)]
 
 
-def spikes_and_gradients(cases: Sequence[Case], mode: str = "eager", compiler: str = "inductor") -> list[tuple[Array, Array]]:
+def spikes_and_gradients(
+    cases: Sequence[Case], mode: str = "eager", compiler: str = "inductor", device: str = "cpu"
+) -> list[tuple[Array, Array]]:
     """Spikes and cotangent · h of each case as bit patterns; compiled, all cases are one graph."""
     surrogates, dtypes = tuple(case[0] for case in cases), tuple(case[3] for case in cases)
-    potentials = [from_bits(v, dtype).requires_grad_() for _, v, _, dtype in cases]
+    potentials = [from_bits(v, dtype, device).requires_grad_() for _, v, _, dtype in cases]
     call = functools.partial(_calls, surrogates) if mode == "eager" else _compiled_calls(surrogates, dtypes, compiler)
     spikes = call(potentials)
-    gradients = torch.autograd.grad(spikes, potentials, [from_bits(c, dtype) for _, _, c, dtype in cases])
+    gradients = torch.autograd.grad(spikes, potentials, [from_bits(c, dtype, device) for _, _, c, dtype in cases])
     return [(to_bits(one), to_bits(other)) for one, other in zip(spikes, gradients, strict=True)]
 
 
@@ -253,6 +255,7 @@ def nonlinear(
     circuits: Sequence[Callable[..., Any]],
     *arrays: Array,
     compiler: str = "aot_eager",
+    device: str = "cpu",
 ) -> Array:
     """One row of NONLINEAR in float64, all circuits and surrogates in one call.
 
@@ -263,6 +266,7 @@ def nonlinear(
         circuits: each of a spike function, v and a way to repeat a step.
         arrays: (p, v, c, dp, dv), each (circuits, points, surrogates).
         compiler: the backend of torch.compile.
+        device: where the tensors are.
     """
     torch.compiler.reset()
 
@@ -274,7 +278,7 @@ def nonlinear(
         rows = [[of_one(each, i, p[k, ..., i], v[k, ..., i]) for i in range(len(surrogates))] for k, each in enumerate(circuits)]
         return torch.stack([torch.stack(row, -1) for row in rows])
 
-    return NONLINEAR[name](f, compiler)(*(torch.from_numpy(np.array(x)) for x in arrays)).detach().numpy()
+    return NONLINEAR[name](f, compiler)(*(torch.from_numpy(np.array(x)).to(device) for x in arrays)).detach().cpu().numpy()
 
 
 def _call_of(surrogate: Surrogate) -> Call:
@@ -292,6 +296,7 @@ def transform(
     *arrays: Array,
     parameters: Sequence[str] = (),
     compiler: str = "aot_eager",
+    device: str = "cpu",
 ) -> Array:
     """One row of a table above on NumPy arrays of a native dtype, all surrogates in one call.
 
@@ -302,14 +307,15 @@ def transform(
         arrays: (v, cotangent), or (parameter, v, cotangent), with a column for each surrogate.
         parameters: the name of each surrogate's parameter, where order is "parameter".
         compiler: the backend of torch.compile.
+        device: where the tensors are.
     """
     torch.compiler.reset()
     alone = len(surrogates) == 1
-    tensors = [torch.from_numpy(np.array(x[..., 0] if alone else x)) for x in arrays]
+    tensors = [torch.from_numpy(np.array(x[..., 0] if alone else x)).to(device) for x in arrays]
     if order == "parameter":
         calls = [_call_with(*each) for each in zip(surrogates, parameters, strict=True)]
     else:
         calls = [_call_of(each) for each in surrogates]
     call = calls[0] if alone else joined(calls)
     result = {"first": FIRST, "second": SECOND, "parameter": PARAMETER}[order][name](call, *tensors, compiler)
-    return result.detach().numpy().reshape(arrays[0].shape)
+    return result.detach().cpu().numpy().reshape(arrays[0].shape)

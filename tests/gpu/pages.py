@@ -1,0 +1,149 @@
+"""The tables of the documentation, in Markdown, from the results of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from results import Results
+
+Checks = dict[str, dict[str, Any]]
+
+
+def page(results: Results) -> str:
+    """Every table of which the run has something."""
+    parts = {part: all_["checks"] for part, all_ in results.content["parts"].items()}
+    about = results.content["machine"]
+    written = [", ".join(f"{key} {value}" for key, value in about.items() if key != "device")]
+    makers = {"accuracy": [accuracy], "transforms": [transforms], "kernels": [kernels], "times": [times, launches, times_jax]}
+    makers["layer"] = [layer]
+    for part, checks in parts.items():
+        written += [text for maker in makers.get(part, []) if (text := maker(checks))]
+    return "\n\n".join(written)
+
+
+def markdown(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rows = list(rows)
+    lines = [f"| {' | '.join(each)} |" for each in (head, ["---"] * len(head), *rows)]
+    return "\n".join([f"**{title}**", "", *lines]) if rows else ""
+
+
+def accuracy(checks: Checks) -> str:
+    """A row a surrogate, a column a way: over all dtypes the wrong spikes, the differing gradients, and the part of the bound."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for name, values in checks.items():
+        surrogate, *rest = name.split(", ")
+        if rest and "patterns" in values:
+            found.setdefault(surrogate, {}).setdefault(rest[0], []).append(values)
+    ways = list(dict.fromkeys(way for each in found.values() for way in sorted(each)))
+    rows = [[f"`{name}`", *(_accuracy_cell(found[name].get(way, [])) for way in ways)] for name in sorted(found)]
+    title = (
+        "Wrong spikes; gradients with other bits than the CPU's (+ those with a subnormal on the way), or the part of the bound"
+    )
+    return markdown(title, ["surrogate", *ways], rows)
+
+
+def _accuracy_cell(cells: list[dict[str, Any]]) -> str:
+    if not cells:
+        return ""
+    wrong = sum(each["wrong_spikes"] for each in cells)
+    if any("of_bound" in each for each in cells):
+        return f"{wrong}; {max(each.get('of_bound', 0.0) for each in cells):.2f}"
+    subnormal = sum(each["differ_subnormal"] for each in cells)
+    ulp = max(each["max_ulp"] for each in cells)
+    return (
+        f"{wrong}; {sum(each['differ'] for each in cells)}"
+        + (f" (+{subnormal})" if subnormal else "")
+        + (f", {ulp} ULP" if ulp else "")
+    )
+
+
+def transforms(checks: Checks) -> str:
+    ran = [values for values in checks.values() if "left_out" not in values]
+    failed = [name for name, values in checks.items() if not values.get("ok", True)]
+    lines = [f"Transforms: {len(ran) - len(failed)} of {len(ran)} checks give the values that they must."]
+    return "\n".join([*lines, *(f"- not: {name}" for name in failed)])
+
+
+def kernels(checks: Checks) -> str:
+    rows = [[name, str(values["forward"]), str(values["backward"])] for name, values in checks.items() if "forward" in values]
+    counts = [[name, *_loops(values["kernels"])] for name, values in checks.items() if "kernels" in values]
+    return "\n\n".join(
+        text
+        for text in (
+            markdown("Kernels started", ["call", "forward", "backward"], rows),
+            markdown("Kernels of a jitted scan", ["call", "in loops' bodies", "outside"], counts),
+        )
+        if text
+    )
+
+
+def _loops(counted: dict[str, list[str]]) -> tuple[str, str]:
+    *bodies, entry = counted.values()
+    return ", ".join(str(len(each)) for each in bodies), str(len(entry))
+
+
+def _copy_speed(checks: Checks, size: str, dtype: str, name: str = "copy, relu") -> float | None:
+    rows = checks.get(f"{name}, {size}, {dtype}", {}).get("rows", {})
+    return rows.get("copy", {}).get("forward_gbs")
+
+
+def times(checks: Checks) -> str:
+    """Forward + backward of one call, by size."""
+    rows = []
+    for name, values in checks.items():
+        shape, *where = name.split(", ")
+        if "rows" not in values or name.startswith(("jax", "copy")):
+            continue
+        copy = _copy_speed(checks, where[0], where[1])
+        for label, row in values["rows"].items():
+            share = f"{row['both_gbs'] / copy:.0%}" if copy else ""
+            ratio = f"{values['of_best_peer']:.2f}" if label == "arcana" and "of_best_peer" in values else ""
+            numbers = [f"{row[key]:.4g}" for key in ("forward_us", "backward_us", "both_us", "both_gbs")]
+            rows.append([_count(where[0]), where[1], shape, label, *numbers, share, ratio])
+    for name, values in checks.items():
+        if name.startswith("copy, relu") and "rows" in values:
+            _, _, size, dtype = name.split(", ")
+            relu, copy = values["rows"]["relu"], values["rows"]["copy"]
+            numbers = [f"{relu[key]:.4g}" for key in ("forward_us", "backward_us", "both_us", "both_gbs")]
+            rows.append([_count(size), dtype, "", "relu", *numbers, f"{relu['both_gbs'] / copy['forward_gbs']:.0%}", ""])
+            rows.append(
+                [_count(size), dtype, "", "copy", f"{copy['forward_us']:.4g}", "", "", f"{copy['forward_gbs']:.4g}", "100%", ""]
+            )
+    rows.sort(key=lambda row: (int(row[0].replace(",", "")), row[1], row[2]))
+    head = ["elements", "dtype", "shape", "of", "forward µs", "backward µs", "both µs", "GB/s", "of the copy", "of the best peer"]
+    return markdown("One call in eager PyTorch", head, rows)
+
+
+def launches(checks: Checks) -> str:
+    """Where a call is as long as its launches: until it returns, until its result is there, and while kernels run."""
+    rows = []
+    for name, values in checks.items():
+        for label, row in values.get("rows", {}).items():
+            if "host_us" in row:
+                device = f"{row['device_us']:.4g}" if "device_us" in row else ""
+                rows.append([name, label, f"{row['host_us']:.4g}", f"{row['latency_us']:.4g}", device])
+    return markdown("Few elements, forward + backward", ["call", "of", "host µs", "latency µs", "kernels µs"], rows)
+
+
+def times_jax(checks: Checks) -> str:
+    rows = []
+    for name, values in checks.items():
+        if not name.startswith("jax ") or "rows" not in values or name.startswith("jax copy"):
+            continue
+        shape, size, dtype = name.removeprefix("jax ").split(", ")
+        copy = _copy_speed(checks, size, dtype, "jax copy")
+        for label, row in values["rows"].items():
+            numbers = [f"{row[key]:.4g}" for key in ("forward_us", "backward_us", "both_us", "both_gbs")]
+            rows.append([_count(size), shape, label, *numbers, f"{row['both_gbs'] / copy:.0%}" if copy else ""])
+    head = ["elements", "shape", "of", "forward µs", "backward µs", "both µs", "GB/s", "of the copy"]
+    return markdown("One call under `jax.jit`, float32", head, rows)
+
+
+def layer(checks: Checks) -> str:
+    rows = [[name, label, f"{each:.4g}"] for name, values in checks.items() for label, each in values.get("ms", {}).items()]
+    return markdown("Linear + LIF layer, 512 neurons, batch 128, 100 steps, forward + backward", ["layer", "of", "ms"], rows)
+
+
+def _count(size: str) -> str:
+    return f"{int(size):,}"
