@@ -110,7 +110,7 @@ def test_the_description_links_to_no_file(built: Built) -> None:
 
 
 def test_the_description_links_to_the_repository_where_it_has_an_address(tmp_path: Path) -> None:
-    hook = runpy.run_path(str(ROOT / "hatch_build.py"))["Description"](str(tmp_path), {})
+    hook = runpy.run_path(str(ROOT / "docs" / "description.py"))["Description"](str(tmp_path), {})
     page = "![a\npicture](docs/a.svg)\n\n[page](docs/b.md), [paper](https://example.org/p), [above](#top)\n"
     (tmp_path / "README.md").write_text(page)
     with_address: dict[str, Any] = {"urls": {"Source": "https://example.org/r/"}}
