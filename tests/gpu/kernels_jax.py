@@ -44,7 +44,8 @@ def main(session: Session, framework: str) -> None:
 def counted(text: str) -> dict[str, list[str]]:
     """Of the entry and of every loop's body the instructions that start a kernel."""
     found, where = {}, None
-    bodies = set(re.findall(r"body=%?([\w.\-]+)", text))
+    # XLA may record what a GPU does in sequence as a command buffer, which is called.
+    bodies = set(re.findall(r"(?:body=|to_apply=(?=%?command_buffer))%?([\w.\-]+)", text))
     for row in text.splitlines():
         header = re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", row)
         if header:

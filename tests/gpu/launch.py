@@ -52,7 +52,7 @@ BUDGET = 330.0
 
 PARTS = {
     "accuracy": Part({("accuracy", "torch"): 5, ("accuracy", "jax"): 4}, False, 150),
-    "transforms": Part({("transforms_torch", "torch"): 3, ("transforms_jax", "jax"): 1}, False, 150),
+    "transforms": Part({("transforms_torch", "torch"): 4, ("transforms_jax", "jax"): 1}, False, 150),
     "kernels": Part({("kernels_torch", "torch"): 1, ("kernels_jax", "jax"): 1}, False, 150),
     "times": Part({("times_torch", "torch"): 1, ("times_jax", "jax"): 1}, True, 110),
     "layer": Part({("layer_torch", "torch"): 1, ("layer_jax", "jax"): 1}, True, 70),
