@@ -107,7 +107,7 @@ class _Part:
         if dtype == "float64":
             values |= self.exact_float64(surrogate, given, gradient)
         else:
-            values |= judge.distance(given, gradient, *self.exact(surrogate, dtype))
+            values |= judge.distance(surrogate, given, gradient, *self.exact(surrogate, dtype))
         return {"ok": not values["wrong_spikes"] and not values["out_of_bounds"], **values}
 
     def exact_float64(self, surrogate: Surrogate, given: Sample, gradient: Array) -> dict[str, Any]:
