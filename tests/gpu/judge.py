@@ -86,7 +86,7 @@ def distance(surrogate: Surrogate, given: Sample, found: Array, right: Array, al
     # Too small to be judged by its last place; it must still be small.
     lost = given.number & (magnitude <= floor) & ~(np.abs(values) <= 2 * floor)
     suspects = np.flatnonzero(counts & ~(ratio <= 1))
-    # Where terms cancel in h they do in h′ too, and its difference says less than it should: the closed forms say what is allowed.
+    # Where terms cancel in h they do in h′ too, and its difference says less than it should: the closed forms decide.
     if 0 < suspects.size <= MOST:
         ratio[suspects] = _by_closed_forms(surrogate, given, values, suspects)
     bad = counts & ~(ratio <= 1)
