@@ -1,6 +1,6 @@
 """The private functions of torch and Triton that this backend rests on, and the versions in which they differ.
 
-Nothing else in `arcana` reads a private name of torch or Triton. tests/torch/test_compat.py fails by the name of one that has vanished.
+Nothing else in `arcana` reads a private name of them. tests/torch/test_compat.py fails by the name of one that has vanished.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pop_saved_tensor_hooks = _autograd._pop_saved_tensors_default_hooks
 push_saved_tensor_hooks = _autograd._push_saved_tensors_default_hooks
 
 # The handle of a device's current CUDA stream, in a fifth of the time of torch.cuda.current_stream; builds without CUDA lack it.
-current_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+current_stream: Any = getattr(torch._C, "_cuda_getCurrentRawStream", None)
 
 
 def launcher(kernel: Any) -> Callable[..., None]:
@@ -49,7 +49,6 @@ def launcher(kernel: Any) -> Callable[..., None]:
     members of a compiled kernel that are used here are those of Triton 3.3 to 3.6.
     """
     run, function, metadata = kernel.run, kernel.function, kernel.packed_metadata
-    assert current_stream is not None
 
     def launch(instances: int, device: int, *arguments: Any) -> None:
         run(instances, 1, 1, current_stream(device), function, metadata, None, None, None, *arguments)

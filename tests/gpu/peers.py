@@ -29,7 +29,7 @@ class Contender:
 
 
 def contenders(shape: str) -> tuple[list[Contender], dict[str, str]]:
-    """Ours with the first peer's numbers, ours with compiled kernels, and the peers; and why a peer is left out."""
+    """Ours with the first peer's numbers, and the peers; and why a peer is left out."""
     from arcana.bench.libraries import peer
 
     found, left_out = [], {}
