@@ -84,7 +84,7 @@ def main() -> int:
         print(pages.page(Results(arguments.table)))
         return 0
     results = Results(arguments.out)
-    results.content["machine"] = machine.about(arguments.device)
+    results.content["machine"] = machine.about(arguments.device, arguments.peers)
     print(results.content["machine"], flush=True)
     begun = time.time()
     for parts in phases(arguments.parts):

@@ -30,7 +30,7 @@ def main(session: Session, framework: str) -> None:
 
 
 def conformance(session: Session, only: tuple[str, ...] = (), compiler: str = "aot_eager") -> None:
-    """The rows of `check_surrogate`; first-order ones must have the bits of the CPU's backward, where the formula is rational."""
+    """The rows of `check_surrogate`, or those that are named."""
     device = session.settings.device
     side = types.SimpleNamespace(**vars(_conformance))
     side.spikes_and_gradient = functools.partial(_on_device, device)
@@ -41,9 +41,8 @@ def conformance(session: Session, only: tuple[str, ...] = (), compiler: str = "a
 
 def inductor(session: Session) -> None:
     """The compiled rows once more, by torch.compile's own compiler."""
-    first = [way for way in _conformance.FIRST if way.startswith("compile")]
-    conformance_named = functools.partial(conformance, compiler="inductor")
-    conformance_named(session, only=tuple(first))
+    compiled = tuple(way for way in _conformance.FIRST if way.startswith("compile"))
+    conformance(session, only=compiled, compiler="inductor")
 
 
 def _on_device(device: str, surrogate: Any, v: Any, c: Any, dtype: str, mode: str = "eager") -> Any:
