@@ -52,7 +52,7 @@ def counted(text: str) -> dict[str, list[str]]:
             where = header[2] if header[1] or header[2] in bodies else None
             if where:
                 found[where] = []
-        instruction = re.search(r"= [^=]*?\s([a-z][a-z\-]*)\(", row)
+        instruction = re.search(r"(?:^|\s)([a-z][a-z\-]*)\(", row.partition(" = ")[2])
         if where and instruction and instruction[1] in STARTS:
             found[where].append(instruction[1])
     return found

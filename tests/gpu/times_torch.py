@@ -14,7 +14,7 @@ from timing import Call, host_and_latency, in_turn
 
 from arcana.torch import set_compiled_kernels
 
-SIZES = (1 << 20, 1 << 24, 1 << 27, 1 << 16, 1 << 10)
+SIZES = (1 << 20, 1 << 24, 1 << 10, 1 << 27, 1 << 16)
 LAUNCH_BOUND = 1 << 16
 """Up to this size a call takes as long as its launches, and is not timed by events alone."""
 
@@ -24,7 +24,7 @@ CACHE = 128 << 20
 
 def main(session: Session, framework: str) -> None:
     runs = [(size, "float32") for size in SIZES]
-    runs.insert(2, (1 << 24, "float16"))
+    runs.insert(3, (1 << 24, "float16"))
     if session.settings.small:
         runs = [(1 << 10, "float32"), (1 << 17, "float32")]
     shapes = list(PRESETS)[: 2 if session.settings.small else None]
@@ -79,7 +79,7 @@ def measured(session: Session, functions: list[Contender], size: int, dtype: str
     buffers = Buffers(size, dtype, session.settings.device)
     calls = {each.label: calls_of(each.function, buffers) for each in functions}
     found: dict[str, dict[str, Any]] = {label: {} for label in calls}
-    seconds = 0.02 if session.settings.small else 0.15 if size < 1 << 26 else 0.3
+    seconds = 0.02 if session.settings.small else 0.1 if size < 1 << 26 else 0.2
     for which, moves in (("both", sum(moved)), ("forward", moved[0]), ("backward", moved[1])):
         each = {label: call[which] for label, call in calls.items()}
         for label, microseconds in in_turn(each, synchronize, seconds, events=events).items():
