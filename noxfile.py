@@ -31,7 +31,7 @@ def pytest(session: nox.Session, backends: str, *folders: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, with both backends."""
-    install(session, "test", "test-jax", extras="all")
+    install(session, "test", "test-jax", "packaging", extras="all")
     pytest(session, "torch,jax", "tests")
 
 
@@ -60,7 +60,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, by pyright, against the installed frameworks."""
-    install(session, "test", "test-jax", "types", extras="all")
+    install(session, "test", "test-jax", "packaging", "types", extras="all")
     session.run("pyright", "--pythonpath", f"{session.virtualenv.bin}/python", *session.posargs)
 
 

@@ -12,7 +12,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
-        sys.exit("arcana: the command needs typer and rich: pip install 'arcana[cli]'")
+        sys.exit("arcana: the command needs typer and rich: pip install typer rich")
     cli.main()
 
 

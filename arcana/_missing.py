@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MissingDependencyError(ImportError):
-    """A package is missing; the message names the extra that brings it."""
+    """A package is missing; the message names what to install: the package itself, which is right under any name of ours."""
 
-    def __init__(self, *, package: str, extra: str) -> None:
-        super().__init__(f"{package} is missing: pip install 'arcana[{extra}]'")
+    def __init__(self, *, package: str, install: str) -> None:
+        super().__init__(f"{package} is missing: pip install {install}")

@@ -16,7 +16,7 @@ try:
     from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise MissingDependencyError(package="matplotlib", extra="cli") from error
+    raise MissingDependencyError(package="matplotlib", install="matplotlib") from error
 
 FASTEST, SLOWEST = 1 / 4, 2.0
 """The ends of the colours."""

@@ -15,7 +15,7 @@ from arcana.surrogate._base import evaluate_formula
 try:
     from arcana.jax import spike
 except ImportError as error:
-    raise MissingDependencyError(package="JAX", extra="jax") from error
+    raise MissingDependencyError(package="JAX", install="jax") from error
 
 import jax
 import jax.numpy as jnp

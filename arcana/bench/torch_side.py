@@ -16,7 +16,7 @@ from arcana.surrogate import Surrogate
 try:
     from arcana.torch import set_compiled_kernels, spike
 except ImportError as error:
-    raise MissingDependencyError(package="PyTorch", extra="torch") from error
+    raise MissingDependencyError(package="PyTorch", install="torch") from error
 
 import torch
 

@@ -116,7 +116,7 @@ def _plot(surrogate: Surrogate, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        fail("--plot needs matplotlib: pip install 'arcana[cli]'")
+        fail("--plot needs matplotlib: pip install matplotlib")
     v = np.linspace(-EXTENT, EXTENT, 1601)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)

@@ -96,7 +96,7 @@ def _load() -> Digits:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise MissingDependencyError(package="scikit-learn", extra="demo") from error
+        raise MissingDependencyError(package="scikit-learn", install="scikit-learn") from error
     images, labels = load_digits(return_X_y=True)
     return Digits((np.asarray(images) / 16).astype(np.float32), np.asarray(labels).astype(np.int32))
 

@@ -14,7 +14,7 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise MissingDependencyError(package="matplotlib", extra="cli") from error
+    raise MissingDependencyError(package="matplotlib", install="matplotlib") from error
 
 # Apart for the colour-blind too; the second line is drawn thinner, over the first.
 COLOURS = {"torch": "#E69F00", "jax": "#0072B2"}

@@ -13,12 +13,12 @@ from arcana.surrogate import Surrogate
 try:
     from arcana.jax import spike
 except ImportError as error:
-    raise MissingDependencyError(package="JAX", extra="jax") from error
+    raise MissingDependencyError(package="JAX", install="jax") from error
 try:
     import optax
     from flax import nnx
 except ImportError as error:
-    raise MissingDependencyError(package="Flax or optax", extra="demo") from error
+    raise MissingDependencyError(package="Flax or optax", install="flax optax") from error
 
 import jax
 import jax.numpy as jnp

@@ -16,7 +16,7 @@ from arcana import surrogate as definitions
 try:
     import jax
 except ImportError as error:
-    msg = "arcana.jax needs JAX: pip install 'arcana[jax]'"
+    msg = "arcana.jax needs JAX: pip install jax"
     raise ImportError(msg) from error
 
 from arcana.jax._rule import ForwardMode, SpikeFunction, evaluate, forward_mode, function_of, spike

@@ -120,7 +120,7 @@ def compare(
             on whole: masked, of objects or strings, or of a dtype that one framework lacks.
         ValueError: the results hold no number to compare, or two of their arrays have one name.
     """
-    # Each names the extra to install.
+    # Each says what to install.
     for backend in ("torch", "jax"):
         importlib.import_module(f"arcana.{backend}")
     from arcana.testing import _jax_side, _torch_side

@@ -14,7 +14,7 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 except ImportError as error:
-    msg = "the picture needs matplotlib: pip install 'arcana[cli]'"
+    msg = "the picture needs matplotlib: pip install matplotlib"
     raise ImportError(msg) from error
 
 # Apart for the colour-blind too.

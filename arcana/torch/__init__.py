@@ -18,7 +18,7 @@ from arcana import surrogate as definitions
 try:
     import torch
 except ImportError as error:
-    msg = "arcana.torch needs PyTorch: pip install 'arcana[torch]'"
+    msg = "arcana.torch needs PyTorch: pip install torch"
     raise ImportError(msg) from error
 
 from arcana.surrogate._function import SurrogateFunction

@@ -60,10 +60,10 @@ class Call:
             rule = Rule(definition, settings, self.zero, numbers)
             self.dtype = rule.dtype
             # On another device, looking at a number would wait for it.
-            short = bool(rule.shortcuts) and not names and device.type == "cpu"
+            self.short = bool(rule.shortcuts) and not names and device.type == "cpu"
             shape = tuple(settings.items()), (*numbers, *names)
             self.kept = Kept.POTENTIAL if names else rule.kept
-            make = functools.partial(program, definition, *shape, self.dtype, bool(names), short)
+            make = functools.partial(program, definition, *shape, self.dtype, bool(names), self.short)
             self.program = make(exact=bool(names))
             self.constants: list[torch.Tensor] = []
             try:
@@ -90,8 +90,9 @@ class Call:
         with torch.inference_mode(False), torch.no_grad():
             v, tensors = sample(self.definition, self.numbers, self.names, self.dtype)
             rule = self.rule(v, tensors)
+            rule.shortcuts = rule.shortcuts if self.short else {}
             constants = program.fold(rule.numbers, rule.shortcuts)
-            return agrees(program, constants, lambda v: self.rule(v, tensors).derivative(), v)
+            return agrees(program, constants, rule.derivative, v)
 
     def fires(self, v: torch.Tensor) -> torch.Tensor:
         """The spikes of v in one pass; NaN does not fire."""

@@ -208,11 +208,11 @@ def sample(
 
 
 def agrees(
-    program: Program, constants: list[torch.Tensor], plain: Callable[[torch.Tensor], torch.Tensor], v: torch.Tensor
+    program: Program, constants: list[torch.Tensor], plain: Callable[[], torch.Tensor], v: torch.Tensor
 ) -> bool:
     """Whether, of these potentials, it gives the bits of cotangent · h by the plain evaluation, for few elements and for many."""
     cotangent = torch.linspace(-2, 2, v.numel(), dtype=v.dtype, device="cpu").view(v.shape)
-    expected = cotangent * plain(v)
+    expected = cotangent * plain()
     words = WORDS[v.dtype]
     for pull, out in ((program.pull_few, None), (program.pull_many, torch.empty(v.shape, dtype=torch.bool, device="cpu"))):
         kept = {

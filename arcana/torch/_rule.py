@@ -70,7 +70,8 @@ class Rule:
         self.v = v.to(self.dtype)
         self.numbers = {name: self._tensor(name, value, v) for name, value in values.items()}
         self.kept = kept_by(definition, tuple(settings.items()), values)
-        self.shortcuts = self._shortcuts(values)
+        # On a GPU a short way saves nothing, and kernels take none.
+        self.shortcuts = {} if v.is_cuda else self._shortcuts(values)
 
     def _shortcuts(self, values: Mapping[str, Any]) -> dict[str, float]:
         """The functions that go a shorter way, where all parameters are numbers that are known."""

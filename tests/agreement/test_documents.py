@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import sys
 import types
 from pathlib import Path
 
 import jax
 import pytest
+from printed import assert_claims, blocks
 
 from arcana.jax._compat import enable_x64
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text())]
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[f"{page.name}-{i}" for i, (page, _) in enumerate(BLOCKS)])
@@ -28,8 +28,7 @@ def test_block(page: Path, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # A reader has JAX as it comes: float32, and promotion between dtypes.
     with contextlib.redirect_stdout(printed), enable_x64(False), jax.numpy_dtype_promotion("standard"):
         exec(compile(block, str(page), "exec"), vars(module))
-    for claim in re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE):
-        assert claim in printed.getvalue(), claim
+    assert_claims(block, printed.getvalue())
 
 
 def test_there_are_blocks_in_both_frameworks() -> None:

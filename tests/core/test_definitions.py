@@ -380,9 +380,9 @@ def test_arcana_alone_loads_no_framework(statement: str) -> None:
     assert len([name for name in modules if name.startswith("arcana")]) <= 16
 
 
-@pytest.mark.parametrize(("backend", "extra"), [("torch", "torch"), ("jax", "jax")])
-def test_a_missing_backend_names_the_extra(backend: str, extra: str) -> None:
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_missing_backend_says_what_to_install(backend: str) -> None:
     code = f"import sys; sys.modules['{backend}'] = None; import arcana.{backend}"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
-    assert f"pip install 'arcana[{extra}]'" in result.stderr
+    assert result.stderr.endswith(f": pip install {backend}\n")
