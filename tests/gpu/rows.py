@@ -23,6 +23,7 @@ def rows_of(session: Session, framework: str, side: Any, surrogates: list[Surrog
         if session.late():
             late.add(f"{framework} {name}")
             return np.full(arrays[0].shape, np.nan)
+        errors.pop(f"{framework} {name}", None)
         try:
             return side.transform(order, name, given, *arrays, **named)
         except Exception as error:
@@ -33,6 +34,7 @@ def rows_of(session: Session, framework: str, side: Any, surrogates: list[Surrog
         if session.late():
             late.add(f"{framework} {name}")
             return np.full((2, *arrays[0].shape), np.nan)
+        errors.pop(f"{framework} {name}", None)
         try:
             return side.nonlinear(name, given, paces, circuits, *arrays)
         except Exception as error:

@@ -53,8 +53,9 @@ def run_phase(parts: list[str], arguments: argparse.Namespace, results: Results)
     jobs = [job for part in parts for job in launch.jobs_of(part, arguments.small) if not results.complete(part, job.name)]
     begun = time.time()
     allowed = max(launch.PARTS[part].seconds for part in parts) * scale
-    # Where the jobs wait for each other, each has an equal share of the part's time, and what those before it left.
-    ends = {job: begun + allowed * ((i + 1) / len(jobs) if alone else 1) for i, job in enumerate(jobs)}
+    # Where the second job waits for the first, it has what that leaves.
+    first = launch.PARTS[parts[0]].first if alone and len(jobs) > 1 else 1.0
+    ends = {job: begun + allowed * (first if job is jobs[0] else 1.0) for job in jobs}
 
     def settings_of(job: launch.Job) -> Settings:
         plain = Settings(arguments.device, arguments.small, arguments.peers, arguments.plant)
@@ -84,7 +85,7 @@ def main() -> int:
         print(pages.page(Results(arguments.table)))
         return 0
     results = Results(arguments.out)
-    results.content["machine"] = machine.about(arguments.device)
+    results.content["machine"] = machine.about(arguments.device, arguments.peers)
     print(results.content["machine"], flush=True)
     begun = time.time()
     for parts in phases(arguments.parts):

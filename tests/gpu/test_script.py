@@ -1,4 +1,4 @@
-"""The script for a GPU, run on the CPU with small sizes: every part ends, a fault is found, a second run goes on from the file."""
+"""The script for a GPU on the CPU with small sizes: every part ends, a fault is found, and a second run goes on from the file."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from timing import Call, host_and_latency, in_turn
 from arcana.jax import spike
 from arcana.surrogate import get
 
-SIZES = (1 << 20, 1 << 24, 1 << 27, 1 << 16, 1 << 10)
+SIZES = (1 << 20, 1 << 24, 1 << 10, 1 << 27, 1 << 16)
 SHAPES = ("fast_sigmoid", "sigmoid", "rectangular")
 CACHE = 128 << 20
 
@@ -61,7 +61,7 @@ def measured(session: Session, made: dict[str, dict[str, Call]], size: int) -> d
     # In one function v is read once: v and c in, spikes and gradient out.
     moves = {"both": 16, "forward": 8, "backward": 12}
     found: dict[str, dict[str, Any]] = {label: {} for label in made}
-    seconds = 0.02 if session.settings.small else 0.15 if size < 1 << 26 else 0.3
+    seconds = 0.02 if session.settings.small else 0.1 if size < 1 << 26 else 0.2
     last: dict[str, Any] = {}
 
     def kept(call: Call) -> Call:

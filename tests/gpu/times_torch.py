@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from peers import PRESETS, Contender, bytes_moved, contenders
+from profiled import device_events
 from session import Session
 from timing import Call, host_and_latency, in_turn
 
 from arcana.torch import set_compiled_kernels
 
-SIZES = (1 << 20, 1 << 24, 1 << 27, 1 << 16, 1 << 10)
+SIZES = (1 << 20, 1 << 24, 1 << 10, 1 << 27, 1 << 16)
 LAUNCH_BOUND = 1 << 16
 """Up to this size a call takes as long as its launches, and is not timed by events alone."""
 
@@ -23,7 +24,7 @@ CACHE = 128 << 20
 
 def main(session: Session, framework: str) -> None:
     runs = [(size, "float32") for size in SIZES]
-    runs.insert(2, (1 << 24, "float16"))
+    runs.insert(3, (1 << 24, "float16"))
     if session.settings.small:
         runs = [(1 << 10, "float32"), (1 << 17, "float32")]
     shapes = list(PRESETS)[: 2 if session.settings.small else None]
@@ -33,7 +34,7 @@ def main(session: Session, framework: str) -> None:
             session.check(f"{shape}, {size}, {dtype}", functools.partial(one_shape, session, shape, size, dtype))
     if session.settings.device == "cuda":
         for shape in ("fast_sigmoid", "rectangular", "gaussian", "sigmoid"):
-            for size in (1 << 24, 1 << 10):
+            for size in (1 << 24, 1 << 20, 1 << 10):
                 session.check(f"{shape}, {size}, float32, operations", functools.partial(with_operations, session, shape, size))
 
 
@@ -78,7 +79,7 @@ def measured(session: Session, functions: list[Contender], size: int, dtype: str
     buffers = Buffers(size, dtype, session.settings.device)
     calls = {each.label: calls_of(each.function, buffers) for each in functions}
     found: dict[str, dict[str, Any]] = {label: {} for label in calls}
-    seconds = 0.02 if session.settings.small else 0.15 if size < 1 << 26 else 0.3
+    seconds = 0.02 if session.settings.small else 0.1 if size < 1 << 26 else 0.2
     for which, moves in (("both", sum(moved)), ("forward", moved[0]), ("backward", moved[1])):
         each = {label: call[which] for label, call in calls.items()}
         for label, microseconds in in_turn(each, synchronize, seconds, events=events).items():
@@ -115,10 +116,8 @@ def one_shape(session: Session, shape: str, size: int, dtype: str) -> dict[str, 
 def with_operations(session: Session, shape: str, size: int) -> dict[str, Any]:
     """Ours without kernels, by PyTorch's operations."""
     with set_compiled_kernels(False):
-        moved = bytes_moved(shape, 4)
-        return {
-            "rows": measured(session, [Contender("arcana, operations", contenders(shape)[0][0].function)], size, "float32", moved)
-        }
+        function = contenders(shape)[0][0].function
+        return {"rows": measured(session, [Contender("arcana, operations", function)], size, "float32", bytes_moved(shape, 4))}
 
 
 def floors(session: Session, size: int, dtype: str) -> dict[str, Any]:
@@ -144,15 +143,11 @@ def _events() -> tuple[Any, Any]:
 
 
 def _device_microseconds(call: Call, repeats: int = 20) -> float:
-    """The time that the kernels of a call run, by the profiler."""
-    from torch.profiler import ProfilerActivity, profile
+    """The time that the kernels of a call run."""
 
-    for i in range(3):
-        call(i)
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
+    def many() -> None:
         for i in range(repeats):
             call(i)
-        torch.cuda.synchronize()
-    events = [each for each in found.events() if each.device_type == torch.autograd.DeviceType.CUDA]
-    return sum(each.device_time for each in events) / repeats
+
+    many()
+    return sum(each.time_range.elapsed_us() for each in device_events(many)) / repeats
