@@ -207,9 +207,7 @@ def sample(
     return v, [torch.tensor(each, dtype=dtype, device="cpu") for each in tensors]
 
 
-def agrees(
-    program: Program, constants: list[torch.Tensor], plain: Callable[[], torch.Tensor], v: torch.Tensor
-) -> bool:
+def agrees(program: Program, constants: list[torch.Tensor], plain: Callable[[], torch.Tensor], v: torch.Tensor) -> bool:
     """Whether, of these potentials, it gives the bits of cotangent · h by the plain evaluation, for few elements and for many."""
     cotangent = torch.linspace(-2, 2, v.numel(), dtype=v.dtype, device="cpu").view(v.shape)
     expected = cotangent * plain()

@@ -20,8 +20,8 @@ from arcana.surrogate import Surrogate
 from arcana.testing._values import Array, from_float, to_float
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
-EXACT_WAYS = ("eager", "operations")
-"""Whose bits are those of the CPU on a GPU too: compilers divide to within 2 units there."""
+EXACT_WAYS = ("eager", "operations", "plain", "jit")
+"""Whose bits are those of the CPU on a GPU too; torch.compile's compiler divides to within 2 units there."""
 EXACT_POINTS = 200
 
 Numbers = tuple[Array, Array]

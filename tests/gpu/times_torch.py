@@ -18,6 +18,9 @@ SIZES = (1 << 20, 1 << 24, 1 << 10, 1 << 27, 1 << 16)
 LAUNCH_BOUND = 1 << 16
 """Up to this size a call takes as long as its launches, and is not timed by events alone."""
 
+PROFILED = 1 << 24
+"""Up to this size the host may be slower than the kernels, and their time is taken by the profiler too."""
+
 CACHE = 128 << 20
 """Twice the L2 cache of an H200: what is read must have left the cache since it was written."""
 
@@ -89,8 +92,10 @@ def measured(session: Session, functions: list[Contender], size: int, dtype: str
         for label, call in calls.items():
             host, latency = host_and_latency(call["both"], synchronize, 40 if session.settings.small else 200)
             found[label] |= {"host_us": round(host, 2), "latency_us": round(latency, 2)}
-            if cuda:
-                found[label]["device_us"] = round(_device_microseconds(call["both"]), 2)
+    if cuda and size <= PROFILED:
+        for label, call in calls.items():
+            found[label]["device_us"] = round(_device_microseconds(call["both"]), 2)
+            found[label]["device_gbs"] = round(size * sum(moved) / found[label]["device_us"] / 1e3, 1)
     return found
 
 
