@@ -237,7 +237,8 @@ def _jit(written: Source) -> Any:
     linecache.cache[file] = len(written.text), None, written.text.splitlines(keepends=True), file
     names: dict[str, Any] = {"__name__": __name__}
     try:
-        exec(compile(written.text, file, "exec"), names)
+        # Without this module's postponed annotations, by which Triton would miss the types of the constants.
+        exec(compile(written.text, file, "exec", dont_inherit=True), names)
     finally:
         del linecache.cache[file]
     return names[written.name]

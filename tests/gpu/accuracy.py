@@ -111,7 +111,7 @@ class _Part:
             values |= self.exact_float64(surrogate, given, gradient)
         else:
             values |= judge.distance(surrogate, given, gradient, *self.exact(surrogate, dtype))
-        return {"ok": not values["wrong_spikes"] and not values["out_of_bounds"], **values}
+        return {"ok": not values["wrong_spikes"] and judge.within(surrogate, values, self.session.settings.device), **values}
 
     def exact_float64(self, surrogate: Surrogate, given: Sample, gradient: Array) -> dict[str, Any]:
         """A few points beside mpmath, which has more digits than float64."""

@@ -15,6 +15,9 @@ from arcana.testing._values import Array, is_subnormal, to_float, ulp_difference
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 TINY = {"float64": -1022, "float32": -126, "float16": -14, "bfloat16": -126}
 BOUND = 4.0
+ALLOWED_ON_GPU = {"dspike": 1.1, "inverse_square_root": 1.1, "multi_gaussian": 1.5}
+"""Parts of the bound for these: CUDA's exponential is off by up to 2 units and a CPU's by 1, and torch.compile's compiler and
+XLA take quotients or roots to within 2 units."""
 MOST = 2000
 """Gradients that mpmath looks at once more."""
 
@@ -31,7 +34,11 @@ def bits(given: Sample, found: Array, cpu: Array, h: Array) -> dict[str, Any]:
     differ = np.flatnonzero((found != cpu) & given.number)
     ulp = ulp_difference(found[differ], cpu[differ], given.dtype)
     differ, ulp = differ[ulp > 0], ulp[ulp > 0]
+    # h from what was found too: where the CPU has made 0 of a subnormal h, its own says nothing.
+    with np.errstate(all="ignore"):
+        h_found = np.abs(to_float(found[differ], given.dtype).astype(np.float64) / to_float(given.c[differ], given.dtype))
     near = [is_subnormal(x[differ], given.dtype) for x in (given.v, h, found, cpu)]
+    near.append((h_found > 0) & (h_found < 2.0 ** TINY[given.dtype]))
     flushed = np.logical_or.reduce(near) if differ.size else np.zeros(0, bool)
     plain = np.flatnonzero(~flushed)
     worst = {}
@@ -98,3 +105,9 @@ def distance(surrogate: Surrogate, given: Sample, found: Array, right: Array, al
         "of_bound": float(ratio[worst]) if counts.any() else 0.0,
         "worst_v": float(to_float(given.v, given.dtype)[worst]),
     }
+
+
+def within(surrogate: Surrogate, values: dict[str, Any], device: str) -> bool:
+    """Whether the gradients lie in the bound that holds on the device."""
+    allowed = ALLOWED_ON_GPU.get(surrogate.name, 1.0) if device == "cuda" else 1.0
+    return not values["out_of_bounds"] or (allowed > 1 and values["of_bound"] <= allowed)

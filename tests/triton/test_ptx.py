@@ -59,3 +59,13 @@ def test_instructions(name: str, dtype: torch.dtype, capability: int) -> None:
                 # A product of two bfloat16 is exact in float32, and rounded once it is this.
                 ptx = ptx.replace("fma.rn.bf16", "")
                 assert not re.findall(r"\bfma\.\S+|\S+\.ftz\S*|\S+\.approx\S*|div\.full\S*", ptx)
+
+
+@pytest.mark.parametrize("dtype", POINTERS)
+def test_constants_have_the_bits_of_the_computing_dtype(dtype: torch.dtype) -> None:
+    """What Triton reads from the annotations; without them it would take a small number for 32 bits."""
+    call, _ = call_of(torch.zeros(3, dtype=dtype), definitions.get("fast_sigmoid"), {})
+    assert call is not None
+    function: Any = _jit(CudaKernels(call)._source("backward", wide=False))
+    kinds = {each.name: each.annotation_type for each in function.params if each.name.startswith("constant_")}
+    assert set(kinds.values()) == {"i64" if dtype is torch.float64 else "i32"}
