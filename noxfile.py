@@ -12,7 +12,7 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["tests", "tests_torch", "tests_jax", "lint", "types", "docs"]
+nox.options.sessions = ["tests", "tests_torch", "tests_jax", "distribution", "gpu_script", "lint", "types", "docs"]
 
 GROUPS = nox.project.load_toml("pyproject.toml")
 
@@ -31,7 +31,7 @@ def pytest(session: nox.Session, backends: str, *folders: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, with both backends."""
-    install(session, "test", "test-jax", "packaging", extras="all")
+    install(session, "test", "test-jax", extras="all")
     pytest(session, "torch,jax", "tests")
 
 

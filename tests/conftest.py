@@ -1,7 +1,8 @@
 """Which backends this run must have, and JAX under its strict settings.
 
 ARCANA_TEST_BACKENDS names the backends that are expected, "torch,jax" when unset. An expected backend that cannot be imported
-stops the run; nothing is skipped unseen.
+stops the run; nothing is skipped unseen. ARCANA_TEST_ALSO names folders that a session of their own asks for, since they take
+minutes or another installation: `nox -s distribution`, `gpu_script` and `triton`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import importlib
 import os
 import shutil
 import tempfile
+
+SEPARATE = ("gpu", "packaging", "triton")
+collect_ignore = [each for each in SEPARATE if each not in os.environ.get("ARCANA_TEST_ALSO", "").split(",")]
 
 EXPECTED = tuple(os.environ.get("ARCANA_TEST_BACKENDS", "torch,jax").split(","))
 

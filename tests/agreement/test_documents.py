@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -35,3 +36,10 @@ def test_there_are_blocks_in_both_frameworks() -> None:
     readme = [block for page, block in BLOCKS if page.name == "README.md"]
     assert any("import torch" in block for block in readme)
     assert any("import jax" in block for block in readme)
+
+
+def test_the_tables_of_the_gpu_page_are_those_of_its_results() -> None:
+    command = [sys.executable, "tests/gpu/run.py", "--table", "docs/gpu.json"]
+    tables = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert len(tables) > 5000
+    assert (ROOT / "docs" / "gpu.md").read_text().partition("## Tables\n\n")[2] == tables

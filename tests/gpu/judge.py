@@ -38,7 +38,7 @@ def bits(given: Sample, found: Array, cpu: Array, h: Array) -> dict[str, Any]:
     with np.errstate(all="ignore"):
         h_found = np.abs(to_float(found[differ], given.dtype).astype(np.float64) / to_float(given.c[differ], given.dtype))
     near = [is_subnormal(x[differ], given.dtype) for x in (given.v, h, found, cpu)]
-    near.append((h_found > 0) & (h_found < 2.0 ** TINY[given.dtype]))
+    near.append((h_found > 0) & (h_found <= 2.0 ** TINY[given.dtype] * (1 + 2.0 ** (1 - DIGITS[given.dtype]))))
     flushed = np.logical_or.reduce(near) if differ.size else np.zeros(0, bool)
     plain = np.flatnonzero(~flushed)
     worst = {}

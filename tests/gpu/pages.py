@@ -15,7 +15,7 @@ def page(results: Results) -> str:
     parts = {part: all_["checks"] for part, all_ in results.content["parts"].items()}
     about = results.content["machine"]
     written = [", ".join(f"{key} {value}" for key, value in about.items() if key != "device")]
-    makers = {"accuracy": [accuracy], "transforms": [transforms], "kernels": [kernels], "times": [times, launches, times_jax]}
+    makers = {"accuracy": [accuracy], "transforms": [transforms], "kernels": [kernels], "times": [times, times_jax]}
     makers["layer"] = [layer]
     for part, checks in parts.items():
         written += [text for maker in makers.get(part, []) if (text := maker(checks))]
@@ -66,16 +66,29 @@ def transforms(checks: Checks) -> str:
 
 
 def kernels(checks: Checks) -> str:
-    rows = [[name, str(values["forward"]), str(values["backward"])] for name, values in checks.items() if "forward" in values]
+    """A row for all calls that start as many kernels."""
+    alike: dict[tuple[str, int, int], list[str]] = {}
+    for name, values in checks.items():
+        if "forward" in values:
+            of, _, what = name.partition(", ")
+            alike.setdefault((what, values["forward"], values["backward"]), []).append(f"`{of}`")
+    rows = [
+        [what, _list(names), str(forward), str(backward)]
+        for (what, forward, backward), names in sorted(alike.items(), key=lambda each: (each[0][0], -len(each[1])))
+    ]
     counts = [[name, *_loops(values["kernels"])] for name, values in checks.items() if "kernels" in values]
     return "\n\n".join(
         text
         for text in (
-            markdown("Kernels started", ["call", "forward", "backward"], rows),
+            markdown("Kernels started", ["call", "of", "forward", "backward"], rows),
             markdown("Kernels of a jitted scan", ["call", "in loops' bodies", "outside"], counts),
         )
         if text
     )
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(sorted(names)) if len(names) <= 8 else f"{len(names)} surrogates"
 
 
 def _loops(counted: dict[str, list[str]]) -> tuple[str, str]:
@@ -89,41 +102,38 @@ def _copy_speed(checks: Checks, size: str, dtype: str, name: str = "copy, relu")
 
 
 def times(checks: Checks) -> str:
-    """Forward + backward of one call, by size."""
-    rows = []
+    """Forward + backward of one call, ours beside the quickest peer, by size: as a user waits for it, and in kernels alone."""
+    rows, floors = [], []
     for name, values in checks.items():
         shape, *where = name.split(", ")
-        if "rows" not in values or name.startswith(("jax", "copy")):
+        if "of_best_peer" not in values:
             continue
-        copy = _copy_speed(checks, where[0], where[1])
-        for label, row in values["rows"].items():
-            share = f"{row['both_gbs'] / copy:.0%}" if copy else ""
-            ratio = f"{values['of_best_peer']:.2f}" if label == "arcana" and "of_best_peer" in values else ""
-            numbers = [f"{row[key]:.4g}" for key in ("forward_us", "backward_us", "both_us", "both_gbs")]
-            rows.append([_count(where[0]), where[1], shape, label, *numbers, share, ratio])
+        copy, ours = _copy_speed(checks, where[0], where[1]), values["rows"]["arcana"]
+        peers = {label: row for label, row in values["rows"].items() if label != "arcana"}
+        best = min(peers, key=lambda label: peers[label]["both_us"])
+        in_kernels = [row["device_us"] for row in peers.values() if "device_us" in row]
+        speed = ours.get("device_gbs", ours["both_gbs"])
+        rows.append(
+            [
+                *(_count(where[0]), where[1], shape, f"{ours['both_us']:.4g}", f"{peers[best]['both_us']:.4g} ({best})"),
+                f"{values['of_best_peer']:.2f}",
+                f"{ours['device_us']:.4g}" if "device_us" in ours else "",
+                f"{ours['device_us'] / min(in_kernels):.2f}" if in_kernels else "",
+                f"{speed / copy:.0%}" if copy and int(where[0]) >= 1 << 24 and shape != "ste" else "",
+            ]
+        )
     for name, values in checks.items():
         if name.startswith("copy, relu") and "rows" in values:
             _, _, size, dtype = name.split(", ")
-            relu, copy = values["rows"]["relu"], values["rows"]["copy"]
-            numbers = [f"{relu[key]:.4g}" for key in ("forward_us", "backward_us", "both_us", "both_gbs")]
-            rows.append([_count(size), dtype, "", "relu", *numbers, f"{relu['both_gbs'] / copy['forward_gbs']:.0%}", ""])
-            rows.append(
-                [_count(size), dtype, "", "copy", f"{copy['forward_us']:.4g}", "", "", f"{copy['forward_gbs']:.4g}", "100%", ""]
-            )
-    rows.sort(key=lambda row: (int(row[0].replace(",", "")), row[1], row[2]))
-    head = ["elements", "dtype", "shape", "of", "forward µs", "backward µs", "both µs", "GB/s", "of the copy", "of the best peer"]
-    return markdown("One call in eager PyTorch", head, rows)
-
-
-def launches(checks: Checks) -> str:
-    """Where a call is as long as its launches: until it returns, until its result is there, and while kernels run."""
-    rows = []
-    for name, values in checks.items():
-        for label, row in values.get("rows", {}).items():
-            if "host_us" in row:
-                device = f"{row['device_us']:.4g}" if "device_us" in row else ""
-                rows.append([name, label, f"{row['host_us']:.4g}", f"{row['latency_us']:.4g}", device])
-    return markdown("Few elements, forward + backward", ["call", "of", "host µs", "latency µs", "kernels µs"], rows)
+            relu, copied = values["rows"]["relu"], values["rows"]["copy"]
+            numbers = f"{relu['forward_us']:.4g}", f"{relu['backward_us']:.4g}", f"{relu['both_us']:.4g}"
+            floors.append([_count(size), dtype, *numbers, f"{copied['forward_us']:.4g}", f"{copied['forward_gbs']:.0f}"])
+    for each in (rows, floors):
+        each.sort(key=lambda row: (int(row[0].replace(",", "")), row[1], row[2]))
+    head = ["elements", "dtype", "shape", "µs", "quickest peer", "ratio", "kernels µs", "ratio", "of a copy's GB/s"]
+    title = "One call in eager PyTorch, forward + backward, beside snnTorch and SpikingJelly"
+    floor_head = ["elements", "dtype", "relu forward µs", "relu backward µs", "relu both µs", "copy µs", "copy GB/s"]
+    return "\n\n".join([markdown(title, head, rows), markdown("What moves the same bytes", floor_head, floors)])
 
 
 def times_jax(checks: Checks) -> str:
