@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from known import mp, mpf
 
-from arcana.jax._namespace import NAMESPACE
+from arcana.jax import _namespace
+from arcana.jax._namespace import NAMESPACE, NAMESPACES
 
 TURN = 2 * mp.pi
 EXPONENTS = (-77.7, -3.3, -2.0, -1.0001, -0.25, 0.5, 3.0)
@@ -78,3 +79,41 @@ def test_sin_of_turns_at_quarters_is_exact() -> None:
     x = jnp.asarray([0, 0.25, 0.5, 0.75, 1, -0.25, 7.5, 1 / 12, 5 / 12])
     np.testing.assert_array_equal(NAMESPACE.sin_of_turns(x)[:7], [0, 1, 0, -1, 0, -1, 0])
     np.testing.assert_allclose(NAMESPACE.sin_of_turns(x)[7:], 0.5, rtol=1e-15)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_namespace, "_on_gpu", lambda: True)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+@pytest.mark.parametrize("wide", [True, False], ids=["x64", "not x64"])
+def test_a_quotient_on_a_gpu_is_rounded_once(wide: bool) -> None:
+    """By way of float64, whether or not float64 is enabled: NumPy's bits; XLA takes subnormal results for 0 on a CPU."""
+    generator = np.random.default_rng(3)
+    x, y = (np.ldexp(generator.uniform(1, 2, 4096), generator.integers(-60, 60, 4096)).astype(np.float32) for _ in range(2))
+    x[:6], y[:6] = (0.0, 1.0, np.inf, np.nan, -0.0, 3.0), (0.0, 0.0, np.inf, 1.0, 2.0, -np.inf)
+    with _namespace.enable_x64(wide), np.errstate(all="ignore"):
+        for way in (lambda f: f, jax.jit, jax.vmap):
+            found = np.asarray(way(NAMESPACE.divide)(x, y))
+            assert found.dtype == np.float32
+            expected = x / y
+            assert ((found.view(np.int32) == expected.view(np.int32)) | (np.isnan(found) & np.isnan(expected))).all()
+            inverse = np.asarray(way(NAMESPACE.reciprocal)(y))
+            assert (inverse.view(np.int32) == (np.float32(1) / y).view(np.int32)).all()
+        assert "f64" in jax.jit(NAMESPACE.divide).lower(x, y).as_text()
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_the_derivatives_of_a_quotient_on_a_gpu() -> None:
+    x, y = jnp.float32(3.0), jnp.float32(-0.7)
+    for i in (0, 1):
+        plain, found = (jax.jacfwd(jax.grad(f, i), (0, 1))(x, y) for f in (jnp.divide, NAMESPACE.divide))
+        np.testing.assert_allclose(found, plain, rtol=3e-7)
+    np.testing.assert_allclose(jax.jvp(NAMESPACE.divide, (x, y), (y, x))[1], jax.jvp(jnp.divide, (x, y), (y, x))[1], rtol=3e-7)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_quotient_of_float64_on_a_gpu_is_jaxs_own() -> None:
+    x = jnp.linspace(-2, 2, 101, dtype=jnp.float64)
+    assert (NAMESPACES["float64"].divide(x, 3.0) == x / 3.0).all()
