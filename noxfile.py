@@ -1,4 +1,4 @@
-"""Sessions: what CI runs, each in a fresh environment pinned by constraints.txt.
+"""Sessions: what CI runs, each in a fresh environment pinned by constraints.txt, save `oldest` and `newest`.
 
 A session installs what its name says and no more: `tests_torch` has no JAX and `tests_jax` no torch. Each says which
 backends it expects, so that a missing one fails instead of being skipped.
@@ -17,10 +17,11 @@ nox.options.sessions = ["tests", "tests_torch", "tests_jax", "distribution", "gp
 GROUPS = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, *groups: str, extras: str = "") -> None:
-    """Arcana with its extras if there are any, and dependency groups, at the pinned versions."""
+def install(session: nox.Session, *groups: str, extras: str = "", constraints: str | None = "constraints.txt") -> None:
+    """Arcana with its extras if there are any, and dependency groups, at the versions of a file of constraints."""
     package = ["-e", f".[{extras}]"] if extras else []
-    session.install("-c", "constraints.txt", *package, *nox.project.dependency_groups(GROUPS, *groups))
+    pinned = ["-c", constraints] if constraints else []
+    session.install(*pinned, *package, *nox.project.dependency_groups(GROUPS, *groups))
 
 
 def pytest(session: nox.Session, backends: str, *folders: str) -> None:
@@ -47,6 +48,26 @@ def tests_jax(session: nox.Session) -> None:
     """The core's and JAX's tests, without torch."""
     install(session, "test", "test-jax", extras="jax")
     pytest(session, "jax", "tests/core", "tests/jax")
+
+
+@nox.session(python="3.11", default=False)
+def oldest(session: nox.Session) -> None:
+    """The tests on the oldest versions that are supported; on Linux it downloads the CUDA libraries of torch's wheel, 3 GB."""
+    install(session, "test", "test-jax", extras="torch,jax", constraints="tests/oldest.txt")
+    tests_of_versions(session)
+
+
+@nox.session(python="3.13", default=False)
+def newest(session: nox.Session) -> None:
+    """The tests on the newest versions there are; JAX 0.11 and later need Python 3.12. It downloads as much."""
+    install(session, "test", "test-jax", extras="torch,jax", constraints=None)
+    tests_of_versions(session)
+
+
+def tests_of_versions(session: nox.Session) -> None:
+    """The tests of each part, after the versions that they run on; those of both backends together are left out."""
+    session.run("python", "tests/versions.py")
+    pytest(session, "torch,jax", "tests/core", "tests/torch", "tests/jax")
 
 
 @nox.session

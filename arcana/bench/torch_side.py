@@ -50,7 +50,7 @@ def ready(dtype: str) -> Iterator[None]:
 def forget(mode: str) -> None:
     """Drop what was compiled."""
     if mode == "compiled":
-        torch._dynamo.reset()
+        torch.compiler.reset()
 
 
 def array(values: Array, dtype: str) -> torch.Tensor:

@@ -10,7 +10,6 @@ import math
 import numbers
 import operator
 import re
-import struct
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -149,6 +148,9 @@ class Surrogate:
     _caches: ClassVar[dict[Any, Any]]
     """Of each class: what a backend has found for it, which so lives no longer than the class."""
     _numbers: ClassVar[dict[str, Bounds]]
+    # Of every field; Dynamo before 2.12 follows no look into the fields themselves.
+    _bounds: ClassVar[dict[str, Bounds]]
+    _defaults: ClassVar[dict[str, Any]]
     _settings: ClassVar[tuple[str, ...]]
     _values: ClassVar[Callable[[Surrogate], tuple[Any, ...]]]
     _names: ClassVar[tuple[str, ...]]
@@ -171,7 +173,9 @@ class Surrogate:
         fields = dataclasses.fields(cls)
         cls._values = operator.attrgetter(*(f.name for f in fields))
         cls.__signature__ = inspect.Signature([_as_parameter(f) for f in fields], return_annotation=None)
-        cls._numbers = {f.name: bounds_of(f) for f in fields if f.type in (float, "float")}
+        cls._bounds = {f.name: bounds_of(f) for f in fields}
+        cls._defaults = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+        cls._numbers = {f.name: cls._bounds[f.name] for f in fields if f.type in (float, "float")}
         cls._settings = tuple(f.name for f in fields if f.name not in cls._numbers)
         common = tuple(f.name for f in dataclasses.fields(Surrogate))
         cls._names = (*(f.name for f in fields if f.name not in common), *common)
@@ -195,23 +199,24 @@ class Surrogate:
             definition.check_derivative()
         for name in parameters:
             definition.check_name(name)
-        for field in dataclasses.fields(self):
-            value = parameters.get(field.name, field.default)
-            if value is dataclasses.MISSING:
-                msg = f"{definition.__name__}: {field.name} has no default and must be given"
+        # By self, since Dynamo before 2.12 follows no look into a dict of the class.
+        for name in self._bounds:
+            if name not in parameters and name not in self._defaults:
+                msg = f"{definition.__name__}: {name} has no default and must be given"
                 raise TypeError(msg)
-            object.__setattr__(self, field.name, value)
+            object.__setattr__(self, name, parameters[name] if name in parameters else self._defaults[name])
         object.__setattr__(self, "_calls", {})
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in self._numbers:
-                checked = checked_number(type(self).__name__, field.name, value, self._numbers[field.name])
+        for name, bounds in self._bounds.items():
+            value = getattr(self, name)
+            if name in self._numbers:
+                checked = checked_number(type(self).__name__, name, value, bounds)
             else:
-                checked = checked_static(type(self).__name__, field.name, value, field.default, bounds_of(field))
-            object.__setattr__(self, field.name, checked)
+                default = self._defaults.get(name, dataclasses.MISSING)
+                checked = checked_static(type(self).__name__, name, value, default, bounds)
+            object.__setattr__(self, name, checked)
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = f"cannot assign to field {name!r}"
@@ -326,8 +331,7 @@ class Surrogate:
     @classmethod
     def domain(cls, name: str, dtype: str) -> tuple[float, float]:
         """The ends of the interval that a parameter's bounds leave in a computing dtype, as numbers of that dtype."""
-        low, high = cls._numbers[name].representable(dtype)
-        return _as_dtype(low, dtype), _as_dtype(high, dtype)
+        return cls._numbers[name].domain(dtype)
 
     @classmethod
     def bounded(cls, name: str) -> bool:
@@ -396,10 +400,6 @@ class Surrogate:
         return cls.primitive is not _no_primitive
 
 
-def _as_dtype(value: float, dtype: str) -> float:
-    return value if dtype == "float64" else struct.unpack("f", struct.pack("f", value))[0]
-
-
 def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, (numbers.Number, str)) else "..."
 
@@ -446,8 +446,7 @@ def resolved(surrogate: Surrogate, given: Mapping[str, Any]) -> tuple[dict[str, 
     for name, value in given.items():
         definition.check_name(name)
         if name in settings:
-            bounds = bounds_of(definition.__dataclass_fields__[name])
-            settings[name] = checked_static(definition.__name__, name, value, settings[name], bounds)
+            settings[name] = checked_static(definition.__name__, name, value, settings[name], surrogate._bounds[name])
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             values[name] = definition.checked(name, float(value))
         else:

@@ -113,11 +113,19 @@ def check_array(
     if not floating and (len(shape) > 0 or "int" not in dtype):
         msg = f"{definition}: {name} must be a floating-point {kind}, got {dtype}"
         raise TypeError(msg)
-    sizes = zip(reversed(shape), reversed(potential), strict=False)
-    # Not `size not in (1, full)`: Dynamo finds no number in a tuple that holds a symbolic size.
-    if len(shape) > len(potential) or any(size != 1 and size != full for size, full in sizes):
+    if not _broadcasts(shape, potential):
         msg = f"{definition}: {name} must broadcast to v's shape {tuple(potential)}, got shape {tuple(shape)}"
         raise ValueError(msg)
+
+
+def _broadcasts(shape: tuple[int, ...], potential: tuple[int, ...]) -> bool:
+    """Whether an array of one shape broadcasts to the other."""
+    missing = len(potential) - len(shape)
+    if missing < 0:
+        return False
+    # Not `size not in (1, full)`: Dynamo finds no number in a tuple that holds a symbolic size. And before 2.12 it follows
+    # neither `all` of a generator nor a zip of two lengths.
+    return all([size == 1 or size == full for size, full in zip(shape, potential[missing:], strict=True)])  # noqa: C419
 
 
 def check_values(surrogate: Surrogate, name: str, least: float, greatest: float, dtype: str) -> None:

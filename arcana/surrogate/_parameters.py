@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import struct
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,13 @@ class Bounds:
     below: float = math.inf
     at_most: float = math.inf
     _ends: dict[str, tuple[float, float]] = dataclasses.field(init=False, repr=False, compare=False)
+    _domains: dict[str, tuple[float, float]] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Kept with the bounds, so that they live no longer than their class.
-        object.__setattr__(self, "_ends", {dtype: self._ends_in(dtype) for dtype in _LIMITS})
+        # Kept with the bounds, so that they live no longer than their class; and made here, where Dynamo does not look on.
+        ends = {dtype: self._ends_in(dtype) for dtype in _LIMITS}
+        object.__setattr__(self, "_ends", ends)
+        object.__setattr__(self, "_domains", {dtype: tuple(_as_dtype(end, dtype) for end in ends[dtype]) for dtype in ends})
 
     def holds(self, value: float) -> bool:
         return self.above < value < self.below and self.at_least <= value <= self.at_most
@@ -50,6 +54,10 @@ class Bounds:
         """
         return self._ends[dtype]
 
+    def domain(self, dtype: str) -> tuple[float, float]:
+        """The ends of that interval as numbers of the computing dtype."""
+        return self._domains[dtype]
+
     def _ends_in(self, dtype: str) -> tuple[float, float]:
         tiny, largest = _LIMITS[dtype]
         low = max(self.at_least, -largest)
@@ -59,6 +67,10 @@ class Bounds:
         if self.below < math.inf:
             high = min(high, -tiny if self.below == 0 else _next(self.below, -math.inf, dtype))
         return low, high
+
+
+def _as_dtype(value: float, dtype: str) -> float:
+    return value if dtype == "float64" else struct.unpack("f", struct.pack("f", value))[0]
 
 
 def _next(value: float, towards: float, dtype: str) -> float:

@@ -5,7 +5,8 @@ Nothing else in `arcana` reads a private name of them. tests/torch/test_compat.p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
@@ -14,11 +15,13 @@ from torch.autograd import forward_ad
 # Whether a transform of torch.func is running. The same in 2.6 to 2.15.
 transforms_active = torch._C._are_functorch_transforms_active
 
+_functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+
 # Whether a tensor belongs to a transform of torch.func, perhaps one that has ended. The same in 2.6 to 2.15.
-is_transformed = torch._C._functorch.is_functorch_wrapped_tensor
+is_transformed = _functorch.is_functorch_wrapped_tensor
 
 # Whether a tensor is a batch of cotangents, of torch.autograd.grad(is_grads_batched=True). The same in 2.6 to 2.15.
-is_batch_of_cotangents = torch._C._functorch.is_legacy_batchedtensor
+is_batch_of_cotangents = _functorch.is_legacy_batchedtensor
 
 # How many modes see every operation (FakeTensorMode, make_fx, a user's TorchDispatchMode). The same in 2.6 to 2.15.
 dispatch_modes = torch._C._len_torch_dispatch_stack
@@ -32,9 +35,12 @@ without_function_modes = torch._C.DisableTorchFunction
 # A context in which forward mode is on or off; torch turns it off inside a Function's jvp. The same in 2.6 to 2.15.
 forward_mode_enabled = forward_ad._set_fwd_grad_enabled
 
-# The innermost pair of saved-tensor hooks, taken off and put back. The same in 2.6 to 2.15.
 _autograd: Any = torch._C._autograd  # pyright: ignore[reportAttributeAccessIssue]
-top_saved_tensor_hooks = _autograd._top_saved_tensors_default_hooks
+
+# A look at the innermost pair of saved-tensor hooks. Missing in 2.6, see `without_saved_tensor_hooks`.
+top_saved_tensor_hooks = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
+
+# The innermost pair of saved-tensor hooks, taken off and put back. The same in 2.6 to 2.15.
 pop_saved_tensor_hooks = _autograd._pop_saved_tensors_default_hooks
 push_saved_tensor_hooks = _autograd._push_saved_tensors_default_hooks
 
@@ -54,6 +60,38 @@ def launcher(kernel: Any) -> Callable[..., None]:
         run(instances, 1, 1, current_stream(device), function, metadata, None, None, None, *arguments)
 
     return launch
+
+
+# Whether saved-tensor hooks are passed over, as while Dynamo traces. Used in 2.6 alone, and the same in 2.15.
+pass_over_saved_tensor_hooks = _autograd._saved_tensors_hooks_set_tracing
+
+
+@contextlib.contextmanager
+def without_saved_tensor_hooks() -> Generator[None]:
+    """Set the caller's saved-tensor hooks aside."""
+    if top_saved_tensor_hooks is None:
+        before = pass_over_saved_tensor_hooks(True)
+        try:
+            yield
+        finally:
+            pass_over_saved_tensor_hooks(before)
+        return
+    hooks = []
+    while (top := top_saved_tensor_hooks(True)) is not None:
+        hooks.append(top)
+        pop_saved_tensor_hooks()
+    try:
+        yield
+    finally:
+        for pack, unpack in reversed(hooks):
+            push_saved_tensor_hooks(pack, unpack)
+
+
+def vjp_without_hooks(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> Any:
+    """The pullback of torch.func.vjp inside `without_saved_tensor_hooks`: in 2.6 past its check that there are no hooks."""
+    if top_saved_tensor_hooks is None:
+        return torch._functorch.eager_transforms._vjp_with_argnums.__wrapped__(function, *arguments)[1]  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.func.vjp(function, *arguments)[1]
 
 
 def in_forward_mode() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,9 @@ from arcana.torch._compat import (
     is_batch_of_cotangents,
     is_transformed,
     jit_trace,
-    pop_saved_tensor_hooks,
-    push_saved_tensor_hooks,
-    top_saved_tensor_hooks,
     transforms_active,
+    vjp_without_hooks,
+    without_saved_tensor_hooks,
 )
 from arcana.torch._namespace import NAMESPACES, TorchNamespace
 
@@ -178,11 +177,11 @@ class Rule:
 def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """The derivatives of an elementwise function of tensors of one shape; with a history where somebody records."""
     if any(transformed(x) for x in arguments):
-        with _no_hooks():
-            pullback: Any = torch.func.vjp(function, *arguments)[1]
-            return pullback(torch.ones_like(arguments[0]))
+        with without_saved_tensor_hooks():
+            return vjp_without_hooks(function, *arguments)(torch.ones_like(arguments[0]))
     recording = torch.is_grad_enabled()
-    hooks = contextlib.nullcontext() if recording else _no_hooks()
+    # What is saved inside is read at once and never again.
+    hooks = contextlib.nullcontext() if recording else without_saved_tensor_hooks()
     with torch.inference_mode(False), torch.enable_grad(), hooks:
         leaves = [x if recording and x.requires_grad else x.detach().requires_grad_() for x in arguments]
         result = function(*leaves)
@@ -190,20 +189,6 @@ def _slopes(function: Callable[..., torch.Tensor], arguments: Sequence[torch.Ten
             return tuple(torch.zeros_like(x) for x in leaves)
         ones = torch.ones_like(result)
         return torch.autograd.grad(result, leaves, ones, create_graph=recording, materialize_grads=True)
-
-
-@contextlib.contextmanager
-def _no_hooks() -> Generator[None]:
-    """Set the caller's saved-tensor hooks aside: what is saved inside is read at once and never again, and torch.func refuses."""
-    hooks = []
-    while (top := top_saved_tensor_hooks(True)) is not None:
-        hooks.append(top)
-        pop_saved_tensor_hooks()
-    try:
-        yield
-    finally:
-        for pack, unpack in reversed(hooks):
-            push_saved_tensor_hooks(pack, unpack)
 
 
 class Settled(torch.autograd.Function):

@@ -260,13 +260,6 @@ def test_debugging_flags_find_nothing_of_ours(flag: str, subtests: pytest.Subtes
                     jax.grad(lambda p, s=surrogate, k=key: jnp.sum(s(V, **{k: p})))(jnp.full(V.shape, value))
 
 
-def test_the_primitive_is_that_of_the_public_module() -> None:
-    """It is imported from a private one, since the public one takes 17 ms to import."""
-    import jax.extend.core
-
-    assert type(_rule.spike_p) is jax.extend.core.Primitive
-
-
 class Held:
     """An object of somebody's own that holds a surrogate and calls it in a method."""
 

@@ -1,0 +1,129 @@
+"""The private functions of torch: each is there under its name, and does what it is read for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from private import readers, resolve
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
+
+from arcana.torch import _compat
+
+BEFORE_2_7 = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7)
+
+NAMES = [
+    "torch._C._are_functorch_transforms_active",
+    "torch._C._functorch.is_functorch_wrapped_tensor",
+    "torch._C._functorch.is_legacy_batchedtensor",
+    "torch._C._len_torch_dispatch_stack",
+    "torch._C._get_tracing_state",
+    "torch._C.DisableTorchFunction",
+    "torch._C._autograd._pop_saved_tensors_default_hooks",
+    "torch._C._autograd._push_saved_tensors_default_hooks",
+    "torch._C._autograd._saved_tensors_hooks_set_tracing",
+    "torch.autograd.forward_ad._set_fwd_grad_enabled",
+    "torch.autograd.forward_ad._current_level",
+    "torch._functorch.eager_transforms._vjp_with_argnums"
+    if BEFORE_2_7
+    else "torch._C._autograd._top_saved_tensors_default_hooks",
+]
+V = torch.tensor([-0.5, 0.25, 2.0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_is_there(name: str) -> None:
+    resolve(name)
+
+
+def test_nothing_else_reads_a_private_name() -> None:
+    assert set(readers(("torch", "forward_ad", "functorch"))) == {"torch/_compat.py"}
+
+
+def test_transforms_active() -> None:
+    seen: list[bool] = []
+    torch.func.vmap(lambda x: (seen.append(_compat.transforms_active()), x)[1])(V)
+    assert (seen, _compat.transforms_active()) == ([True], False)
+
+
+def test_is_transformed_of_a_tensor_that_outlives_its_transform() -> None:
+    kept: list[torch.Tensor] = []
+    torch.func.grad(lambda x: (kept.append(x), x.sum())[1])(V)
+    assert _compat.is_transformed(kept[0])
+    assert not _compat.is_transformed(V)
+
+
+class Watched(torch.autograd.Function):
+    """The identity, which says of its cotangent whether it is a batch."""
+
+    seen: list[bool] = []  # noqa: RUF012
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> torch.Tensor:
+        Watched.seen.append(_compat.is_batch_of_cotangents(cotangent))
+        return cotangent
+
+
+def test_is_batch_of_cotangents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watched, "seen", [])
+    x = V.clone().requires_grad_()
+    y = Watched.apply(x)
+    torch.autograd.grad(y, x, torch.eye(3), is_grads_batched=True, retain_graph=True)
+    torch.autograd.grad(y, x, torch.ones(3))
+    assert Watched.seen == [True, False]
+
+
+def test_dispatch_modes() -> None:
+    with FakeTensorMode():
+        assert _compat.dispatch_modes() == 1
+    assert _compat.dispatch_modes() == 0
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is (deprecated|not supported)")
+def test_jit_trace() -> None:
+    seen: list[bool] = []
+    torch.jit.trace(lambda x: (seen.append(_compat.jit_trace() is not None), x + 1)[1], V, check_trace=False)
+    assert (seen, _compat.jit_trace()) == ([True], None)
+
+
+def test_without_function_modes() -> None:
+    with torch.device("meta"):
+        assert torch.zeros(()).is_meta
+        with _compat.without_function_modes():
+            assert not torch.zeros(()).is_meta
+
+
+def test_forward_mode() -> None:
+    assert not _compat.in_forward_mode()
+    with forward_ad.dual_level():
+        assert _compat.in_forward_mode()
+        dual = forward_ad.make_dual(V, torch.ones(3))
+        with _compat.forward_mode_enabled(False):
+            assert forward_ad.unpack_dual(dual * 2).tangent is None
+            with _compat.forward_mode_enabled(True):
+                assert forward_ad.unpack_dual(dual * 2).tangent.tolist() == [2, 2, 2]
+
+
+def test_quick_apply() -> None:
+    x = V.clone().requires_grad_()
+    (found,) = torch.autograd.grad(_compat.quick_apply(Watched)(x), x, V)
+    assert found.tolist() == V.tolist()
+
+
+def test_without_saved_tensor_hooks() -> None:
+    packed: list[int] = []
+    x = V.clone().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (packed.append(1), t)[1], lambda t: t):
+        with _compat.without_saved_tensor_hooks():
+            torch.sin(x)
+            (found,) = _compat.vjp_without_hooks(torch.sin, V)(torch.ones(3))
+        assert packed == []
+        torch.sin(x)
+    assert packed == [1]
+    torch.testing.assert_close(found, torch.cos(V))
