@@ -40,10 +40,11 @@ GUARDS: dict[str, list[str]] = {
     ],
     "arcana/torch/_conformance.py": ["tests/torch/test_transforms.py", "tests/torch/test_calls.py -k conformance"],
     "arcana/torch": [
-        "tests/torch/test_programs.py tests/torch/test_formulas.py tests/torch/test_spike.py -m 'not slow'",
-        "tests/torch/test_surroundings.py tests/torch/test_lifetimes.py tests/torch/test_far_potentials.py",
-        "tests/torch/test_calls.py",
-        "tests/torch/test_kernels.py tests/torch/test_transforms.py",
+        "tests/torch/test_programs.py tests/torch/test_spike.py tests/torch/test_formulas.py -m 'not slow'",
+        "tests/torch/test_far_potentials.py tests/torch/test_surroundings.py tests/torch/test_lifetimes.py tests/torch/test_few.py",
+        "tests/torch/test_kernels.py tests/torch/test_ways_of_calling.py -m 'not slow'",
+        "tests/torch/test_transforms.py tests/torch/test_calls.py -m 'not slow'",
+        "tests/agreement/test_formulas.py tests/agreement/test_second_order.py tests/agreement/test_messages.py",
         "tests/torch tests/agreement/test_backends.py",
     ],
     "arcana/jax/_conformance.py": ["tests/jax/test_transforms.py", "tests/jax/test_calls.py -k conformance"],
@@ -55,6 +56,19 @@ GUARDS: dict[str, list[str]] = {
     ],
 }
 """By module or package the tests that guard it, the quickest first; the longest name that fits counts."""
+
+OWN: dict[str, str] = {
+    "arcana/torch/_bits.py": "tests/torch/test_few.py tests/torch/test_programs.py",
+    "arcana/torch/_function.py": "tests/torch/test_ways_of_calling.py",
+    "arcana/torch/_graph.py": "tests/torch/test_surroundings.py",
+    "arcana/torch/_kernels.py": "tests/torch/test_kernels.py",
+    "arcana/torch/_module.py": "tests/torch/test_spike.py",
+    "arcana/torch/_nodes.py": "tests/torch/test_ways_of_calling.py",
+    "arcana/torch/_rule.py": "tests/torch/test_far_potentials.py",
+    "arcana/surrogate/_checks.py": "tests/agreement/test_messages.py",
+    "arcana/surrogate/_trace.py": "tests/core/test_trace.py tests/torch/test_programs.py",
+}
+"""By module the tests that are nearest to it, which come before those of `GUARDS`."""
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
@@ -200,9 +214,9 @@ def _bracketed(node: ast.expr) -> str:
 
 
 def guards(path: str) -> list[str]:
-    """The tests that guard a module."""
+    """The tests that guard a module, its own first."""
     fitting = [name for name in GUARDS if path == name or path.startswith(f"{name}/")]
-    return GUARDS[max(fitting, key=len)] if fitting else []
+    return [*([OWN[path]] if path in OWN else []), *(GUARDS[max(fitting, key=len)] if fitting else [])]
 
 
 def copied(folder: Path) -> None:
