@@ -287,6 +287,17 @@ def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:
     assert "torch compile(func.jvp)" in str(report)
 
 
+def test_the_compiled_mode_alone_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(function) or function)
+    side._compiled_calls.cache_clear()
+    bits = np.zeros(1, np.uint32)
+    for mode, count in (("eager", 0), ("compiled", 1)):
+        side.spikes_and_gradient(fast_sigmoid, bits, bits, "float32", mode)
+        assert len(compiled) == count
+    side._compiled_calls.cache_clear()
+
+
 def test_importing_loads_a_few_modules_of_our_own() -> None:
     """An import is felt at every start: nothing that torch itself has not loaded, neither the compiler nor JAX."""
     modules = loaded_by("import arcana.torch", after="import torch")

@@ -257,6 +257,14 @@ def test_the_saved_spikes_are_not_changed() -> None:
         assert torch.equal(spikes, before)
 
 
+def test_a_slope_of_one_hands_the_cotangent_on() -> None:
+    """No product and no array, however many elements there are."""
+    for n in (3, _bits.FEW + 1):
+        v, c = torch.randn(n, requires_grad=True), torch.randn(n)
+        assert torch.autograd.grad(spike(v, definitions.ste), v, c)[0].data_ptr() == c.data_ptr()
+        assert torch.autograd.grad(spike(v, definitions.STE(gain=2.0)), v, c)[0].data_ptr() != c.data_ptr()
+
+
 def test_calls_are_found_by_value() -> None:
     v = torch.zeros(1)
     call = call_of(v, FastSigmoid(scale=25.0), {})[0]
