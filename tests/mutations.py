@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 GUARDS: dict[str, list[str]] = {
     "arcana/presets": ["tests/core/test_frozen_peers.py tests/core/test_presets.py"],
     "arcana/surrogate": [
+        "tests/core/test_definitions.py",
         "tests/core",
         "tests/torch/test_programs.py tests/torch/test_calls.py",
         "tests/jax/test_namespace.py tests/jax/test_calls.py",
@@ -67,6 +68,12 @@ OWN: dict[str, str] = {
     "arcana/torch/_rule.py": "tests/torch/test_far_potentials.py",
     "arcana/surrogate/_checks.py": "tests/agreement/test_messages.py",
     "arcana/surrogate/_trace.py": "tests/core/test_trace.py tests/torch/test_programs.py",
+    "arcana/testing/_definition.py": "tests/agreement/test_backends.py -k conformance",
+    "arcana/testing/_divergence.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/_layers.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/_plot.py": "tests/agreement/test_divergence.py -k picture",
+    "arcana/testing/_runs.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/_surrogate.py": "tests/agreement/test_backends.py -k conformance",
 }
 """By module the tests that are nearest to it, which come before those of `GUARDS`."""
 

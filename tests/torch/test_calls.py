@@ -246,6 +246,7 @@ def test_spike_module() -> None:
     assert repr(module) == "Spike(FastSigmoid(scale=10.0), threshold=0.5, learnable=('scale',))"
     fixed = Spike(fast_sigmoid)
     assert not list(fixed.parameters())
+    assert fixed.threshold.item() == 1.0
     assert fixed.double()(v.double()).dtype == torch.float64
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(v), spikes)

@@ -146,6 +146,7 @@ def test_parameters_as_tensors(name: str, dtype: str) -> None:
             first = next(iter(tensors))
             tensors[first] = tensors[first] * torch.tensor([[1.0], [1.5], [1.25], [0.75]])
         assert_same_bits(gradient(surrogate, v, c, **tensors), plain(surrogate, v, c, **tensors))
+        assert call_of(v, surrogate, tensors)[0].program is not None
 
 
 ARRAYS = {

@@ -121,6 +121,18 @@ def test_a_changed_threshold_is_the_one_that_counts() -> None:
     assert torch.func.functional_call(layer, {"threshold": torch.tensor(0.5)}, v).tolist() == [0, 0, 1]
 
 
+def test_a_threshold_that_trains_is_loaded_and_one_of_another_shape_is_not() -> None:
+    trained = Spike(FastSigmoid(), 0.25, "threshold")
+    layer = Spike(FastSigmoid(), 0.5, "threshold")
+    layer.load_state_dict(trained.state_dict())
+    assert layer.threshold.item() == 0.25
+    fixed = Spike(FastSigmoid(), 0.5)
+    assert fixed.load_state_dict({}, strict=False).missing_keys == ["threshold"]
+    with pytest.raises(RuntimeError, match="size mismatch for threshold"):
+        fixed.load_state_dict({"threshold": torch.tensor([0.25, 0.5])})
+    assert fixed.threshold.item() == 0.5
+
+
 def test_a_parameter_is_the_very_one_and_trains() -> None:
     threshold = torch.nn.Parameter(torch.tensor([1.0, 0.5]))
     for learnable in ((), ("threshold",), ("scale",)):
