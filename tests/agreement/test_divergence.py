@@ -144,6 +144,16 @@ def test_the_same_potentials_and_other_spikes_are_another_comparison() -> None:
     assert found.first.fired == "torch"
 
 
+def test_a_spike_that_nothing_explains_is_told_by_its_potentials() -> None:
+    """A neuron that fires just below the threshold in torch, and one just above it that does not fire in JAX."""
+    ours, silent = changed((2, 1, 3), 1 - ULP), np.zeros_like(QUIET)
+    spikes = changed((2, 1, 3), 1.0, silent)
+    for theirs, kind in ((ours, "comparison"), (changed((2, 1, 3), 1 + ULP), "potentials")):
+        found = first_divergence((ours, spikes), (theirs, silent))
+        assert [cause.kind for cause in found.causes] == [kind]
+        assert ("at one and the same potential, 0.999999881" in found.causes[0].evidence) == (kind == "comparison")
+
+
 def test_thresholds_are_read_from_each_run() -> None:
     potentials = np.linspace(0, 2, 4 * 3 * 50).reshape(4, 3, 50).astype(np.float32)
     found = first_divergence((potentials, potentials >= 1), (potentials, potentials >= 1.01))
