@@ -111,6 +111,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         '"subnormals": "kept" if (tiny.item()) else "flushed to zero",',
     ): "a number that is not 0 is true",
     (
+        "arcana/testing/_values.py",
+        'exponents = np.arange(2 << (width - 1 - mantissa), dtype=f"uint{width}") << kind(mantissa)',
+    ): "the same patterns, and each of them twice",
+    (
         "arcana/torch/_conformance.py",
         "return result.detach().numpy().reshape(arrays[1].shape)",
     ): "the arrays of a row have one shape",
