@@ -15,7 +15,7 @@ import torch
 
 import arcana.jax
 import arcana.torch
-from arcana.testing import Comparison, ComparisonError, compare
+from arcana.testing import Comparison, ComparisonError, Leaf, compare
 
 X = np.array([[1.0, -2.0, 3.0], [0.25, 0.5, -0.75]], np.float32)
 
@@ -79,6 +79,14 @@ def test_one_ulp_is_one_ulp_in_every_dtype(dtype: str) -> None:
     assert found.close
     with pytest.raises(ComparisonError):
         found.assert_close(relative=0.0, absolute=0.0)
+
+
+@pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-12), ("float32", 1e-5), ("float16", 5e-3), ("bfloat16", 4e-2)])
+def test_the_tolerance_of_each_dtype(dtype: str, relative: float) -> None:
+    """Of what is beside 0 in JAX, relative to the largest number."""
+    for factor, close in ((0.995, True), (1.005, False)):
+        ours, theirs = (np.array([x, 100.0], jnp.dtype(dtype)) for x in (100 * relative * factor, 0.0))
+        assert Leaf("x", ours, theirs).close() is close
 
 
 def test_nan_and_infinity() -> None:

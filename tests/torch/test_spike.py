@@ -240,6 +240,8 @@ def test_reset_of_a_parameter_that_was_given_and_of_one_a_channel() -> None:
 def test_what_is_printed() -> None:
     assert repr(Spike(FastSigmoid(), torch.tensor(0.1))) == "Spike(FastSigmoid(scale=10.0), threshold=0.1, learnable=())"
     assert "threshold=[0.1, 2.0]" in repr(Spike(FastSigmoid(), torch.tensor([0.1, 2.0])))
+    assert "threshold=[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]" in repr(Spike(FastSigmoid(), torch.arange(6.0)))
+    assert "threshold=(7,) from 0.0 to 6.0" in repr(Spike(FastSigmoid(), torch.arange(7.0)))
     many = Spike(FastSigmoid(), torch.linspace(0.5, 2, 64 * 32 * 32).reshape(64, 32, 32), "scale")
     assert repr(many) == "Spike(FastSigmoid(scale=10.0), threshold=(64, 32, 32) from 0.5 to 2.0, learnable=('scale',))"
     with torch.no_grad():
