@@ -79,9 +79,25 @@ OWN: dict[str, str] = {
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
+        "arcana/surrogate/_parameters.py",
+        "if (self.below <= math.inf):",
+    ): "the number before infinity is the largest, which is the end already",
+    (
+        "arcana/surrogate/exponentials.py",
+        "return xp.where((v > 0), upper, decay * upper)",
+    ): "both are 1/2 at 0, where both derivatives are 0",
+    (
         "arcana/surrogate/piecewise.py",
         "tail = xp.log(xp.where((v >= 1), v, zero + 1))",
     ): "the logarithm of 1 is 0 either way, and its derivative is asked for with respect to the leak alone",
+    (
+        "arcana/testing/_compare.py",
+        "return np.asarray(generator.integers(16, 128, like.shape) * generator.choice([-1, 2], like.shape) / 64)",
+    ): "any cotangent of few digits does",
+    (
+        "arcana/testing/_compare.py",
+        "return np.asarray(generator.integers(17, 128, like.shape) * generator.choice([-1, 1], like.shape) / 64)",
+    ): "any cotangent of few digits does",
     (
         "arcana/testing/_compare.py",
         "return np.asarray((generator.integers(16, 128, like.shape) / generator.choice([-1, 1], like.shape)) / 64)",
@@ -91,9 +107,17 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "slack = 1.01e-09 * (1 + np.abs(within).max())",
     ): "any number between a rounding and a fault does",
     (
+        "arcana/testing/_definition.py",
+        "within = np.stack([surrogate.derivative(v + width * x) for x in np.linspace(-1, 1, 22)])",
+    ): "any number of points does",
+    (
         "arcana/testing/_jax_side.py",
         "tiny = jnp.full(2, np.finfo(np.float32).tiny, jnp.float32)",
     ): "the first of them is asked for",
+    (
+        "arcana/testing/_second_order.py",
+        "return repeat(step, (0.303 * v, 0.0 * v), 2)[1]",
+    ): "any start does",
     (
         "arcana/testing/_second_order.py",
         "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, *shape))",
