@@ -115,6 +115,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "tiny = jnp.full(2, np.finfo(np.float32).tiny, jnp.float32)",
     ): "the first of them is asked for",
     (
+        "arcana/testing/_layers.py",
+        "return dataclasses.replace(result, pairs=(bounded))",
+    ): "a list is read as a tuple is",
+    (
         "arcana/testing/_second_order.py",
         "return repeat(step, (0.303 * v, 0.0 * v), 2)[1]",
     ): "any start does",

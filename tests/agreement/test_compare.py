@@ -248,6 +248,8 @@ def test_a_wrong_slope_and_a_detached_reset_are_told_apart(fault: str, steps: st
     assert bool(found.causes) == (fault != "none")
     assert all(cause in each.evidence for each in found.causes)
     assert found.verdict == {"none": "same", "slope 1 % off": "surrogate"}.get(fault, "detached")
+    if (fault, steps) == ("reset not detached", "one step"):
+        assert found.causes[0].where == "output.potential"
 
 
 def test_an_argument_that_no_spike_depends_on_does_not_hide_a_wrong_slope() -> None:
