@@ -100,12 +100,24 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "any cotangent of few digits does",
     (
         "arcana/testing/_compare.py",
+        "return np.asarray((generator.integers(16, 128, like.shape) * generator.choice([-1, 1], like.shape) * 64))",
+    ): "any cotangent of few digits does",
+    (
+        "arcana/testing/_compare.py",
         "return np.asarray((generator.integers(16, 128, like.shape) / generator.choice([-1, 1], like.shape)) / 64)",
     ): "a number divided by ±1 is the number multiplied by it",
     (
         "arcana/testing/_definition.py",
         "slack = 1.01e-09 * (1 + np.abs(within).max())",
     ): "any number between a rounding and a fault does",
+    (
+        "arcana/testing/_definition.py",
+        "v = np.random.default_rng(0).uniform(-5, 4, 2000)",
+    ): "any points do",
+    (
+        "arcana/testing/_definition.py",
+        "within = np.stack([surrogate.derivative((v - width * x)) for x in np.linspace(-1, 1, 21)])",
+    ): "x and −x are both among the points",
     (
         "arcana/testing/_definition.py",
         "within = np.stack([surrogate.derivative(v + width * x) for x in np.linspace(-1, 1, 22)])",
@@ -126,6 +138,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "arcana/testing/_second_order.py",
         "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, *shape))",
     ): "any directions do",
+    (
+        "arcana/testing/_surrogate.py",
+        "finite = np.clip(v, -1.01e+308, 1e308)",
+    ): "any number does that can be moved without an overflow",
     (
         "arcana/testing/_surrogate.py",
         "zeros = (bits << (1)) == 0",

@@ -23,7 +23,7 @@ from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
 from arcana.surrogate._namespace import FUNCTIONS
 from arcana.testing import ConformanceError, check_surrogate, conformance_test
-from arcana.testing._surrogate import TRANSFORM_POINTS, _reference, _Sample, _transforms
+from arcana.testing._surrogate import TRANSFORM_POINTS, _close, _reference, _Sample, _transforms
 from arcana.testing._values import BITS, Array, from_float, hard_sample, is_subnormal, to_float, ulp_difference
 
 SAME_BITS = [name for name in KNOWN if KNOWN[name].bits]
@@ -287,6 +287,18 @@ def test_the_place_that_is_told_is_the_one_farthest_beyond_its_bound() -> None:
     assert not row.passed
     assert row.detail.endswith(f"; 20 at v = {v[near]!r}, bound {sample.bound[near]:.3g}")
     assert sample.bound[near] < 20 < sample.bound[far]
+
+
+def test_the_worst_difference_is_told_whichever_side_is_the_larger() -> None:
+    for found, expected in (([1.0, 2.0], [3.0, 2.0]), ([3.0, 2.0], [1.0, 2.0])):
+        row = _close("here", "slope", np.array(found), np.array(expected))
+        assert not row.passed
+        assert row.detail.startswith("worst difference 2; got")
+
+
+def test_numbers_between_two_of_bfloat16_are_rounded_to_the_even_one() -> None:
+    x = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8, 1 + 2.0**-8 + 2.0**-20, -1 - 2.0**-8], np.float32)
+    np.testing.assert_array_equal(from_float(x, "bfloat16"), torch_side.to_bits(torch.from_numpy(x).bfloat16()))
 
 
 class Unequal(FastSigmoid):
