@@ -15,7 +15,7 @@ from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
 from arcana.surrogate._trace import Kept
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
-from arcana.torch import _bits, _pieces, spike
+from arcana.torch import _bits, _operations, _pieces, spike
 from arcana.torch._eager import call_of
 from arcana.torch._rule import Rule
 
@@ -263,6 +263,15 @@ def test_the_saved_spikes_are_not_changed() -> None:
         second = torch.autograd.grad(spikes, v, c)[0]
         assert torch.equal(first, second)
         assert torch.equal(spikes, before)
+
+
+def test_bits_are_joined_in_the_array_that_is_given() -> None:
+    ones, zeros = (torch.full((3,), value, dtype=torch.int32).view(torch.float32) for value in (-1, 0))
+    for name, expected in (("and_", 0), ("or_", -1), ("xor", -1)):
+        for out in (None, torch.empty(3)):
+            found = _operations.BITS[name](ones, zeros, out=out)
+            assert found.view(torch.int32).tolist() == [expected] * 3
+            assert out is None or found.data_ptr() == out.data_ptr()
 
 
 def test_a_slope_of_one_hands_the_cotangent_on() -> None:
