@@ -274,6 +274,21 @@ def test_bits_are_joined_in_the_array_that_is_given() -> None:
             assert out is None or found.data_ptr() == out.data_ptr()
 
 
+@pytest.mark.parametrize(("constant", "expected"), [(torch.tensor(1.0), [100, 100, 50]), (torch.ones(250), [250])])
+def test_long_arrays_go_piece_by_piece(constant: torch.Tensor, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a constant has axes, which no piece could be told from."""
+    monkeypatch.setattr(_pieces, "PIECE", 100)
+    sizes: list[int] = []
+
+    def function(x: torch.Tensor, out: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        sizes.append(x.numel())
+        return torch.add(x, one, out=out)
+
+    v = torch.randn(250)
+    assert torch.equal(_pieces.run(function, [v], torch.empty(250), [constant], torch.float32), v + 1)
+    assert sizes == expected
+
+
 def test_a_slope_of_one_hands_the_cotangent_on() -> None:
     """No product and no array, however many elements there are."""
     for n in (3, _bits.FEW + 1):
