@@ -149,6 +149,8 @@ def test_rescaling(name: str) -> None:
     unit = instance.unit_peak()
     assert unit.peak == pytest.approx(1, rel=1e-15)
     assert unit.derivative(np.float64(0.3)) == pytest.approx(instance.derivative(np.float64(0.3)) / instance.peak, rel=1e-14)
+    rise = instance.primitive(np.float64(0.3)) - 0.5
+    assert unit.primitive(np.float64(0.3)) - 0.5 == pytest.approx(rise / instance.peak, rel=1e-12)
     assert unit.fires_at_threshold is False
     if not math.isfinite(instance.area):
         with pytest.raises(ValueError, match=r"area is (inf|nan), so it cannot be rescaled"):
