@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 GUARDS: dict[str, list[str]] = {
     "arcana/presets": ["tests/core/test_frozen_peers.py tests/core/test_presets.py"],
     "arcana/surrogate": [
+        "tests/core/test_definitions.py",
         "tests/core",
         "tests/torch/test_programs.py tests/torch/test_calls.py",
         "tests/jax/test_namespace.py tests/jax/test_calls.py",
@@ -40,10 +41,11 @@ GUARDS: dict[str, list[str]] = {
     ],
     "arcana/torch/_conformance.py": ["tests/torch/test_transforms.py", "tests/torch/test_calls.py -k conformance"],
     "arcana/torch": [
-        "tests/torch/test_programs.py tests/torch/test_formulas.py tests/torch/test_spike.py -m 'not slow'",
-        "tests/torch/test_surroundings.py tests/torch/test_lifetimes.py tests/torch/test_far_potentials.py",
-        "tests/torch/test_calls.py",
-        "tests/torch/test_kernels.py tests/torch/test_transforms.py",
+        "tests/torch/test_programs.py tests/torch/test_spike.py tests/torch/test_formulas.py -m 'not slow'",
+        "tests/torch/test_far_potentials.py tests/torch/test_surroundings.py tests/torch/test_lifetimes.py",
+        "tests/torch/test_kernels.py tests/torch/test_ways_of_calling.py -m 'not slow'",
+        "tests/torch/test_transforms.py tests/torch/test_calls.py -m 'not slow'",
+        "tests/agreement/test_formulas.py tests/agreement/test_second_order.py tests/agreement/test_messages.py",
         "tests/torch tests/agreement/test_backends.py",
     ],
     "arcana/jax/_conformance.py": ["tests/jax/test_transforms.py", "tests/jax/test_calls.py -k conformance"],
@@ -56,15 +58,122 @@ GUARDS: dict[str, list[str]] = {
 }
 """By module or package the tests that guard it, the quickest first; the longest name that fits counts."""
 
+OWN: dict[str, str] = {
+    "arcana/torch/_bits.py": "tests/torch/test_few.py tests/torch/test_programs.py",
+    "arcana/torch/_function.py": "tests/torch/test_ways_of_calling.py",
+    "arcana/torch/_graph.py": "tests/torch/test_surroundings.py",
+    "arcana/torch/_kernels.py": "tests/torch/test_kernels.py",
+    "arcana/torch/_module.py": "tests/torch/test_spike.py",
+    "arcana/torch/_nodes.py": "tests/torch/test_ways_of_calling.py",
+    "arcana/torch/_rule.py": "tests/torch/test_far_potentials.py",
+    "arcana/surrogate/_checks.py": "tests/agreement/test_messages.py",
+    "arcana/surrogate/_trace.py": "tests/core/test_trace.py tests/torch/test_programs.py",
+    "arcana/testing/_definition.py": "tests/agreement/test_backends.py -k conformance",
+    "arcana/testing/_divergence.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/_layers.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/_plot.py": "tests/agreement/test_divergence.py -k picture",
+    "arcana/testing/_runs.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/_surrogate.py": "tests/agreement/test_backends.py -k conformance",
+}
+"""By module the tests that are nearest to it, which come before those of `GUARDS`."""
+
 EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        "arcana/surrogate/_parameters.py",
+        "if (self.below <= math.inf):",
+    ): "the number before infinity is the largest, which is the end already",
+    (
+        "arcana/surrogate/exponentials.py",
+        "return xp.where((v > 0), upper, decay * upper)",
+    ): "both are 1/2 at 0, where both derivatives are 0",
+    (
+        "arcana/surrogate/piecewise.py",
+        "tail = xp.log(xp.where((v >= 1), v, zero + 1))",
+    ): "the logarithm of 1 is 0 either way, and its derivative is asked for with respect to the leak alone",
+    (
+        "arcana/testing/_compare.py",
+        "return np.asarray(generator.integers(16, 128, like.shape) * generator.choice([-1, 2], like.shape) / 64)",
+    ): "any cotangent of few digits does",
+    (
+        "arcana/testing/_compare.py",
+        "return np.asarray(generator.integers(17, 128, like.shape) * generator.choice([-1, 1], like.shape) / 64)",
+    ): "any cotangent of few digits does",
+    (
+        "arcana/testing/_compare.py",
+        "return np.asarray((generator.integers(16, 128, like.shape) * generator.choice([-1, 1], like.shape) * 64))",
+    ): "any cotangent of few digits does",
     (
         "arcana/testing/_compare.py",
         "return np.asarray((generator.integers(16, 128, like.shape) / generator.choice([-1, 1], like.shape)) / 64)",
     ): "a number divided by ±1 is the number multiplied by it",
     (
+        "arcana/testing/_definition.py",
+        "slack = 1.01e-09 * (1 + np.abs(within).max())",
+    ): "any number between a rounding and a fault does",
+    (
+        "arcana/testing/_definition.py",
+        "v = np.random.default_rng(0).uniform(-5, 4, 2000)",
+    ): "any points do",
+    (
+        "arcana/testing/_definition.py",
+        "within = np.stack([surrogate.derivative((v - width * x)) for x in np.linspace(-1, 1, 21)])",
+    ): "x and −x are both among the points",
+    (
+        "arcana/testing/_definition.py",
+        "within = np.stack([surrogate.derivative(v + width * x) for x in np.linspace(-1, 1, 22)])",
+    ): "any number of points does",
+    (
+        "arcana/testing/_jax_side.py",
+        "tiny = jnp.full(2, np.finfo(np.float32).tiny, jnp.float32)",
+    ): "the first of them is asked for",
+    (
+        "arcana/testing/_layers.py",
+        "return dataclasses.replace(result, pairs=(bounded))",
+    ): "a list is read as a tuple is",
+    (
+        "arcana/testing/_second_order.py",
+        "return repeat(step, (0.303 * v, 0.0 * v), 2)[1]",
+    ): "any start does",
+    (
         "arcana/testing/_second_order.py",
         "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, *shape))",
     ): "any directions do",
+    (
+        "arcana/testing/_surrogate.py",
+        "finite = np.clip(v, -1.01e+308, 1e308)",
+    ): "any number does that can be moved without an overflow",
+    (
+        "arcana/testing/_surrogate.py",
+        "zeros = (bits << (1)) == 0",
+    ): "NumPy shifts by a Python number in the array's own dtype",
+    (
+        "arcana/testing/_torch_side.py",
+        "tiny = torch.tensor([np.finfo(np.float32).tiny]) * 0.505",
+    ): "any factor below 1 gives a subnormal",
+    (
+        "arcana/testing/_torch_side.py",
+        '"subnormals": "kept" if (tiny.item()) else "flushed to zero",',
+    ): "a number that is not 0 is true",
+    (
+        "arcana/testing/_values.py",
+        'exponents = np.arange(2 << (width - 1 - mantissa), dtype=f"uint{width}") << kind(mantissa)',
+    ): "the same patterns, and each of them twice",
+    (
+        "arcana/torch/_conformance.py",
+        "return result.detach().numpy().reshape(arrays[1].shape)",
+    ): "the arrays of a row have one shape",
+    (
+        "arcana/torch/_eager.py",
+        "rows = [0.5, 0.7575000000000001, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]",
+    ): "any factors do",
+    (
+        "arcana/torch/_pieces.py",
+        "PIECE = 2 << 20",
+    ): "pieces of any length give the same numbers",
+    (
+        "arcana/torch/_program.py",
+        "with torch.inference_mode(True), torch.no_grad():",
+    ): "a program records nothing, so its constants may be of inference mode",
 }
 """Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
 
@@ -163,6 +272,9 @@ def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]
             # A float64 of NumPy is a float already.
             case ast.Call(func=ast.Name(id="float")):
                 pass
+            # Without its call a starred argument is no expression.
+            case ast.Call(args=[ast.Starred()]):
+                pass
             case ast.Call(args=[argument], keywords=[]) if isinstance(node.func, ast.Attribute | ast.Name):
                 yield node, "no call", _bracketed(argument)
             case _:
@@ -200,9 +312,9 @@ def _bracketed(node: ast.expr) -> str:
 
 
 def guards(path: str) -> list[str]:
-    """The tests that guard a module."""
+    """The tests that guard a module, its own first."""
     fitting = [name for name in GUARDS if path == name or path.startswith(f"{name}/")]
-    return GUARDS[max(fitting, key=len)] if fitting else []
+    return [*([OWN[path]] if path in OWN else []), *(GUARDS[max(fitting, key=len)] if fitting else [])]
 
 
 def copied(folder: Path) -> None:

@@ -99,7 +99,7 @@ class Rule:
         traced, values = self._traced()
         assert traced.gate is not None
         values[traced.v] = self.v
-        evaluate([traced.gate], values, self._space(), self._zero())
+        evaluate([traced.gate], values, self._space(short=True), self._zero())
         return values[traced.gate]
 
     def pull(self, kept: Sequence[torch.Tensor], cotangent: torch.Tensor) -> torch.Tensor:
@@ -115,7 +115,7 @@ class Rule:
             assert traced.gate is not None
             # The spikes have a history; the comparison has none, so that h has none either.
             values[traced.gate] = kept[0] if kept[0].dtype is torch.bool else kept[0] != 0
-        evaluate([traced.h], values, self._space(), self._zero())
+        evaluate([traced.h], values, self._space(short=True), self._zero())
         return values[traced.h]
 
     def _traced(self) -> tuple[Trace, dict[Symbol, Any]]:

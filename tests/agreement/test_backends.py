@@ -23,7 +23,7 @@ from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
 from arcana.surrogate._namespace import FUNCTIONS
 from arcana.testing import ConformanceError, check_surrogate, conformance_test
-from arcana.testing._surrogate import _reference
+from arcana.testing._surrogate import TRANSFORM_POINTS, _close, _reference, _Sample, _transforms
 from arcana.testing._values import BITS, Array, from_float, hard_sample, is_subnormal, to_float, ulp_difference
 
 SAME_BITS = [name for name in KNOWN if KNOWN[name].bits]
@@ -257,6 +257,48 @@ def test_the_conformance_suite_covers_what_it_promises() -> None:
     # FastSigmoid is rational: the same bits everywhere.
     apart = [row.detail for row in report.rows if row.what.startswith("gradients agree")]
     assert set(apart) == {"0 ULP at most from each other"}
+
+
+def test_the_points_of_the_transforms_lie_on_both_sides_of_every_edge() -> None:
+    points = [point for point in TRANSFORM_POINTS if math.isfinite(point)]
+    for name in KNOWN:
+        low, high = definitions.get(name).support
+        assert min(points) < low or low == -math.inf, name
+        assert any(low < point < 0 or 0 < point < high for point in points), name
+        assert max(points) > high or high == math.inf, name
+
+
+def test_a_way_that_cannot_be_tried_is_a_row_that_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_side, "NOT_CHECKED", {"backward": "no serialiser"})
+    _, row = next(_transforms([FastSigmoid()], "torch", torch_side))
+    assert (row.passed, row.detail) == (True, "not checked: no serialiser")
+
+
+def test_the_place_that_is_told_is_the_one_farthest_beyond_its_bound() -> None:
+    """Far out, where a Gaussian's bound is wide, an error may be larger and allowed."""
+    sample = _Sample.of(definitions.Gaussian(), "float32")
+    v = to_float(sample.v, "float32")
+    near, far = (int(np.flatnonzero(v == place)[0]) for place in (0.25, 4.0))
+    right = from_float(sample.exact, "float32")
+    wrong = right.copy()
+    wrong[near] += 20
+    wrong[far] += int(sample.bound[far])
+    row = sample.gradient_row("here", "gradient", wrong, right, "float64")
+    assert not row.passed
+    assert row.detail.endswith(f"; 20 at v = {v[near]!r}, bound {sample.bound[near]:.3g}")
+    assert sample.bound[near] < 20 < sample.bound[far]
+
+
+def test_the_worst_difference_is_told_whichever_side_is_the_larger() -> None:
+    for found, expected in (([1.0, 2.0], [3.0, 2.0]), ([3.0, 2.0], [1.0, 2.0])):
+        row = _close("here", "slope", np.array(found), np.array(expected))
+        assert not row.passed
+        assert row.detail.startswith("worst difference 2; got")
+
+
+def test_numbers_between_two_of_bfloat16_are_rounded_to_the_even_one() -> None:
+    x = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8, 1 + 2.0**-8 + 2.0**-20, -1 - 2.0**-8], np.float32)
+    np.testing.assert_array_equal(from_float(x, "bfloat16"), torch_side.to_bits(torch.from_numpy(x).bfloat16()))
 
 
 class Unequal(FastSigmoid):

@@ -16,7 +16,7 @@ import torch
 import arcana.jax
 import arcana.torch
 from arcana.jax._compat import enable_x64
-from arcana.testing import Comparison, ComparisonError, compare
+from arcana.testing import Comparison, ComparisonError, Leaf, compare
 
 X = np.array([[1.0, -2.0, 3.0], [0.25, 0.5, -0.75]], np.float32)
 
@@ -47,6 +47,9 @@ def test_the_worst_place_is_named_for_each_kind_of_difference() -> None:
     assert found.ulp.index == (2,)
     assert found.ulp.value > 1e8
     assert found.differing == 3
+    below = leaf(compare(lambda x: x, lambda x: x - 0.5, np.array([-2.0, -4.0], np.float32), gradients=False), "output")
+    assert below.relative.index == (0,)
+    assert below.relative.value == pytest.approx(0.5 / 2.5)
 
 
 def test_a_line_of_the_table_has_each_figure() -> None:
@@ -79,9 +82,20 @@ def test_one_ulp_is_one_ulp_in_every_dtype(dtype: str) -> None:
         found.assert_close(relative=0.0, absolute=0.0)
 
 
+@pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-12), ("float32", 1e-5), ("float16", 5e-3), ("bfloat16", 4e-2)])
+def test_the_tolerance_of_each_dtype(dtype: str, relative: float) -> None:
+    """Of what is beside 0 in JAX, relative to the largest number."""
+    for factor, close in ((0.995, True), (1.005, False)):
+        ours, theirs = (np.array([x, 100.0], jnp.dtype(dtype)) for x in (100 * relative * factor, 0.0))
+        assert Leaf("x", ours, theirs).close() is close
+
+
 def test_nan_and_infinity() -> None:
     x = np.array([np.nan, np.inf, -np.inf, 1.0])
-    assert compare(lambda x: x + 0, lambda x: x + 0, x, gradients=False).close
+    same = compare(lambda x: x + 0, lambda x: x + 0, x, gradients=False)
+    assert same.close
+    assert leaf(same, "output").differing == 0
+    assert leaf(same, "output").absolute.value == leaf(same, "output").relative.value == 0.0
     ours = compare(lambda x: torch.nan_to_num(x, nan=7.0, posinf=np.inf, neginf=-np.inf), lambda x: x, x, gradients=False)
     assert leaf(ours, "output").absolute.index == (0,)
     assert leaf(ours, "output").absolute.value == np.inf
@@ -235,6 +249,15 @@ def test_a_wrong_slope_and_a_detached_reset_are_told_apart(fault: str, steps: st
     assert bool(found.causes) == (fault != "none")
     assert all(cause in each.evidence for each in found.causes)
     assert found.verdict == {"none": "same", "slope 1 % off": "surrogate"}.get(fault, "detached")
+    if (fault, steps) == ("reset not detached", "one step"):
+        assert found.causes[0].where == "output.potential"
+
+
+def test_an_argument_that_no_spike_depends_on_does_not_hide_a_wrong_slope() -> None:
+    u, unused = np.linspace(0.5, 1.5, 6, dtype=np.float32), np.ones(6, np.float32)
+    torch_step, jax_step = FAULTS["slope 1 % off"][0], JAX_STEP
+    found = compare(lambda u, x, y: (torch_step(u, x), y), lambda u, x, y: (jax_step(u, x), y), u, u * 0, unused)
+    assert found.verdict == "surrogate"
 
 
 def test_differing_spikes_are_counted() -> None:

@@ -74,6 +74,18 @@ def test_the_bound_grows_with_steps_terms_and_size() -> None:
     assert many / few == pytest.approx(np.sqrt(1004 / 5))
 
 
+@pytest.mark.parametrize(("shape", "terms"), [((4, 3, 7), 7 + 5), ((4, 3, 7, 2), 14 + 5), ((4, 7), 7 + 5)])
+def test_the_first_layer_adds_up_the_inputs_of_a_sample(shape: tuple[int, ...], terms: int) -> None:
+    run = Run({"layer 1": Layer(*fire(QUIET))}, np.zeros(shape, np.float32))
+    assert first_divergence(run, run).largest == first_divergence(fire(QUIET), fire(QUIET), terms=terms).largest
+
+
+def test_potentials_far_below_the_threshold_count_by_their_size() -> None:
+    below, quiet = (first_divergence(fire(x), fire(x), threshold=1.0).largest["layer 1"][1] for x in (QUIET * -16, QUIET))
+    # 8 for the threshold's 1, in units of 8 for those of 1/2.
+    assert below == pytest.approx(quiet * 8 * spacing(0.5, "float32") / spacing(8.0, "float32"))
+
+
 def test_other_potentials_that_differ_too_much_deny_rounding() -> None:
     """The spike alone would pass; another neuron before it shows that the networks are not the same."""
     ours, theirs = changed((2, 1, 3), 1 - ULP / 2), changed((2, 1, 3), 1 + ULP)
@@ -130,6 +142,16 @@ def test_the_same_potentials_and_other_spikes_are_another_comparison() -> None:
     assert found.first is not None
     assert found.first.margins == (0, 0)
     assert found.first.fired == "torch"
+
+
+def test_a_spike_that_nothing_explains_is_told_by_its_potentials() -> None:
+    """A neuron that fires just below the threshold in torch, and one just above it that does not fire in JAX."""
+    ours, silent = changed((2, 1, 3), 1 - ULP), np.zeros_like(QUIET)
+    spikes = changed((2, 1, 3), 1.0, silent)
+    for theirs, kind in ((ours, "comparison"), (changed((2, 1, 3), 1 + ULP), "potentials")):
+        found = first_divergence((ours, spikes), (theirs, silent))
+        assert [cause.kind for cause in found.causes] == [kind]
+        assert ("at one and the same potential, 0.999999881" in found.causes[0].evidence) == (kind == "comparison")
 
 
 def test_thresholds_are_read_from_each_run() -> None:

@@ -251,6 +251,8 @@ def test_bounds_know_their_ends_themselves() -> None:
     assert bounds.representable("float32") == (1 + 2.0**-23, 2.0)
     assert bounds.representable("float64") == (1 + 2.0**-52, 2.0)
     assert Bounds(above=0).representable("float32") == (2.0**-126, (2 - 2.0**-23) * 2.0**127)
+    assert Bounds(above=0).representable("float64") == (2.0**-1022, sys.float_info.max)
+    assert Bounds(below=0).representable("float64") == (-sys.float_info.max, -(2.0**-1022))
     gone = weakref.ref(bounds)
     del bounds
     assert gone() is None

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import pickle
+import re
 import subprocess
 import sys
 
@@ -51,9 +52,9 @@ class Bump(Surrogate):
 
 
 def points(*kinks: float) -> np.ndarray:
-    spread = np.concatenate(
-        [np.logspace(-30, 30, 181), np.linspace(0.001, 3, 200), *([k, np.nextafter(k, 9), np.nextafter(k, -9)] for k in kinks)]
-    )
+    # The neighbours of a kink, and what is next to it where a wrong one would lie.
+    around = [[k, np.nextafter(k, 9), np.nextafter(k, -9), 0.998 * k, 1.002 * k] for k in kinks]
+    spread = np.concatenate([np.logspace(-30, 30, 181), np.linspace(0.001, 3, 200), *around])
     return np.concatenate([-spread, spread, [0.0, -0.0]])
 
 
@@ -148,6 +149,8 @@ def test_rescaling(name: str) -> None:
     unit = instance.unit_peak()
     assert unit.peak == pytest.approx(1, rel=1e-15)
     assert unit.derivative(np.float64(0.3)) == pytest.approx(instance.derivative(np.float64(0.3)) / instance.peak, rel=1e-14)
+    rise = instance.primitive(np.float64(0.3)) - 0.5
+    assert unit.primitive(np.float64(0.3)) - 0.5 == pytest.approx(rise / instance.peak, rel=1e-12)
     assert unit.fires_at_threshold is False
     if not math.isfinite(instance.area):
         with pytest.raises(ValueError, match=r"area is (inf|nan), so it cannot be rescaled"):
@@ -249,6 +252,31 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
 def test_bad_input_is_named(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+LEAK = ">= 0 and <= 1e+15"
+BOUNDS = {
+    "clipped_ste.lower": ">= -1e+15 and <= 0",
+    "clipped_ste.upper": ">= 0 and <= 1e+15",
+    "escape_exponential.rate": ">= 1e-15 and <= 1",
+    "fast_sigmoid.scale": "> 0",
+    "leaky_step.leak": LEAK,
+    "log_tailed_relu.leak": LEAK,
+    "multi_gaussian.height": ">= 0 and <= 1",
+    "multi_gaussian.spread": ">= 1 and <= 1e+15",
+    "piecewise_leaky_relu.leak": LEAK,
+    "q_pseudo_spike.q": "> 1 and <= 1e+15",
+    "triangular.scale": "> 0 and <= 1e+15",
+}
+"""Of the parameters that are no width, slope or height."""
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_bounds_of_every_parameter(name: str) -> None:
+    for key in set(definitions.get(name).numbers) - {"gain"}:
+        bounds = BOUNDS.get(f"{name}.{key}", ">= 1e-15 and <= 1e+15")
+        with pytest.raises(ValueError, match=rf": {key} must be {re.escape(bounds)}, got nan$"):
+            definitions.get(name, **{key: math.nan})
 
 
 def test_a_users_class_needs_a_derivative() -> None:

@@ -116,6 +116,11 @@ def test_a_choice_between_equal_terms_is_none() -> None:
     assert found.kept is Kept.NOTHING
 
 
+def test_a_parameter_divides_as_an_array_does() -> None:
+    """A number of Python would raise where it is 0."""
+    assert traced(lambda v, xp, *, slope: xp.abs(v) + 1 / (slope - 1), ("slope",)) is not None
+
+
 @pytest.mark.parametrize(("h", "kept"), [(lambda v, xp: 0.7, Kept.NOTHING), (lambda v, xp: xp.nonnegative(v), Kept.SPIKES)])
 def test_a_number_and_a_comparison_are_formulas(h: Any, kept: Kept) -> None:
     found = traced(h)

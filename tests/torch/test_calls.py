@@ -246,6 +246,7 @@ def test_spike_module() -> None:
     assert repr(module) == "Spike(FastSigmoid(scale=10.0), threshold=0.5, learnable=('scale',))"
     fixed = Spike(fast_sigmoid)
     assert not list(fixed.parameters())
+    assert fixed.threshold.item() == 1.0
     assert fixed.double()(v.double()).dtype == torch.float64
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(v), spikes)
@@ -285,6 +286,17 @@ def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:
     report = check_surrogate(Cauchy, backends=("torch",))
     assert report.passed
     assert "torch compile(func.jvp)" in str(report)
+
+
+def test_the_compiled_mode_alone_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(function) or function)
+    side._compiled_calls.cache_clear()
+    bits = np.zeros(1, np.uint32)
+    for mode, count in (("eager", 0), ("compiled", 1)):
+        side.spikes_and_gradient(fast_sigmoid, bits, bits, "float32", mode)
+        assert len(compiled) == count
+    side._compiled_calls.cache_clear()
 
 
 def test_importing_loads_a_few_modules_of_our_own() -> None:

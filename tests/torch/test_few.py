@@ -5,9 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from arcana.torch._bits import FEW, few
+from arcana.torch._bits import FEW, comparison_as_bools, few
 
 
 @pytest.mark.parametrize(("count", "device", "expected"), [(FEW, "cpu", True), (FEW + 1, "cpu", False), (FEW + 1, "meta", True)])
 def test_few_is_up_to_so_many_on_the_cpu_and_always_elsewhere(count: int, device: str, expected: bool) -> None:
     assert few(torch.empty(count, device=device)) is expected
+
+
+@pytest.mark.parametrize(("count", "dtypes"), [(FEW, [None]), (FEW + 1, [torch.float32])])
+def test_a_comparison_of_many_is_written_as_numbers_first(count: int, dtypes: list[torch.dtype | None]) -> None:
+    seen: list[torch.dtype | None] = []
+
+    def compare(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+        seen.append(None if out is None else out.dtype)
+        return torch.ge(x, y, out=out)
+
+    v = torch.randn(count)
+    assert torch.equal(comparison_as_bools(compare)(v, torch.zeros(())), v >= 0)
+    assert seen == dtypes

@@ -309,11 +309,23 @@ class NumberFirst(Surrogate):
 
 
 class Gated(Surrogate):
-    """A comparison with a function that goes the short way, at a tie: (1 + 1/2)² is 2.25, and by a logarithm something else."""
+    """A comparison with a function that goes the short way, at a tie: the square of 1 + x is exact, and by a logarithm more."""
+
+    level: float = parameter(2.25)
 
     @staticmethod
-    def derivative(v, xp):
-        return xp.where(xp.compound(xp.abs(v), 2.0) > 2.25, 3.0, 5.0)
+    def derivative(v, xp, *, level):
+        return xp.where(xp.compound(xp.abs(v), 2.0) > level, 3.0, 5.0)
+
+
+class Height(Surrogate):
+    """The same function of a parameter alone, where less than v is kept."""
+
+    height: float = parameter(0.5)
+
+    @staticmethod
+    def derivative(v, xp, *, height):
+        return xp.where(v > 1, xp.compound(height, 2.0), 5.0)
 
 
 @pytest.mark.parametrize("n", [4, 5000])
@@ -321,9 +333,13 @@ def test_what_is_left_to_the_plain_evaluation_and_what_goes_the_short_way(n: int
     v = torch.tensor([0.5, -0.5, 1.5, -0.25]).repeat(n // 4)
     expected = torch.tensor([3.0**x + math.fmod(2.0, abs(x) + 0.75) for x in v.tolist()])
     torch.testing.assert_close(gradient(NumberFirst(), v, torch.ones(n)), expected, rtol=1e-6, atol=0)
-    found = gradient(Gated(), v, torch.ones(n))
-    assert torch.equal(found, torch.tensor([5.0, 5.0, 3.0, 5.0]).repeat(n // 4))
-    assert call_of(v, Gated(), {})[0].program is not None
+    for x in (0.71875, 0.734375, 0.84375):
+        square = (1 + x) ** 2
+        v = torch.tensor([x, -x, 1.5, -0.25]).repeat(n // 4)
+        for surrogate, values in ((Gated(level=square), [5.0, 5.0, 3.0, 5.0]), (Height(height=x), [5.0, 5.0, square, 5.0])):
+            assert call_of(v, surrogate, {})[0].program is not None
+            for found in (gradient(surrogate, v, torch.ones(n)), torch.func.grad(lambda x, s=surrogate: spike(x, s).sum())(v)):
+                assert torch.equal(found, torch.tensor(values).repeat(n // 4))
 
 
 class ByClass(Surrogate):

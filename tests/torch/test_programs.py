@@ -15,7 +15,7 @@ from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
 from arcana.surrogate._trace import Kept
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
-from arcana.torch import _bits, _pieces, spike
+from arcana.torch import _bits, _operations, _pieces, spike
 from arcana.torch._eager import call_of
 from arcana.torch._rule import Rule
 
@@ -146,6 +146,7 @@ def test_parameters_as_tensors(name: str, dtype: str) -> None:
             first = next(iter(tensors))
             tensors[first] = tensors[first] * torch.tensor([[1.0], [1.5], [1.25], [0.75]])
         assert_same_bits(gradient(surrogate, v, c, **tensors), plain(surrogate, v, c, **tensors))
+        assert call_of(v, surrogate, tensors)[0].program is not None
 
 
 ARRAYS = {
@@ -172,8 +173,15 @@ def test_no_more_arrays_than_needed(name: str) -> None:
     program = call_of(torch.zeros(3), definitions.get(name), {})[0].program
     assert program is not None
     written: Any = program.pull_many
-    nodes = written.graph.nodes
-    assert sum(node.op == "call_function" and "out" not in node.kwargs for node in nodes) == ARRAYS.get(name, 0)
+    calls = [node for node in written.graph.nodes if node.op == "call_function"]
+    assert sum("out" not in node.kwargs or _chooses_without_scratch(node) for node in calls) == ARRAYS.get(name, 0)
+
+
+def _chooses_without_scratch(node: torch.fx.Node) -> bool:
+    """Whether it makes an array inside: for a choice with one, unless it is against 0."""
+    if node.target is not _bits.choose or node.args[2] is None or "scratch" in node.kwargs:
+        return False
+    return any(x is not None and not str(x).startswith("constant") for x in node.args[1:3])
 
 
 @pytest.mark.parametrize("surrogate", [Bump(), Bump(width=2.5, gain=0.5), Wave(), ByNumber(), ByShape()], ids=repr)
@@ -255,6 +263,38 @@ def test_the_saved_spikes_are_not_changed() -> None:
         second = torch.autograd.grad(spikes, v, c)[0]
         assert torch.equal(first, second)
         assert torch.equal(spikes, before)
+
+
+def test_bits_are_joined_in_the_array_that_is_given() -> None:
+    ones, zeros = (torch.full((3,), value, dtype=torch.int32).view(torch.float32) for value in (-1, 0))
+    for name, expected in (("and_", 0), ("or_", -1), ("xor", -1)):
+        for out in (None, torch.empty(3)):
+            found = _operations.BITS[name](ones, zeros, out=out)
+            assert found.view(torch.int32).tolist() == [expected] * 3
+            assert out is None or found.data_ptr() == out.data_ptr()
+
+
+@pytest.mark.parametrize(("constant", "expected"), [(torch.tensor(1.0), [100, 100, 50]), (torch.ones(250), [250])])
+def test_long_arrays_go_piece_by_piece(constant: torch.Tensor, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a constant has axes, which no piece could be told from."""
+    monkeypatch.setattr(_pieces, "PIECE", 100)
+    sizes: list[int] = []
+
+    def function(x: torch.Tensor, out: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        sizes.append(x.numel())
+        return torch.add(x, one, out=out)
+
+    v = torch.randn(250)
+    assert torch.equal(_pieces.run(function, [v], torch.empty(250), [constant], torch.float32), v + 1)
+    assert sizes == expected
+
+
+def test_a_slope_of_one_hands_the_cotangent_on() -> None:
+    """No product and no array, however many elements there are."""
+    for n in (3, _bits.FEW + 1):
+        v, c = torch.randn(n, requires_grad=True), torch.randn(n)
+        assert torch.autograd.grad(spike(v, definitions.ste), v, c)[0].data_ptr() == c.data_ptr()
+        assert torch.autograd.grad(spike(v, definitions.STE(gain=2.0)), v, c)[0].data_ptr() != c.data_ptr()
 
 
 def test_calls_are_found_by_value() -> None:

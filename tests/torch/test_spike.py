@@ -121,6 +121,18 @@ def test_a_changed_threshold_is_the_one_that_counts() -> None:
     assert torch.func.functional_call(layer, {"threshold": torch.tensor(0.5)}, v).tolist() == [0, 0, 1]
 
 
+def test_a_threshold_that_trains_is_loaded_and_one_of_another_shape_is_not() -> None:
+    trained = Spike(FastSigmoid(), 0.25, "threshold")
+    layer = Spike(FastSigmoid(), 0.5, "threshold")
+    layer.load_state_dict(trained.state_dict())
+    assert layer.threshold.item() == 0.25
+    fixed = Spike(FastSigmoid(), 0.5)
+    assert fixed.load_state_dict({}, strict=False).missing_keys == ["threshold"]
+    with pytest.raises(RuntimeError, match="size mismatch for threshold"):
+        fixed.load_state_dict({"threshold": torch.tensor([0.25, 0.5])})
+    assert fixed.threshold.item() == 0.5
+
+
 def test_a_parameter_is_the_very_one_and_trains() -> None:
     threshold = torch.nn.Parameter(torch.tensor([1.0, 0.5]))
     for learnable in ((), ("threshold",), ("scale",)):
@@ -228,6 +240,8 @@ def test_reset_of_a_parameter_that_was_given_and_of_one_a_channel() -> None:
 def test_what_is_printed() -> None:
     assert repr(Spike(FastSigmoid(), torch.tensor(0.1))) == "Spike(FastSigmoid(scale=10.0), threshold=0.1, learnable=())"
     assert "threshold=[0.1, 2.0]" in repr(Spike(FastSigmoid(), torch.tensor([0.1, 2.0])))
+    assert "threshold=[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]" in repr(Spike(FastSigmoid(), torch.arange(6.0)))
+    assert "threshold=(7,) from 0.0 to 6.0" in repr(Spike(FastSigmoid(), torch.arange(7.0)))
     many = Spike(FastSigmoid(), torch.linspace(0.5, 2, 64 * 32 * 32).reshape(64, 32, 32), "scale")
     assert repr(many) == "Spike(FastSigmoid(scale=10.0), threshold=(64, 32, 32) from 0.5 to 2.0, learnable=('scale',))"
     with torch.no_grad():
