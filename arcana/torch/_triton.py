@@ -8,13 +8,13 @@ everywhere; the other functions are those of CUDA's library, which torch's own k
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from arcana.surrogate._trace import Symbol, needed
 from arcana.torch._operations import Constant, depending, key, operands
-from arcana.torch._program import Pass, Written
+from arcana.torch._program import Written
 
 BLOCK = 1024
 """Elements of one program instance."""
@@ -91,7 +91,7 @@ _EXPRESSIONS = {
 
 
 def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]], wide: bool) -> Source:
-    """The kernel of a pass; a NotImplementedError for an operation that has no expression here.
+    """Write the kernel of a pass; a NotImplementedError for an operation that has no expression here.
 
     Args:
         written: the formula, computed in its dtype; the arrays may have others.
@@ -99,66 +99,96 @@ def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]]
         tensors: the parameters that are given as tensors, each with its least and its largest value if it has bounds.
         wide: whether to count elements in 64 bits, for arrays of 2^31 and more.
     """
-    one_pass: Pass = getattr(written, name)
-    kind, bits = _TYPES[written.dtype]
-    names: dict[Symbol | str, str] = {}
-    constants: dict[Symbol | str, Constant] = {}
-    body = [f"i = tl.program_id(0){'.to(tl.int64)' if wide else ''} * {BLOCK} + tl.arange(0, {BLOCK})", "inside = i < count"]
-    for i, symbol in enumerate(one_pass.inputs):
-        names[symbol] = f"x_{i}"
-        body.append(f"x_{i} = tl.load(input_{i} + i, inside).to({kind})")
-    lines = []
-    for i, (each, bounds) in enumerate(tensors.items()):
-        names[written.traced.parameters[each]] = f"p_{i}"
-        body.append(f"p_{i} = tl.load(tensor_{i} + i // length_{i} % size_{i}, inside).to({kind})")
-        # As `Rule` has it: beyond a bound the nearest value inside, and NaN stays what it is.
-        for sign, bound in zip("<>", bounds, strict=False):
-            lines.append(f"p_{i} = tl.where(p_{i} {sign} {{0}}, {{0}}, p_{i})".format(_name(bound, names, constants)))
-    given = [*one_pass.inputs, *(written.traced.parameters[each] for each in tensors)]
+    kernel, one_pass = _Kernel(written.dtype), getattr(written, name)
+    for symbol in one_pass.inputs:
+        kernel.load(symbol)
+    parameters = [written.traced.parameters[each] for each in tensors]
+    for symbol, bounds in zip(parameters, tensors.values(), strict=True):
+        kernel.load_parameter(symbol, bounds)
+    given = [*one_pass.inputs, *parameters]
     varying = depending(one_pass.results, given)
     for symbol in needed(one_pass.results, given=given):
-        if symbol not in varying:
-            continue
+        if symbol in varying:
+            kernel.compute(symbol)
+    for symbol in one_pass.results:
+        kernel.store(symbol)
+    return Source(name, kernel.text(name, wide), list(kernel.constants.values()), 2 * len(parameters))
+
+
+class _Kernel:
+    """A kernel that is being written, in one computing dtype."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.kind, self.bits = _TYPES[dtype]
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+        self.tensors: list[str] = []
+        self.constants: dict[Symbol | str, Constant] = {}
+        self._names: dict[Symbol | str, str] = {}
+        self._lines: list[str] = []
+
+    def load(self, symbol: Symbol) -> None:
+        """Load an array of v's shape."""
+        i = len(self.inputs)
+        self.inputs.append(f"input_{i}")
+        self._set(symbol, f"x_{i}", f"tl.load(input_{i} + i, inside).to({self.kind})")
+
+    def load_parameter(self, symbol: Symbol, bounds: Sequence[float]) -> None:
+        """Load a parameter that is a tensor: beyond a bound the nearest value inside, as `Rule` has it; NaN stays what it is."""
+        i = len(self.tensors)
+        self.tensors.append(f"tensor_{i}")
+        self._set(symbol, f"p_{i}", f"tl.load(tensor_{i} + i // length_{i} % size_{i}, inside).to({self.kind})")
+        for sign, bound in zip("<>", bounds, strict=False):
+            end = self._operand(bound)
+            self._set(symbol, f"p_{i}", f"tl.where(p_{i} {sign} {end}, {end}, p_{i})")
+
+    def compute(self, symbol: Symbol) -> None:
+        """Compute one operation."""
         if symbol.operation not in _EXPRESSIONS:
             msg = f"{symbol.operation} has no expression in a kernel"
             raise NotImplementedError(msg)
-        values = [_name(x, names, constants) for x in operands(symbol)]
-        names[symbol] = f"y_{len(lines)}"
-        lines.append(f"{names[symbol]} = {_EXPRESSIONS[symbol.operation].format(*values)}")
-    stores = []
-    for i, symbol in enumerate(one_pass.results):
-        stores.append(f"tl.store(output_{i} + i, {_name(symbol, names, constants)}.to(output_{i}.dtype.element_ty), inside)")
-    for i, each in enumerate(constants.values()):
-        truth = " != 0" if isinstance(each, Symbol) and each.boolean else ""
-        body.append(f"c_{i} = constant_{i}.to({kind}, bitcast=True){truth}")
-    text = _module(name, one_pass, len(tensors), len(constants), bits, body + lines + stores)
-    return Source(name, text, list(constants.values()), 2 * len(tensors))
+        values = [self._operand(each) for each in operands(symbol)]
+        self._set(symbol, f"y_{len(self._names)}", _EXPRESSIONS[symbol.operation].format(*values))
 
+    def store(self, symbol: Symbol) -> None:
+        """Store a result in the dtype of the array that takes it."""
+        out = f"output_{len(self.outputs)}"
+        self.outputs.append(out)
+        self._lines.append(f"tl.store({out} + i, {self._operand(symbol)}.to({out}.dtype.element_ty), inside)")
 
-def _name(operand: Constant, names: dict[Symbol | str, str], constants: dict[Symbol | str, Constant]) -> str:
-    """The name of an operand in the kernel; one that is not known yet is a constant."""
-    if key(operand) not in names:
-        names[key(operand)] = f"c_{len(constants)}"
-        constants[key(operand)] = operand
-    return names[key(operand)]
+    def _set(self, symbol: Symbol, name: str, expression: str) -> None:
+        self._names[symbol] = name
+        self._lines.append(f"{name} = {expression}")
 
+    def _operand(self, operand: Constant) -> str:
+        """Return the name of an operand; one that is not known yet is a constant."""
+        if key(operand) not in self._names:
+            self._names[key(operand)] = f"c_{len(self.constants)}"
+            self.constants[key(operand)] = operand
+        return self._names[key(operand)]
 
-def _module(name: str, one_pass: Pass, tensors: int, constants: int, bits: str, body: list[str]) -> str:
-    arrays = [f"input_{i}" for i, _ in enumerate(one_pass.inputs)] + [f"output_{i}" for i, _ in enumerate(one_pass.results)]
-    sizes = [f"{each}_{i}" for i in range(tensors) for each in ("length", "size")]
-    fixed = [f"constant_{i}" for i in range(constants)]
-    arguments = [*arrays, *(f"tensor_{i}" for i in range(tensors)), *(f'{each}: "{bits}"' for each in fixed), "count", *sizes]
-    return "\n".join(
-        [
-            "import triton",
-            "import triton.language as tl",
-            "from triton.language.extra import libdevice",
-            "",
-            "",
-            # Made for one value of a constant, there would be a kernel for each.
-            f"@triton.jit(do_not_specialize={[*fixed, *sizes]!r})",
-            f"def {name}({', '.join(arguments)}):",
-            *(f"    {line}" for line in body),
-            "",
-        ]
-    )
+    def text(self, name: str, wide: bool) -> str:
+        """Return the whole as a Python module."""
+        constants = [f"constant_{i}" for i, _ in enumerate(self.constants)]
+        sizes = [f"{each}_{i}" for i, _ in enumerate(self.tensors) for each in ("length", "size")]
+        typed = [f'{each}: "{self.bits}"' for each in constants]
+        arguments = [*self.inputs, *self.outputs, *self.tensors, *typed, "count", *sizes]
+        instance = "tl.program_id(0).to(tl.int64)" if wide else "tl.program_id(0)"
+        lines = [f"i = {instance} * {BLOCK} + tl.arange(0, {BLOCK})", "inside = i < count"]
+        for i, each in enumerate(self.constants.values()):
+            truth = " != 0" if isinstance(each, Symbol) and each.boolean else ""
+            lines.append(f"c_{i} = constant_{i}.to({self.kind}, bitcast=True){truth}")
+        return "\n".join(
+            [
+                "import triton",
+                "import triton.language as tl",
+                "from triton.language.extra import libdevice",
+                "",
+                "",
+                # Made for one value of a constant, there would be a kernel for each.
+                f"@triton.jit(do_not_specialize={[*constants, *sizes]!r})",
+                f"def {name}({', '.join(arguments)}):",
+                *(f"    {line}" for line in [*lines, *self._lines]),
+                "",
+            ]
+        )
