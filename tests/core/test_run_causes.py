@@ -167,7 +167,9 @@ def test_float32_arrays_of_which_one_run_holds_float16_numbers(apart: float, exp
     fine = {name: generator.uniform(0, 0.9, (4, 3, size)).astype(np.float32) for name, size in (("a", 5), ("b", 7))}
     coarse = {name: (each + apart * (generator.random(each.shape) < 0.5)).astype(np.float16) for name, each in fine.items()}
     runs = [{name: (each.astype(np.float32), each > 1) for name, each in potentials.items()} for potentials in (fine, coarse)]
-    assert [each.kind for each in first_divergence(*runs).causes] == expected
+    causes = first_divergence(*runs).causes
+    assert [each.kind for each in causes] == expected
+    assert ("every potential of JAX is a float16 number" in causes[0].evidence) == (apart == 0.0)
 
 
 def test_where_a_run_begins_to_fire() -> None:
