@@ -95,7 +95,7 @@ def test_nan_and_infinity() -> None:
     same = compare(lambda x: x + 0, lambda x: x + 0, x, gradients=False)
     assert same.close
     assert leaf(same, "output").differing == 0
-    assert leaf(same, "output").absolute.value == leaf(same, "output").relative.value == 0.0
+    assert leaf(same, "output").absolute.value == leaf(same, "output").relative.value == leaf(same, "output").ulp.value == 0.0
     ours = compare(lambda x: torch.nan_to_num(x, nan=7.0, posinf=np.inf, neginf=-np.inf), lambda x: x, x, gradients=False)
     assert leaf(ours, "output").absolute.index == (0,)
     assert leaf(ours, "output").absolute.value == np.inf

@@ -132,6 +132,13 @@ def test_closed_forms_of_slope_and_parameters_are_derivatives(name: str) -> None
             assert mp.almosteq(direct, formula(x, **numbers), 1e-12, 1e-12)
 
 
+@pytest.mark.parametrize("q", [1.5, 2.0, 3.0, 5.0])
+def test_the_tail_of_a_power_law_far_below(q: float) -> None:
+    for v in (-1e29, -1e31, -1e35):
+        tail = (1 + 2 * mpf(-v) / (q - 1)) ** (1 - mpf(q)) / 2
+        assert definitions.QPseudoSpike(q=q).primitive(v) == pytest.approx(float(tail), rel=1e-12, abs=0)
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_docstring_says_everything(name: str) -> None:
     instance = definitions.get(name)

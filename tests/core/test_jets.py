@@ -95,6 +95,22 @@ def test_a_definition_without_a_primitive_moves_no_parameter() -> None:
     np.testing.assert_allclose(by_xx, -2 * v / (1 + v**2) ** 2, rtol=1e-6)
 
 
+def test_a_kink_in_a_parameter_is_left_out_however_small_the_rise_is() -> None:
+    class Bent(Surrogate):
+        scale: float = 2.0
+
+        @staticmethod
+        def derivative(v, xp, *, scale):
+            return xp.zeros_like(v) + 1e-6
+
+        @staticmethod
+        def primitive(v, xp, *, scale):
+            return xp.relu(v * scale - 1) * 1e-6 + 0.5
+
+    by_pp = differences(Bent())(np.array([0.5, 0.25, 2.0])).by_pp
+    assert np.isnan(by_pp).tolist() == [True, False, False]
+
+
 def test_every_parameter_of_the_catalogue_moves_where_its_domain_lets_it() -> None:
     still = {(name, key) for name in KNOWN for key in get(name).numbers if key not in paces_of(get(name))}
     # Its default is the end of its domain.

@@ -160,6 +160,18 @@ def test_most_numbers_finer_than_a_dtype(finer: int, expected: bool) -> None:
     assert _mostly_finer(Run({"a": Layer(potentials, potentials > 1)}), "bfloat16") is expected
 
 
+@pytest.mark.parametrize(("apart", "expected"), [(0.0, ["dtype"]), (0.1, ["potentials"])])
+def test_float32_arrays_of_which_one_run_holds_float16_numbers(apart: float, expected: list[str]) -> None:
+    """In layers of two sizes; the dtype is no cause where they differ by more than its rounding."""
+    generator = np.random.default_rng(0)
+    fine = {name: generator.uniform(0, 0.9, (4, 3, size)).astype(np.float32) for name, size in (("a", 5), ("b", 7))}
+    coarse = {name: (each + apart * (generator.random(each.shape) < 0.5)).astype(np.float16) for name, each in fine.items()}
+    runs = [{name: (each.astype(np.float32), each > 1) for name, each in potentials.items()} for potentials in (fine, coarse)]
+    causes = first_divergence(*runs).causes
+    assert [each.kind for each in causes] == expected
+    assert ("every potential of JAX is a float16 number" in causes[0].evidence) == (apart == 0.0)
+
+
 def test_where_a_run_begins_to_fire() -> None:
     potentials, threshold = np.array([0.0, 1.0, 2.0, np.nan]), np.array([1.0])
     for fired, comparison, low, high in (
