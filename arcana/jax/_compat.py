@@ -24,7 +24,7 @@ is_undefined_primal = ad.is_undefined_primal
 # Where the rules of a primitive stand: forward mode, transposition, vmap. The same in 0.7.2 to 0.12.
 primitive_jvps: dict[Primitive, Callable[..., Any]] = ad.primitive_jvps
 primitive_transposes: dict[Primitive, Callable[..., Any]] = ad.primitive_transposes
-primitive_batchers: dict[Primitive, Callable[..., Any]] = batching.primitive_batchers
+primitive_batchers: Any = batching.primitive_batchers
 
 # An operand with the batch as its first axis, repeated where it has none. The same in 0.7.2 to 0.12.
 batch_first = batching.bdim_at_front
@@ -47,13 +47,13 @@ def varying_axes(x: jax.Array) -> frozenset[str]:
 
 def vary_over(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """x marked as varying over mesh axes, which it did not: `pcast` from 0.8.2 on, `pvary` before (gone in 0.11)."""
-    return jax.lax.pcast(x, axes, to="varying") if hasattr(jax.lax, "pcast") else jax.lax.pvary(x, axes)
+    return jax.lax.pcast(x, axes, to="varying") if hasattr(jax.lax, "pcast") else jax.lax.pvary(x, axes)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def enable_x64(value: bool) -> AbstractContextManager[Any]:
     """A context in which float64 is kept, or is not: of `jax` itself from 0.8 on, of `jax.experimental` before."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(value)
-    from jax.experimental import enable_x64
+    from jax.experimental import enable_x64  # pyright: ignore[reportAttributeAccessIssue]
 
     return enable_x64(value)

@@ -37,7 +37,7 @@ forward_mode_enabled = forward_ad._set_fwd_grad_enabled
 
 _autograd: Any = torch._C._autograd  # pyright: ignore[reportAttributeAccessIssue]
 
-# A look at the innermost pair of saved-tensor hooks. Missing in 2.6, see `without_saved_tensor_hooks`.
+# A look at the innermost pair of saved-tensor hooks. Missing before 2.8, see `without_saved_tensor_hooks`.
 top_saved_tensor_hooks = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
 
 # The innermost pair of saved-tensor hooks, taken off and put back. The same in 2.6 to 2.15.
@@ -62,7 +62,7 @@ def launcher(kernel: Any) -> Callable[..., None]:
     return launch
 
 
-# Whether saved-tensor hooks are passed over, as while Dynamo traces. Used in 2.6 alone, and the same in 2.15.
+# Whether saved-tensor hooks are passed over, as while Dynamo traces. Used before 2.8, and the same in 2.15.
 pass_over_saved_tensor_hooks = _autograd._saved_tensors_hooks_set_tracing
 
 
@@ -88,7 +88,7 @@ def without_saved_tensor_hooks() -> Generator[None]:
 
 
 def vjp_without_hooks(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> Any:
-    """The pullback of torch.func.vjp inside `without_saved_tensor_hooks`: in 2.6 past its check that there are no hooks."""
+    """The pullback of torch.func.vjp inside `without_saved_tensor_hooks`: before 2.8 past its check that there are no hooks."""
     if top_saved_tensor_hooks is None:
         return torch._functorch.eager_transforms._vjp_with_argnums.__wrapped__(function, *arguments)[1]  # pyright: ignore[reportAttributeAccessIssue]
     return torch.func.vjp(function, *arguments)[1]

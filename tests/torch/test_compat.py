@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 from arcana.torch import _compat
 
-BEFORE_2_7 = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7)
+BEFORE_2_8 = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8)
 
 NAMES = [
     "torch._C._are_functorch_transforms_active",
@@ -27,7 +27,7 @@ NAMES = [
     "torch.autograd.forward_ad._set_fwd_grad_enabled",
     "torch.autograd.forward_ad._current_level",
     "torch._functorch.eager_transforms._vjp_with_argnums"
-    if BEFORE_2_7
+    if BEFORE_2_8
     else "torch._C._autograd._top_saved_tensors_default_hooks",
 ]
 V = torch.tensor([-0.5, 0.25, 2.0])

@@ -20,6 +20,7 @@ from arcana.surrogate import FastSigmoid, Surrogate, fast_sigmoid, parameter
 from arcana.torch import Spike, spike
 
 Call = Callable[[torch.Tensor], torch.Tensor]
+BEFORE_2_11 = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11)
 
 
 class Cauchy(Surrogate):
@@ -132,6 +133,7 @@ def test_a_callable_given_to_a_compiled_function(way: str) -> None:
     torch.testing.assert_close(found, (v >= 0) * exact(v)[0], rtol=1e-13, atol=0)
 
 
+@pytest.mark.xfail(BEFORE_2_11, reason="Dynamo of torch 2.6 follows no repr, by which vmap names what it maps", strict=True)
 @pytest.mark.parametrize("name", KNOWN)
 def test_vmap_of_each_instance_compiles(name: str) -> None:
     surrogate = definitions.get(name, gain=2.0)
