@@ -52,7 +52,7 @@ def launcher(kernel: Any) -> Callable[..., None]:
     """What launches a compiled Triton kernel, of the number of its instances, the device's number and its arguments.
 
     Triton's own way finds out at each call for which types the kernel has to be compiled, and takes 10 to 20 µs for it. The
-    members of a compiled kernel that are used here are those of Triton 3.3 to 3.6.
+    members of a compiled kernel that are used here are the same in Triton 3.3 to 3.9; 3.6 is the one that has run.
     """
     run, function, metadata = kernel.run, kernel.function, kernel.packed_metadata
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -28,7 +29,7 @@ EXACT = {
 POINTERS = {torch.float64: "*fp64", torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
 
 
-def assembly(name: str, dtype: torch.dtype, with_tensors: bool, one_pass: str, capability: int) -> str:
+def compiled(name: str, dtype: torch.dtype, with_tensors: bool, one_pass: str, capability: int) -> Any:
     surrogate = definitions.get(name)
     tensors = {each: torch.tensor(value, dtype=dtype) for each, value in surrogate.numbers.items()} if with_tensors else {}
     call, _ = call_of(torch.zeros(3, dtype=dtype), surrogate, tensors)
@@ -42,7 +43,7 @@ def assembly(name: str, dtype: torch.dtype, with_tensors: bool, one_pass: str, c
     kinds |= {each: bits if each.startswith("constant") else "i32" for each in function.arg_names if each not in kinds}
     aligned = [i for i, each in enumerate(function.arg_names) if kinds[each].startswith("*") or each == "count"]
     source = ASTSource(function, kinds, {}, {(i,): [["tt.divisibility", 16]] for i in aligned})
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=dict(OPTIONS)).asm["ptx"]
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=dict(OPTIONS))
 
 
 @pytest.mark.parametrize("capability", [80, 90])
@@ -52,7 +53,7 @@ def test_instructions(name: str, dtype: torch.dtype, capability: int) -> None:
     """Several elements in one load, and for the exact ones no contraction, no approximation and no flush of subnormals."""
     for with_tensors in (False, True) if definitions.get(name).numbers else (False,):
         for one_pass in ("forward", "backward"):
-            ptx = assembly(name, dtype, with_tensors, one_pass, capability)
+            ptx = compiled(name, dtype, with_tensors, one_pass, capability).asm["ptx"]
             assert re.search(r"ld\.global\.v[24]\.b(32|64)", ptx)
             assert re.search(r"st\.global\.v[24]\.b(32|64)", ptx)
             if name in EXACT:
@@ -69,3 +70,11 @@ def test_constants_have_the_bits_of_the_computing_dtype(dtype: torch.dtype) -> N
     function: Any = _jit(CudaKernels(call)._source("backward", wide=False))
     kinds = {each.name: each.annotation_type for each in function.params if each.name.startswith("constant_")}
     assert set(kinds.values()) == {"i64" if dtype is torch.float64 else "i32"}
+
+
+def test_what_launches_a_kernel_is_there() -> None:
+    """The members that `arcana.torch._compat.launcher` reads; Triton's own call hands `run` the same arguments."""
+    kernel = compiled("fast_sigmoid", torch.float32, False, "backward", 90)
+    assert {"function", "packed_metadata", "run"} <= {*dir(type(kernel)), *vars(kernel)}
+    call = " ".join(inspect.getsource(type(kernel).__getitem__).split())
+    assert "self.run(grid[0], grid[1], grid[2], stream, self.function, self.packed_metadata, launch_metadata," in call
