@@ -36,6 +36,9 @@ _LOCK = threading.RLock()
 _FIRST_OF_THEIR_NAME: set[str] = set()
 _LATER = itertools.count(2)
 
+_WRITTEN_BY_PYTHON = frozenset({"__module__", "__firstlineno__", "__static_attributes__"})
+"""What every class has; the last two from Python 3.13 on."""
+
 _KIN = (
     frozenset({"alpha", "b", "beta", "k", "scale", "sharpness", "slope", "steepness"}),
     frozenset({"lens", "sigma", "std", "width", "window"}),
@@ -158,7 +161,7 @@ class Surrogate:
     def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         # cloudpickle makes a class with an empty body and fills it afterwards: that one is asked when it is first used.
-        if any(value for name, value in vars(cls).items() if name != "__module__"):
+        if any(value for name, value in vars(cls).items() if name not in _WRITTEN_BY_PYTHON):
             cls.check_derivative()
         else:
             cls.__new__ = cast(Any, _new_of_arrived)
@@ -448,7 +451,7 @@ def resolved(surrogate: Surrogate, given: Mapping[str, Any]) -> tuple[dict[str, 
         if name in settings:
             settings[name] = checked_static(definition.__name__, name, value, settings[name], surrogate._bounds[name])
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            values[name] = definition.checked(name, float(value))
+            values[name] = checked_bounds(definition.__name__, name, float(value), surrogate._bounds[name])
         else:
             values[name] = value
     return settings, values

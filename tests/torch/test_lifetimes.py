@@ -65,7 +65,7 @@ FORWARD: dict[str, Callable[[torch.Tensor, Surrogate], torch.Tensor]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("other", [False, True])
 @pytest.mark.parametrize("way", FORWARD)
 def test_a_class_that_is_gone_before_the_backward_pass(way: str, other: bool) -> None:

@@ -162,6 +162,11 @@ def test_a_slope_schedule_under_compile_takes_two_graphs(made_in: str) -> None:
     assert counter.frame_count <= 2
 
 
+@pytest.mark.xfail(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11),
+    reason="Dynamo of torch 2.6 guards on the identity of an instance: each compiles a graph of its own",
+    strict=True,
+)
 def test_equal_instances_share_a_graph() -> None:
     from torch._dynamo.testing import CompileCounterWithBackend
 
