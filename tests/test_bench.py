@@ -318,9 +318,9 @@ def test_the_mode_kernels_runs_ours_with_and_without() -> None:
     from arcana.torch import _kernels
 
     assert [each.label for each in torch_side.ours(FastSigmoid(), "eager")] == ["arcana"]
-    for candidate, enabled in zip(torch_side.ours(FastSigmoid(), "kernels"), (False, True), strict=True):
+    for candidate, enabled in zip(torch_side.ours(FastSigmoid(), "kernels"), (None, True), strict=True):
         with candidate.setting():
-            assert _kernels._enabled == enabled
+            assert _kernels._enabled is enabled
         assert candidate.numbers == repr(FastSigmoid())
     assert not _kernels._enabled
 

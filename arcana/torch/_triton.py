@@ -71,6 +71,7 @@ _EXPRESSIONS = {
     "ne": "{} != {}",
     "neg": "-{}",
     "nonnegative": "{} >= {}",
+    "number over": "libdevice.rcp_rn({1}) * {0}",
     "or_": "{} | {}",
     "positive": "{} > {}",
     "pow": "libdevice.pow({}, {})",
@@ -144,11 +145,15 @@ class _Kernel:
 
     def compute(self, symbol: Symbol) -> None:
         """Compute one operation."""
-        if symbol.operation not in _EXPRESSIONS:
-            msg = f"{symbol.operation} has no expression in a kernel"
+        operation = symbol.operation
+        if operation == "truediv" and not isinstance(symbol.operands[0], Symbol):
+            # torch takes number / tensor as the reciprocal times the number.
+            operation = "number over"
+        if operation not in _EXPRESSIONS:
+            msg = f"{operation} has no expression in a kernel"
             raise NotImplementedError(msg)
         values = [self._operand(each) for each in operands(symbol)]
-        self._set(symbol, f"y_{len(self._names)}", _EXPRESSIONS[symbol.operation].format(*values))
+        self._set(symbol, f"y_{len(self._names)}", _EXPRESSIONS[operation].format(*values))
 
     def store(self, symbol: Symbol) -> None:
         """Store a result in the dtype of the array that takes it."""

@@ -225,6 +225,19 @@ def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
         assert_kernels(stand_in, definitions.get(name), v, c)
 
 
+class Hyperbola(Surrogate):
+    """A number over an array, which torch takes as the reciprocal times the number: infinite where the quotient is not."""
+
+    @staticmethod
+    def derivative(v: Any, xp: Any) -> Any:
+        return 0.1 / v
+
+
+def test_a_number_over_an_array(stand_in: list[str]) -> None:
+    v = torch.tensor([1e-39, -3e-39, 0.7, 3.0, -0.0])
+    assert_kernels(stand_in, Hyperbola(), v, torch.ones(5))
+
+
 class Bessel(Surrogate):
     """With a function that no kernel has."""
 
