@@ -71,7 +71,6 @@ _EXPRESSIONS = {
     "ne": "{} != {}",
     "neg": "-{}",
     "nonnegative": "{} >= {}",
-    "number over": "libdevice.rcp_rn({1}) * {0}",
     "or_": "{} | {}",
     "positive": "{} > {}",
     "pow": "libdevice.pow({}, {})",
@@ -89,6 +88,30 @@ _EXPRESSIONS = {
     "where": "tl.where({}, {}, {})",
     "xor": "{} ^ {}",
 }
+
+_POWERS = {
+    -2.0: "libdevice.rcp_rn({0} * {0})",
+    -1.0: "libdevice.rcp_rn({0})",
+    0.5: "libdevice.sqrt_rn({0})",
+    2.0: "{0} * {0}",
+    3.0: "{0} * {0} * {0}",
+}
+"""What torch makes of a power by one of these numbers."""
+
+
+def _expression(symbol: Symbol) -> str:
+    """Return the expression of an operation, or raise a NotImplementedError if there is none."""
+    numbers = [None if isinstance(each, Symbol) else each for each in symbol.operands]
+    if symbol.operation == "truediv" and numbers[0] is not None:
+        # torch takes number / tensor as the reciprocal times the number.
+        return "libdevice.rcp_rn({1}) * {0}"
+    exponent = numbers[1] if symbol.operation in ("pow", "power") else None
+    if exponent in _POWERS:
+        return _POWERS[exponent]
+    if symbol.operation not in _EXPRESSIONS or exponent == -0.5:
+        msg = f"{symbol.operation} has no expression in a kernel (numbers: {numbers})"
+        raise NotImplementedError(msg)
+    return _EXPRESSIONS[symbol.operation]
 
 
 def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]], wide: bool) -> Source:
@@ -145,15 +168,9 @@ class _Kernel:
 
     def compute(self, symbol: Symbol) -> None:
         """Compute one operation."""
-        operation = symbol.operation
-        if operation == "truediv" and not isinstance(symbol.operands[0], Symbol):
-            # torch takes number / tensor as the reciprocal times the number.
-            operation = "number over"
-        if operation not in _EXPRESSIONS:
-            msg = f"{operation} has no expression in a kernel"
-            raise NotImplementedError(msg)
+        expression = _expression(symbol)
         values = [self._operand(each) for each in operands(symbol)]
-        self._set(symbol, f"y_{len(self._names)}", _EXPRESSIONS[operation].format(*values))
+        self._set(symbol, f"y_{len(self._names)}", expression.format(*values))
 
     def store(self, symbol: Symbol) -> None:
         """Store a result in the dtype of the array that takes it."""

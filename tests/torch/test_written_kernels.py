@@ -238,6 +238,19 @@ def test_a_number_over_an_array(stand_in: list[str]) -> None:
     assert_kernels(stand_in, Hyperbola(), v, torch.ones(5))
 
 
+@pytest.mark.parametrize("exponent", [-2, -1, 0.5, 1, 2, 2.5, 3])
+def test_a_power_by_a_number(exponent: float, stand_in: list[str]) -> None:
+    class Power(Surrogate):
+        """torch has a way of its own for some numbers: a square root for 0.5, of −inf too."""
+
+        @staticmethod
+        def derivative(v: Any, xp: Any) -> Any:
+            return v**exponent
+
+    v, c = sample("float32")
+    assert_kernels(stand_in, Power(), torch.cat([torch.tensor([-0.0, -math.inf, 1e-39]), v]), torch.cat([c[:3], c]))
+
+
 class Bessel(Surrogate):
     """With a function that no kernel has."""
 
