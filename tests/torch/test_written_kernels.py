@@ -174,9 +174,11 @@ def sample(dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
 def test_bits_of_the_plain_evaluation(name: str, stand_in: list[str]) -> None:
     for parameters in variants(name):
         for dtype in BITS if not parameters else ("float32",):
-            for fires_at_threshold in (True, False):
+            for fires_at_threshold in (True, False) if dtype == "float32" and not parameters else (True,):
                 surrogate = definitions.get(name, **parameters, gain=1.5, fires_at_threshold=fires_at_threshold)
-                assert_kernels(stand_in, surrogate, *sample(dtype))
+                v, c = sample(dtype)
+                # More than two instances of a kernel, the last of which is not full.
+                assert_kernels(stand_in, surrogate, v[::2].contiguous(), c[::2].contiguous())
 
 
 @pytest.mark.parametrize("name", KNOWN)
