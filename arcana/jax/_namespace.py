@@ -131,6 +131,7 @@ def _series(x: jax.Array, odd: int) -> jax.Array:
 
 
 def _on_gpu() -> bool:
+    """Whether JAX computes on a GPU here, unless it is told otherwise."""
     return jax.default_backend() == "gpu"
 
 

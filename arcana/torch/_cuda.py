@@ -102,7 +102,8 @@ class CudaKernels:
         sizes: list[int] = []
         if tensors:
             places = [_place(x, out) for x in tensors]
-            if None in places:
+            if None in places or any(x.device != self._device for x in tensors):
+                # A number on the CPU goes along with PyTorch's operations.
                 return False
             tensors = [x.resolve_neg() for x in tensors]
             aligned = aligned and all(x.data_ptr() % ALIGNMENT == 0 for x in tensors)

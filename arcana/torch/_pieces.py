@@ -28,7 +28,7 @@ def run(
     """
     if out.numel() <= PIECE or not out.is_cpu or any(each.ndim for each in constants):
         return _run(function, arrays, out, constants, dtype)
-    for piece in zip(*(flat(each, out).split(PIECE) for each in (*arrays, out)), strict=True):
+    for piece in zip(*(_flat(each, out).split(PIECE) for each in (*arrays, out)), strict=True):
         _run(function, piece[:-1], piece[-1], constants, dtype)
     return out
 
@@ -47,7 +47,7 @@ def _run(
     return out.copy_(function(*wide, torch.empty_like(out, dtype=dtype), *constants))
 
 
-def flat(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+def _flat(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """x in the order of out's memory."""
     if x.stride() != out.stride():
         x = torch.empty_like(out, dtype=x.dtype).copy_(x)

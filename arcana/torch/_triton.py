@@ -121,7 +121,7 @@ def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]]
         written: the formula, computed in its dtype; the arrays may have others.
         name: "forward" or "backward".
         tensors: the parameters that are given as tensors, each with its least and its largest value if it has bounds.
-        wide: whether to count elements in 64 bits, for arrays of 2^31 and more.
+        wide: whether to count elements in 64 bits, for arrays of 2^30 and more.
     """
     kernel, one_pass = _Kernel(written.dtype), getattr(written, name)
     for symbol in one_pass.inputs:

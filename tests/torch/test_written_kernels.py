@@ -205,6 +205,13 @@ def test_a_tensor_out_of_its_bounds_is_the_nearest_inside(stand_in: list[str]) -
         assert torch.equal(found.nan_to_num(7), expected.nan_to_num(7))
 
 
+def test_a_parameter_on_another_device_takes_no_kernel(stand_in: list[str]) -> None:
+    v, c = sample("float32")
+    kernels = _cuda.CudaKernels(call_of(v, definitions.get("fast_sigmoid"), {"scale": torch.tensor(1.0)})[0])
+    assert kernels.pull([v], [torch.tensor(2.0, device="meta")], c) is None
+    assert kernels.pull([v], [torch.tensor(2.0)], c) is not None
+
+
 @pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative"])
 @pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "step"])
 def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
