@@ -315,14 +315,14 @@ def test_memory_is_bytes_of_an_element() -> None:
 
 def test_the_mode_kernels_runs_ours_with_and_without() -> None:
     from arcana.bench import torch_side
-    from arcana.torch import _kernels
+    from arcana.torch._eager import kernels
 
     assert [each.label for each in torch_side.ours(FastSigmoid(), "eager")] == ["arcana"]
     for candidate, enabled in zip(torch_side.ours(FastSigmoid(), "kernels"), (None, True), strict=True):
         with candidate.setting():
-            assert _kernels._enabled is enabled
+            assert kernels._enabled is enabled
         assert candidate.numbers == repr(FastSigmoid())
-    assert not _kernels._enabled
+    assert not kernels._enabled
 
 
 def test_json_and_picture(tmp_path: Path) -> None:

@@ -4,6 +4,15 @@
 >>> from arcana.jax import fast_sigmoid
 >>> jax.vmap(jax.grad(lambda v: fast_sigmoid(v, scale=25.0)))(jnp.array([-0.1, 0.0, 0.1]))
 Array([0.08163265, 1.        , 0.08163265], dtype=float32)
+
+The way of v to the spikes and back. `spike` in `_function` finds the call in `_call`, which has it checked and keeps what is the
+same at every call. Outside every transform the call fires. Inside one, `spike` binds the primitive `spike_p` of `_function`; its
+rule there binds `slopes_p`, the product with h, whose operations are in `_derivative`.
+
+- _function: the rules of the primitives, `spike` and `evaluate`; _call: what is the same at every call, found once
+- _derivative: h and dG/dparameter by plain operations; _namespace: `xp`; _checks: what the checks of a call ask about arrays
+- _forward_mode: `forward_mode`; _onnx: the primitives for jax2onnx; _compat: the private functions of JAX
+- conformance: every transform, for `check_surrogate`; arrays: arrays to and from NumPy, for `compare` and `record`
 """
 
 from __future__ import annotations
@@ -12,6 +21,8 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from arcana import surrogate as definitions
+from arcana._core import SurrogateFunction
+from arcana.surrogate import exponentials, gaussians, periodic, piecewise, power_law, rational, straight_through
 
 try:
     import jax
@@ -19,8 +30,8 @@ except ImportError as error:
     msg = "arcana.jax needs JAX: pip install jax"
     raise ImportError(msg) from error
 
-from arcana.jax._rule import ForwardMode, SpikeFunction, evaluate, forward_mode, function_of, spike
-from arcana.surrogate._function import SurrogateFunction
+from arcana.jax._forward_mode import ForwardMode, forward_mode
+from arcana.jax._function import SpikeFunction, evaluate, function_of, spike
 
 _P = ParamSpec("_P")
 
@@ -56,60 +67,11 @@ STE, ste = _generate(definitions.STE)
 Step, step = _generate(definitions.Step)
 Triangular, triangular = _generate(definitions.Triangular)
 
-__all__ = [
-    "S2NN",
-    "STE",
-    "ATan",
-    "ClippedReciprocal",
-    "ClippedSTE",
-    "Dspike",
-    "EscapeExponential",
-    "Exponential",
-    "FastSigmoid",
-    "ForwardMode",
-    "Gaussian",
-    "InverseSquareRoot",
-    "LeakyStep",
-    "LogAbs",
-    "LogTailedReLU",
-    "MultiGaussian",
-    "OneSidedFastSigmoid",
-    "PeriodicExponential",
-    "PiecewiseLeakyReLU",
-    "QPseudoSpike",
-    "Rectangular",
-    "Sigmoid",
-    "SparseFastSigmoid",
-    "SpikeFunction",
-    "SquarewaveFourier",
-    "Step",
-    "Triangular",
-    "atan",
-    "clipped_reciprocal",
-    "clipped_ste",
-    "dspike",
-    "escape_exponential",
-    "evaluate",
-    "exponential",
-    "fast_sigmoid",
-    "forward_mode",
-    "gaussian",
-    "inverse_square_root",
-    "leaky_step",
-    "log_abs",
-    "log_tailed_relu",
-    "multi_gaussian",
-    "one_sided_fast_sigmoid",
-    "periodic_exponential",
-    "piecewise_leaky_relu",
-    "q_pseudo_spike",
-    "rectangular",
-    "s2nn",
-    "sigmoid",
-    "sparse_fast_sigmoid",
-    "spike",
-    "squarewave_fourier",
-    "ste",
-    "step",
-    "triangular",
-]
+__all__ = ["ForwardMode", "SpikeFunction", "evaluate", "forward_mode", "spike"]
+__all__ += exponentials.__all__
+__all__ += gaussians.__all__
+__all__ += periodic.__all__
+__all__ += piecewise.__all__
+__all__ += power_law.__all__
+__all__ += rational.__all__
+__all__ += straight_through.__all__

@@ -13,7 +13,8 @@ import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
 from arcana.jax._compat import enable_x64
-from arcana.jax._rule import forward_mode, spike
+from arcana.jax._forward_mode import forward_mode
+from arcana.jax._function import spike
 from arcana.surrogate import Surrogate
 
 try:

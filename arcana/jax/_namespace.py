@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from arcana._core import SIGNIFICANT_BITS, Namespace
 from arcana.jax._compat import enable_x64
-from arcana.surrogate._namespace import SIGNIFICANT_BITS, Namespace
 
 
 @jax.custom_jvp
@@ -25,25 +25,25 @@ def _abs_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax
 
 
 def positive(v: jax.Array) -> jax.Array:
-    """v > 0 from v's bits: XLA on CPU would take a subnormal for zero."""
+    """Return v > 0 from v's bits: XLA on CPU would take a subnormal for zero."""
     bits, infinity = _bits(v)
     return (bits > 0) & (bits <= infinity)
 
 
 def nonnegative(v: jax.Array) -> jax.Array:
-    """v >= 0 from v's bits."""
+    """Return v >= 0 from v's bits."""
     bits, infinity = _bits(v)
     return ((bits >= 0) & (bits <= infinity)) | (bits == np.iinfo(bits.dtype).min)
 
 
 def at_least(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x >= y from their bits, in the order of the floats; false where one of them is NaN."""
+    """Return x >= y from their bits, in the order of the floats; false where one of them is NaN."""
     x, y = (jnp.asarray(each) for each in (x, y))
     return ~jnp.isnan(x) & ~jnp.isnan(y) & (_ordered(x) >= _ordered(y))
 
 
 def _ordered(x: jax.Array) -> jax.Array:
-    """Integers in the order of the floats, both zeros 0."""
+    """Return integers in the order of the floats, both zeros 0."""
     bits, _ = _bits(x)
     return jnp.where(bits < 0, np.iinfo(bits.dtype).min - bits, bits)
 
@@ -54,13 +54,13 @@ def infinite(v: jax.Array) -> jax.Array:
 
 
 def _bits(v: jax.Array) -> tuple[jax.Array, Any]:
-    """v's bits as signed integers, and those of +inf; beyond them lies NaN, and the least integer is −0.0."""
+    """Return v's bits as signed integers, and those of +inf; beyond them lies NaN, and the least integer is −0.0."""
     integer = np.dtype(f"int{v.dtype.itemsize * 8}")
     return jax.lax.bitcast_convert_type(v, integer), np.array(np.inf, v.dtype).view(integer)[()]
 
 
 def spike(v: jax.Array) -> jax.Array:
-    """1[v >= 0] in v's dtype."""
+    """Return 1[v >= 0] in v's dtype."""
     return nonnegative(v).astype(v.dtype)
 
 
@@ -70,7 +70,9 @@ def _decay(x: jax.Array, rate: jax.Array | float) -> jax.Array:
 
 @jax.custom_jvp
 def _compound(x: jax.Array, exponent: jax.Array | float) -> jax.Array:
-    """(1 + x)^exponent by a logarithm and exponentials, which XLA's CPU code does 8 elements at a time; its power, one by one.
+    """Return (1 + x)^exponent by a logarithm and exponentials.
+
+    XLA's CPU code does those 8 elements at a time, and its power one by one.
 
     The logarithm, and its product with the exponent, are sums of two floats: what is lost of e^y is y times what is lost of y.
     """
@@ -102,14 +104,14 @@ def _with_bits(x: jax.Array, mantissa_bits: int) -> jax.Array:
 
 
 def _split(x: jax.Array, mantissa_bits: int) -> tuple[jax.Array, jax.Array]:
-    """Two numbers of half the bits whose sum is x."""
+    """Return two numbers of half the bits whose sum is x."""
     high = _with_bits(x, mantissa_bits)
     return high, x - high
 
 
 @jax.custom_jvp
 def _sin_of_turns(x: jax.Array) -> jax.Array:
-    """sin(2π·x) by Taylor series, 8 elements at a time; XLA's CPU code calls its sine for one after the other."""
+    """Return sin(2π·x) by Taylor series, 8 elements at a time; XLA's CPU code calls its sine for one after the other."""
     part = x - jnp.round(x)
     near = jnp.where(jnp.abs(part) > 0.25, jnp.copysign(0.5, part) - part, part)
     at_zero = near * math.tau + near * _series(near, 1)
@@ -121,7 +123,7 @@ _sin_of_turns.defjvps(lambda dot, sine, x: dot * (_sin_of_turns(0.25 - (x - jnp.
 
 
 def _series(x: jax.Array, odd: int) -> jax.Array:
-    """What follows 1 in the series of cos(2π·x), or what follows 2π in that of sin(2π·x)/x, for |x| <= 1/8."""
+    """Return what follows 1 in the series of cos(2π·x), or what follows 2π in that of sin(2π·x)/x, for |x| <= 1/8."""
     terms = 6 if x.dtype == jnp.float32 else 9
     square, total = x * x, jnp.zeros_like(x)
     for i in reversed(range(1, terms)):
@@ -137,7 +139,7 @@ def _on_gpu() -> bool:
 
 @jax.custom_jvp
 def _rounded_once(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x / y of float32 by way of float64, whose quotient rounded to float32 is that of x and y rounded once."""
+    """Return x / y of float32 by way of float64, whose quotient rounded to float32 is that of x and y rounded once."""
     with enable_x64(True):
         x, y = (jax.lax.convert_element_type(each, jnp.float64) for each in (x, y))
         # Twice the quotient, and half of that: a plain quotient of widened numbers the compiler would narrow again.
@@ -152,7 +154,7 @@ _rounded_once.defjvps(
 
 
 def _divide(x: Any, y: Any) -> jax.Array:
-    """x / y, correctly rounded: XLA divides float32 on a GPU to within 2 units."""
+    """Return x / y, correctly rounded: XLA divides float32 on a GPU to within 2 units."""
     dtype = jnp.result_type(x, y)
     if dtype != jnp.float32 or not _on_gpu():
         return jnp.divide(x, y)

@@ -5,11 +5,8 @@
 True
 """
 
+from arcana._core import Facts, Surrogate, formula, from_dict, get, names, parameter, register_pytrees_with_jax
 from arcana.surrogate import exponentials, gaussians, periodic, piecewise, power_law, rational, straight_through
-from arcana.surrogate._backends import register_pytrees_with_jax
-from arcana.surrogate._base import Facts, Surrogate, formula
-from arcana.surrogate._parameters import parameter
-from arcana.surrogate._registry import from_dict, get, names
 from arcana.surrogate.exponentials import *  # noqa: F403
 from arcana.surrogate.gaussians import *  # noqa: F403
 from arcana.surrogate.periodic import *  # noqa: F403

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from arcana.surrogate._base import Facts, Surrogate, formula
-from arcana.surrogate._parameters import parameter, positive
+from arcana._core import Facts, Surrogate, formula, parameter, positive
 
 __all__ = ["Gaussian", "MultiGaussian", "gaussian", "multi_gaussian"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arcana.surrogate._base import Facts, Surrogate, formula
-from arcana.surrogate._parameters import parameter, positive
+from arcana._core import Facts, Surrogate, formula, parameter, positive
 
 __all__ = ["InverseSquareRoot", "QPseudoSpike", "inverse_square_root", "q_pseudo_spike"]
 

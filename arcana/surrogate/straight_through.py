@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from arcana.surrogate._base import Facts, Surrogate, formula
-from arcana.surrogate._parameters import parameter
+from arcana._core import Facts, Surrogate, formula, parameter
 
 __all__ = ["STE", "ClippedSTE", "clipped_ste", "ste"]
 

@@ -6,6 +6,17 @@
 >>> fast_sigmoid(v, scale=25.0).sum().backward()
 >>> v.grad
 tensor([0.0816, 1.0000, 0.0816])
+
+The way of v to the spikes and back. `spike` in `_function` finds the call in `_call`, which has it checked and keeps what is the
+same at every call. Plain eager tensors go through `SpikeFunction` in `_function`, whose forward and backward are the call's: a
+program of `_eager`, or the plain operations of `_derivative`. Under a transform or a compiler they go through `Composable` in
+`_function`, whose backward is in `_derivative` alone.
+
+- _function: the autograd rules, `spike` and `evaluate`; _call: what is the same at every call, found once
+- _derivative: h and dG/dparameter by plain operations; _namespace: `xp`; _checks: what the checks of a call ask about tensors
+- _module: `Spike`; _dynamo: the calls that stay in a compiled graph; _fx: the calls as nodes of a traced graph
+- _eager: the quick way of plain eager tensors; _compat: the private functions of torch
+- conformance: every transform, for `check_surrogate`; arrays: tensors to and from NumPy, for `compare` and `record`
 """
 
 from __future__ import annotations
@@ -14,6 +25,8 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from arcana import surrogate as definitions
+from arcana._core import SurrogateFunction
+from arcana.surrogate import exponentials, gaussians, periodic, piecewise, power_law, rational, straight_through
 
 try:
     import torch
@@ -21,9 +34,8 @@ except ImportError as error:
     msg = "arcana.torch needs PyTorch: pip install torch"
     raise ImportError(msg) from error
 
-from arcana.surrogate._function import SurrogateFunction
+from arcana.torch._eager.kernels import set_compiled_kernels
 from arcana.torch._function import SpikeFunction, evaluate, function_of, spike
-from arcana.torch._kernels import set_compiled_kernels
 from arcana.torch._module import Spike
 
 _P = ParamSpec("_P")
@@ -64,60 +76,11 @@ Triangular, triangular = _generate(definitions.Triangular)
 _functions = [each for each in list(globals().values()) if isinstance(each, SurrogateFunction)]
 torch.serialization.add_safe_globals([*_functions, *(type(each.surrogate) for each in _functions)])
 
-__all__ = [
-    "S2NN",
-    "STE",
-    "ATan",
-    "ClippedReciprocal",
-    "ClippedSTE",
-    "Dspike",
-    "EscapeExponential",
-    "Exponential",
-    "FastSigmoid",
-    "Gaussian",
-    "InverseSquareRoot",
-    "LeakyStep",
-    "LogAbs",
-    "LogTailedReLU",
-    "MultiGaussian",
-    "OneSidedFastSigmoid",
-    "PeriodicExponential",
-    "PiecewiseLeakyReLU",
-    "QPseudoSpike",
-    "Rectangular",
-    "Sigmoid",
-    "SparseFastSigmoid",
-    "Spike",
-    "SpikeFunction",
-    "SquarewaveFourier",
-    "Step",
-    "Triangular",
-    "atan",
-    "clipped_reciprocal",
-    "clipped_ste",
-    "dspike",
-    "escape_exponential",
-    "evaluate",
-    "exponential",
-    "fast_sigmoid",
-    "gaussian",
-    "inverse_square_root",
-    "leaky_step",
-    "log_abs",
-    "log_tailed_relu",
-    "multi_gaussian",
-    "one_sided_fast_sigmoid",
-    "periodic_exponential",
-    "piecewise_leaky_relu",
-    "q_pseudo_spike",
-    "rectangular",
-    "s2nn",
-    "set_compiled_kernels",
-    "sigmoid",
-    "sparse_fast_sigmoid",
-    "spike",
-    "squarewave_fourier",
-    "ste",
-    "step",
-    "triangular",
-]
+__all__ = ["Spike", "SpikeFunction", "evaluate", "set_compiled_kernels", "spike"]
+__all__ += exponentials.__all__
+__all__ += gaussians.__all__
+__all__ += periodic.__all__
+__all__ += piecewise.__all__
+__all__ += power_law.__all__
+__all__ += rational.__all__
+__all__ += straight_through.__all__

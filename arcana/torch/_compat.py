@@ -99,6 +99,19 @@ def in_forward_mode() -> bool:
     return forward_ad._current_level >= 0
 
 
+def transformed(v: torch.Tensor) -> bool:
+    """Whether something other than plain eager autograd will look at a call on v."""
+    return (
+        type(v) not in (torch.Tensor, torch.nn.Parameter)
+        or transforms_active()
+        or forward_ad._current_level >= 0
+        or dispatch_modes() > 0
+        or jit_trace() is not None
+        or is_transformed(v)  # left over from a transform that has ended
+        or is_batch_of_cotangents(v)
+    )
+
+
 def quick_apply(function: type[torch.autograd.Function]) -> Any:
     """`apply` without the look for tensors of torch.func. The class above torch.autograd.Function, the same in 2.6 to 2.15."""
     return super(torch.autograd.Function, function).apply  # pyright: ignore[reportAttributeAccessIssue]

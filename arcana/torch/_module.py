@@ -12,9 +12,9 @@ import numpy as np
 import torch
 import torch.fx
 
-from arcana.surrogate._checks import AnySurrogate, surrogate_of
+from arcana._core import AnySurrogate, surrogate_of
+from arcana.torch._checks import in_sight
 from arcana.torch._function import spike
-from arcana.torch._rule import in_sight
 
 _FEW = 6
 """So many values are printed one by one."""
@@ -78,7 +78,7 @@ class Spike(torch.nn.Module):
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         if isinstance(v, torch.fx.Proxy):
-            from arcana.torch._nodes import module_node
+            from arcana.torch._fx import module_node
 
             proxy: Any = v
             node = module_node(proxy, self)

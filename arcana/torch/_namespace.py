@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from arcana.surrogate._namespace import Namespace
+from arcana._core import Namespace
 
 _LOG2_E = math.log2(math.e)
 
 
 def decay(x: Any, rate: Any, dtype: torch.dtype, xp: Any, exp2: Callable[[Any], Any]) -> Any:
-    """e^(−rate·x) without torch.exp where its result is subnormal or 0: there it takes 30 times as long (MKL)."""
+    """Return e^(−rate·x) without torch.exp where its result is subnormal or 0: there it takes 30 times as long (MKL)."""
     if dtype is torch.float32:
         return exp2(x * (rate * -_LOG2_E))
     # The rounding of x·log₂e would be too much in float64: half of the exponent and a square, which is 0 exactly at the bound.

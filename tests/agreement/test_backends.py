@@ -20,8 +20,8 @@ import arcana.jax._conformance as jax_side
 import arcana.torch
 import arcana.torch._conformance as torch_side
 from arcana import surrogate as definitions
+from arcana._core.namespace import FUNCTIONS
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
-from arcana.surrogate._namespace import FUNCTIONS
 from arcana.testing import ConformanceError, check_surrogate, conformance_test
 from arcana.testing._surrogate import TRANSFORM_POINTS, _close, _reference, _Sample, _transforms
 from arcana.testing._values import BITS, Array, from_float, hard_sample, is_subnormal, to_float, ulp_difference
@@ -108,7 +108,7 @@ SPACES = {
     for name, module, dtype, array in (
         ("torch", "arcana.torch._namespace", torch.float64, functools.partial(torch.tensor, dtype=torch.float64)),
         ("jax", "arcana.jax._namespace", "float64", jnp.asarray),
-        ("numpy", "arcana.surrogate._numpy", "float64", np.asarray),
+        ("numpy", "arcana._core.numpy", "float64", np.asarray),
     )
 }
 NUMBERS = {

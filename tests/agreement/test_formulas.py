@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 import arcana.jax
 import arcana.torch
+from arcana._core.namespace import FUNCTIONS
+from arcana._core.numpy import NAMESPACES
 from arcana.jax._compat import enable_x64
 from arcana.surrogate import Surrogate, parameter
-from arcana.surrogate._namespace import FUNCTIONS
-from arcana.surrogate._numpy import NAMESPACES
 
 GENERATOR = np.random.default_rng(0)
 POTENTIALS = np.concatenate([GENERATOR.normal(size=40) * 2, GENERATOR.normal(size=10) * 20])
@@ -96,7 +96,7 @@ def test_a_random_formula_is_the_same_function_everywhere(
 SPACES = {
     "torch": ("arcana.torch._namespace", lambda dtype: getattr(torch, dtype)),
     "jax": ("arcana.jax._namespace", str),
-    "numpy": ("arcana.surrogate._numpy", str),
+    "numpy": ("arcana._core.numpy", str),
 }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from hypothesis import strategies
 
+from arcana._core.namespace import FUNCTIONS
 from arcana.surrogate import Surrogate, parameter
-from arcana.surrogate._namespace import FUNCTIONS
 
 ONE = (
     *("abs", "arctan", "cos", "erf", "erfc", "exp", "expm1", "log", "log1p", "reciprocal", "relu", "round", "sign", "sin"),

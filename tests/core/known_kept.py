@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from known_values import KNOWN
 
-from arcana.surrogate._trace import Kept
+from arcana._core.expression import Kept
 
 KEPT: dict[str, Kept] = dict.fromkeys(KNOWN, Kept.POTENTIAL) | {
     "ste": Kept.NOTHING,

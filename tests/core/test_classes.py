@@ -18,9 +18,9 @@ import pytest
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
+from arcana._core.parameters import Bounds
+from arcana._core.registry import class_of
 from arcana.surrogate import Facts, FastSigmoid, Surrogate, formula, parameter
-from arcana.surrogate._base import class_of
-from arcana.surrogate._parameters import Bounds
 
 SENT = '''
 import arcana.surrogate
@@ -111,7 +111,7 @@ def test_a_class_of_a_script_arrives_in_another_process(name: str, parameters: d
 def test_what_a_class_knows_arrives_with_it() -> None:
     full = sent()["Full"](width=4.0)
     script = (
-        "a, b, cls = data; other = cls(width=4.0); from arcana.surrogate._base import class_of;"
+        "a, b, cls = data; other = cls(width=4.0); from arcana._core.registry import class_of;"
         "print(type(a) is type(b) is cls, a == b == other, class_of(cls.key) is cls);"
         "print(cls.name, a.peak, a.support, a.primitive(1.0));"
         "import dataclasses; print(dataclasses.replace(a, width=2.0));"
@@ -139,7 +139,7 @@ def test_two_classes_of_one_name_keep_apart_where_they_arrive() -> None:
         subprocess.run([sys.executable, "-c", head + make.format(k)], capture_output=True, check=True).stdout for k in (2.0, 5.0)
     ]
     script = (
-        "from arcana.surrogate._base import class_of; a, b, c = (pickle.loads(each) for each in (*data, data[0]));"
+        "from arcana._core.registry import class_of; a, b, c = (pickle.loads(each) for each in (*data, data[0]));"
         "print(a.derivative(1.0), b.derivative(1.0), type(a) is type(c), a == c, a == b, a.key != b.key);"
         "print(all(class_of(each.key) is type(each) for each in (a, b, c)))"
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from arcana.surrogate import FastSigmoid, Surrogate, Triangular, _base
+from arcana._core import registry
+from arcana.surrogate import FastSigmoid, Surrogate, Triangular
 
 
 def test_an_observer_hears_of_every_class_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_base, "_OBSERVERS", list(_base._OBSERVERS))
+    monkeypatch.setattr(registry, "_OBSERVERS", list(registry._OBSERVERS))
     heard: list[type[Surrogate]] = []
-    _base.observe_classes(heard.append)
+    registry.observe_classes(heard.append)
     assert {FastSigmoid, Triangular} <= set(heard)
     assert len(heard) == len(set(heard)) >= 25
     before = len(heard)
@@ -25,11 +26,11 @@ def test_an_observer_hears_of_every_class_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_two_observers_hear_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_base, "_OBSERVERS", list(_base._OBSERVERS))
+    monkeypatch.setattr(registry, "_OBSERVERS", list(registry._OBSERVERS))
     one: list[type[Surrogate]] = []
     other: list[type[Surrogate]] = []
-    _base.observe_classes(one.append)
-    _base.observe_classes(other.append)
+    registry.observe_classes(one.append)
+    registry.observe_classes(other.append)
 
     class Last(FastSigmoid):
         pass

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from arcana._core.expression import Kept, needed
 from arcana.surrogate import Surrogate, parameter
-from arcana.surrogate._trace import Kept, needed, shortcuts, trace
 
 
 def traced(function: Any, names: tuple[str, ...] = ()) -> Any:
@@ -23,7 +23,7 @@ def traced(function: Any, names: tuple[str, ...] = ()) -> Any:
         def derivative(v, xp, **parameters):
             return function(v, xp, **parameters)
 
-    return trace(Asked, (("fires_at_threshold", True),), names)
+    return Asked().formula.expression(names)
 
 
 def swallowed(function: Any) -> Any:
@@ -137,7 +137,7 @@ def short(function: Any, **numbers: float) -> dict[str, float]:
         def derivative(v, xp, **parameters):
             return function(v, xp, **parameters)
 
-    return shortcuts(Short, (("fires_at_threshold", True),), tuple(numbers.items()), "float32")
+    return Short().formula.shortcuts(numbers, "float32")
 
 
 def test_one_function_with_a_known_operand_goes_the_short_way() -> None:

@@ -16,10 +16,10 @@ from known_values import KNOWN
 
 import arcana.jax
 from arcana import surrogate as definitions
-from arcana.jax import _rule, forward_mode, spike
+from arcana._core.expression import Kept
+from arcana.jax import _function, forward_mode, spike
 from arcana.jax._call import call_of
 from arcana.surrogate import ATan, Sigmoid, Surrogate, parameter
-from arcana.surrogate._trace import Kept
 
 V = jnp.array([-1.5, -0.3, -0.02, 0.1, 0.4, 2.0])
 
@@ -309,8 +309,8 @@ def test_every_way_of_calling_under_every_transform(way: str, transform: str) ->
 def test_without_a_cotangent_the_tangents_have_none() -> None:
     """JAX may ask for the transpose where nothing has come back, of an operand that is a tangent and of none that is kept."""
     call, _ = call_of(V, Sigmoid(), {})
-    slopes = _rule.Slopes(Kept.POTENTIAL, (), ("v",))
+    slopes = _function.Slopes(Kept.POTENTIAL, (), ("v",))
     tangent = ad.UndefinedPrimal(jax.typeof(V))
-    for_tangent, for_kept = _rule._slopes_transpose([ad.Zero(jax.typeof(V))], tangent, V, call=call, slopes=slopes)
+    for_tangent, for_kept = _function._slopes_transpose([ad.Zero(jax.typeof(V))], tangent, V, call=call, slopes=slopes)
     assert isinstance(for_tangent, ad.Zero)
     assert for_kept is None

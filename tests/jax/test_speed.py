@@ -18,9 +18,9 @@ from known_kept import KEPT, kept
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.jax import forward_mode, spike
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
-from arcana.surrogate._trace import Kept
 from arcana.testing._values import BITS
 
 
@@ -159,7 +159,7 @@ def test_a_plain_call_is_compiled_functions_that_every_value_shares(caplog: pyte
         for name in KNOWN:
             surrogate = definitions.get(name)
             gradient(surrogate, v, v)
-            passes = {Kept.NOTHING: [], Kept.MASK: ["gate", "pull"]}.get(KEPT[name], ["pull"])
+            passes = {Kept.NOTHING: [], Kept.MASK: ["mask", "products"]}.get(KEPT[name], ["products"])
             assert messages(caplog) == passes, name
             other = {key: surrogate.rounded(key, 1.5 * value, "float32") for key, value in surrogate.numbers.items()}
             for each in (type(surrogate)(), type(surrogate)(**other)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from arcana.torch._bits import FEW, comparison_as_bools, few
+from arcana.torch._eager.masks import FEW, comparison_as_bools, few
 
 
 @pytest.mark.parametrize(("count", "device", "expected"), [(FEW, "cpu", True), (FEW + 1, "cpu", False), (FEW + 1, "meta", True)])

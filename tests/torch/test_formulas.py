@@ -16,10 +16,11 @@ from formulas import Formula, formulas
 from hypothesis import HealthCheck, given, settings, strategies
 
 from arcana.surrogate import Surrogate, parameter
-from arcana.torch import _bits, _eager, _kernels, _pieces, set_compiled_kernels, spike
-from arcana.torch._eager import call_of
+from arcana.torch import _call, set_compiled_kernels, spike
+from arcana.torch._call import call_of
+from arcana.torch._derivative import Derivative
+from arcana.torch._eager import chunks, kernels, masks
 from arcana.torch._function import evaluate
-from arcana.torch._rule import Rule
 
 POSITIONAL = {"compound", "decay", "pow", "power"}
 """torch.pow and torch.exp2 give another last bit to an element of a vector than to the rest, so dense arrays alone agree."""
@@ -71,7 +72,7 @@ def parameters(kind: str, shape: tuple[int, ...], dtype: torch.dtype, slope: flo
 
 
 def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
-    rule = Rule(type(surrogate), surrogate.settings, v, {**surrogate.numbers, **tensors})
+    rule = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
     with torch.no_grad():
         return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
 
@@ -117,7 +118,7 @@ def test_a_random_formula_gives_the_bits_of_the_plain_evaluation(
     expected = plain(surrogate, v, c, **tensors)
     # A number where torch takes none is left to the plain evaluation; every other formula has a program that agrees.
     assert call_of(v, surrogate, tensors)[0].program is not None or formula.operations & {"compound", "fmod"}
-    with mock.patch.object(_pieces, "PIECE", 3000) if pieces and not dense else contextlib.nullcontext():
+    with mock.patch.object(chunks, "CHUNK", 3000) if pieces and not dense else contextlib.nullcontext():
         assert_same_bits(gradient(surrogate, v, c, **tensors), expected)
     transformed = torch.func.vjp(lambda x: spike(x, surrogate, **tensors), v.detach())[1](c)[0]
     assert_same_bits(transformed, expected)
@@ -136,7 +137,7 @@ def test_a_random_formula_of_a_million(formula: Formula, dtype: torch.dtype, lay
 def kernels_agree(formula: Formula, dtype: torch.dtype, layout: str) -> None:
     v, c = sample((7, 11), dtype, 1), laid_out(sample((7, 11), dtype, 2), layout)
     surrogate = formula.surrogate(slope=0.3)
-    with mock.patch.object(_kernels, "LEAST", 0), set_compiled_kernels(True):
+    with mock.patch.object(kernels, "LEAST", 0), set_compiled_kernels(True):
         found = gradient(surrogate, v, c)
     expected = plain(surrogate, v, c)
     tolerance = 64 * torch.finfo(dtype).eps
@@ -436,7 +437,7 @@ def test_a_program_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
     )
     for i, fault in enumerate(faults):
         wrong = dataclasses.replace(good, verdict=[], **fault)
-        monkeypatch.setattr(_eager, "program", lambda *given, wrong=wrong, **named: wrong)
+        monkeypatch.setattr(_call, "program", lambda *given, wrong=wrong, **named: wrong)
         surrogate = definition(slope=1.0 + 2.0**-20 * i, fires_at_threshold=False)
         assert call_of(v, surrogate, {})[0].program is None
         torch.testing.assert_close(gradient(surrogate, v, torch.ones(5000)), expected, rtol=1e-4, atol=0)
@@ -548,8 +549,8 @@ def test_a_sign_that_is_not_in_memory(dtype: torch.dtype, n: int) -> None:
 def test_elsewhere_than_on_a_cpu_torchs_own_choice_is_the_quicker(n: int) -> None:
     """On the meta device, which is no CPU."""
     v = torch.empty(n, device="meta")
-    assert _bits.few(v)
-    assert _bits.few(torch.empty(n)) == (n <= _bits.FEW)
+    assert masks.few(v)
+    assert masks.few(torch.empty(n)) == (n <= masks.FEW)
     call = call_of(v, Tails(), {})[0]
     assert call.program is not None
     called: list[str] = []
@@ -566,22 +567,22 @@ def test_elsewhere_than_on_a_cpu_torchs_own_choice_is_the_quicker(n: int) -> Non
 )
 def test_the_shape_of_both_together(v: tuple[int, ...], parameter: tuple[int, ...]) -> None:
     x, y = torch.empty(v), torch.empty(parameter)
-    assert _bits.larger(x, y).shape == _bits.larger(y, x).shape == x.shape
+    assert masks.larger(x, y).shape == masks.larger(y, x).shape == x.shape
 
 
 def test_elsewhere_than_on_a_cpu_there_are_no_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pieces, "PIECE", 10)
+    monkeypatch.setattr(chunks, "CHUNK", 10)
     for device, calls in (("meta", 1), ("cpu", 3)):
         sizes: list[int] = []
         x = torch.empty(30, device=device)
-        _pieces.run(lambda y, out, sizes=sizes: sizes.append(y.numel()) or out, [x], torch.empty_like(x), [], x.dtype)
+        chunks.in_chunks(lambda y, out, sizes=sizes: sizes.append(y.numel()) or out, [x], torch.empty_like(x), [], x.dtype)
         assert sizes == [30 // calls] * calls
 
 
 def test_a_program_is_looked_at_once_for_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     definition: Any = type("Once", (Tails,), {})
     looked: list[bool] = []
-    monkeypatch.setattr(_eager, "agrees", lambda *given: looked.append(True) or True)
+    monkeypatch.setattr(_call, "agrees", lambda *given: looked.append(True) or True)
     for slope in (1.0, 1.5, 2.0):
         call_of(torch.zeros(3), definition(slope=slope), {})
     assert looked == [True]

@@ -15,16 +15,17 @@ from known_kept import KEPT
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.surrogate import Surrogate
-from arcana.surrogate._trace import Kept
-from arcana.torch import _kernels, set_compiled_kernels, spike
-from arcana.torch._eager import call_of
+from arcana.torch import set_compiled_kernels, spike
+from arcana.torch._call import call_of
+from arcana.torch._eager import kernels as compiled
 
 
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Kernels for every size, compiled anew."""
-    monkeypatch.setattr(_kernels, "LEAST", 0)
+    monkeypatch.setattr(compiled, "LEAST", 0)
     torch.compiler.reset()
     with set_compiled_kernels(True):
         yield
@@ -32,10 +33,10 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def forget_calls() -> None:
-    from arcana.torch import _eager
+    from arcana.torch import _call
 
     for name in KNOWN:
-        vars(type(definitions.get(name))).get("_caches", {}).pop(_eager._call, None)
+        vars(type(definitions.get(name))).get("_caches", {}).pop(_call._call, None)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_the_same_as_without(name: str) -> None:
         for shape in ((5, 7, 3), (64,)):
             v, c = potentials(dtype, *shape)
             found = both(surrogate, v, c)
-            assert "_kernels" in vars(call_of(v, surrogate, {})[0])
+            assert "_compiled_kernels" in vars(call_of(v, surrogate, {})[0])
             with set_compiled_kernels(False):
                 expected = both(surrogate, v, c)
             for one, other in zip(found, expected, strict=True):
@@ -117,14 +118,14 @@ def test_every_other_call_is_as_without() -> None:
 
 
 def test_off_at_first_and_restored() -> None:
-    assert not _kernels._enabled
+    assert not compiled._enabled
     with set_compiled_kernels(True):
         with set_compiled_kernels(False):
-            assert not _kernels._enabled
-        assert _kernels._enabled
-    assert not _kernels._enabled
+            assert not compiled._enabled
+        assert compiled._enabled
+    assert not compiled._enabled
     set_compiled_kernels(True)
-    assert _kernels._enabled
+    assert compiled._enabled
     set_compiled_kernels(False)
 
 
@@ -135,62 +136,62 @@ def test_contexts_may_end_in_any_order() -> None:
     first.__enter__()
     second.__enter__()
     first.__exit__()
-    assert _kernels._enabled
+    assert compiled._enabled
     second.__exit__()
-    assert not _kernels._enabled
+    assert not compiled._enabled
 
 
 def test_one_context_many_times() -> None:
     on = set_compiled_kernels(True)
-    assert _kernels._enabled
+    assert compiled._enabled
     for _ in range(2):
         with on:
             with on, set_compiled_kernels(False):
-                assert not _kernels._enabled
-            assert _kernels._enabled
-        assert not _kernels._enabled
+                assert not compiled._enabled
+            assert compiled._enabled
+        assert not compiled._enabled
 
 
 def test_a_call_within_a_context_holds_until_its_end() -> None:
     with set_compiled_kernels(True):
         set_compiled_kernels(False)
-        assert not _kernels._enabled
+        assert not compiled._enabled
         with set_compiled_kernels(True):
-            assert _kernels._enabled
-        assert not _kernels._enabled
-    assert not _kernels._enabled
+            assert compiled._enabled
+        assert not compiled._enabled
+    assert not compiled._enabled
     kept = set_compiled_kernels(True)
     set_compiled_kernels(True)
     with kept:
         set_compiled_kernels(False)
-    assert _kernels._enabled, "the later call outside counts"
+    assert compiled._enabled, "the later call outside counts"
     set_compiled_kernels(False)
 
 
 def test_the_switch_as_a_decorator() -> None:
     @set_compiled_kernels(True)
     def switched(depth: int) -> list[bool]:
-        return [_kernels._enabled, *(switched(depth - 1) if depth else [])]
+        return [compiled._enabled, *(switched(depth - 1) if depth else [])]
 
     @set_compiled_kernels(True)
     def steps() -> Iterator[bool]:
         try:
-            sent = yield _kernels._enabled
+            sent = yield compiled._enabled
             assert sent == "sent"
-            yield _kernels._enabled
+            yield compiled._enabled
         except KeyError:
-            yield _kernels._enabled
+            yield compiled._enabled
         finally:
-            ends.append(_kernels._enabled)
+            ends.append(compiled._enabled)
 
     ends: list[bool] = []
-    assert not _kernels._enabled
+    assert not compiled._enabled
     assert switched(2) == [True, True, True]
     assert switched.__name__ == "switched"
     for leave in ("send", "throw", "close"):
         generator: Any = steps()
         assert next(generator)
-        assert not _kernels._enabled, "while a generator waits"
+        assert not compiled._enabled, "while a generator waits"
         if leave == "send":
             assert generator.send("sent")
             assert next(generator, "end") == "end"
@@ -200,7 +201,7 @@ def test_the_switch_as_a_decorator() -> None:
         else:
             generator.close()
     assert ends == [True, True, True]
-    assert not _kernels._enabled
+    assert not compiled._enabled
 
 
 def test_contexts_of_generators_and_threads() -> None:
@@ -212,9 +213,9 @@ def test_contexts_of_generators_and_threads() -> None:
     for each in generators:
         next(each)
     for each in generators:
-        assert _kernels._enabled
+        assert compiled._enabled
         list(each)
-    assert not _kernels._enabled
+    assert not compiled._enabled
 
     def switch() -> None:
         for i in range(200):
@@ -226,8 +227,8 @@ def test_contexts_of_generators_and_threads() -> None:
         each.start()
     for each in threads:
         each.join()
-    assert not _kernels._enabled
-    assert len(_kernels._open) == 1
+    assert not compiled._enabled
+    assert len(compiled._open) == 1
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -281,7 +282,7 @@ def test_few_elements_on_a_cpu_go_without() -> None:
     v, c = potentials(torch.float32, 100)
     with set_compiled_kernels(True):
         both(definitions.fast_sigmoid, v, c)
-    used = "_kernels" in vars(call_of(v, definitions.fast_sigmoid, {})[0])
+    used = "_compiled_kernels" in vars(call_of(v, definitions.fast_sigmoid, {})[0])
     assert not used
 
 
@@ -295,6 +296,6 @@ def test_no_tensor_of_another_device(name: str) -> None:
 
 
 def _few_and_more() -> int:
-    from arcana.torch._bits import FEW
+    from arcana.torch._eager.masks import FEW
 
     return FEW + 1

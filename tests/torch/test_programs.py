@@ -12,12 +12,13 @@ from known_values import KNOWN, variants
 
 import arcana.torch._conformance as side
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
-from arcana.surrogate._trace import Kept
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
-from arcana.torch import _bits, _operations, _pieces, spike
-from arcana.torch._eager import call_of
-from arcana.torch._rule import Rule
+from arcana.torch import spike
+from arcana.torch._call import call_of
+from arcana.torch._derivative import Derivative
+from arcana.torch._eager import chunks, masks, operations
 
 POSITION_COUNTS = dict.fromkeys(
     ("dspike", "exponential", "gaussian", "periodic_exponential", "q_pseudo_spike", "s2nn", "sigmoid"), 2
@@ -63,7 +64,7 @@ class ByShape(Surrogate):
 
 def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
     """cotangent · h by the definition as it is written."""
-    rule = Rule(type(surrogate), surrogate.settings, v, {**surrogate.numbers, **tensors})
+    rule = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
     with torch.no_grad():
         return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
 
@@ -100,15 +101,15 @@ def test_bits_of_the_plain_evaluation(
     """
     for fires_at_threshold in (True, False) if not parameters else (True,):
         surrogate = definitions.get(name, **parameters, gain=1.5, fires_at_threshold=fires_at_threshold)
-        v, c = sample(dtype, _bits.FEW, every=5 if parameters and BITS[dtype] == 16 else 1)
+        v, c = sample(dtype, masks.FEW, every=5 if parameters and BITS[dtype] == 16 else 1)
         expected = plain(surrogate, v, c)
-        assert v.numel() > _bits.FEW
+        assert v.numel() > masks.FEW
         assert_same_bits(gradient(surrogate, v, c), expected)
         few = slice(0, None, 7)
-        monkeypatch.setattr(_bits, "FEW", v.numel())
+        monkeypatch.setattr(masks, "FEW", v.numel())
         assert_same_bits(gradient(surrogate, v[few], c[few]), plain(surrogate, v[few], c[few]))
         monkeypatch.undo()
-        monkeypatch.setattr(_pieces, "PIECE", _bits.FEW + 1)
+        monkeypatch.setattr(chunks, "CHUNK", masks.FEW + 1)
         assert_same_bits(gradient(surrogate, v, c), expected, units=POSITION_COUNTS.get(name, 0))
         monkeypatch.undo()
 
@@ -117,7 +118,7 @@ def test_bits_of_the_plain_evaluation(
 @pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "strided cotangent", "0-d"])
 def test_any_layout(layout: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     surrogate = Bump() if name == "bump" else definitions.get(name)
-    monkeypatch.setattr(_pieces, "PIECE", 5000)
+    monkeypatch.setattr(chunks, "CHUNK", 5000)
     generator = torch.Generator().manual_seed(6)
     v = torch.randn(4, 32, 40, 8, generator=generator) * 2
     c = torch.randn(v.shape, generator=generator)
@@ -138,7 +139,7 @@ def test_any_layout(layout: str, name: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_parameters_as_tensors(name: str, dtype: str) -> None:
     """One value a channel, and one for all, for every parameter at once; none asks for a gradient."""
     surrogate = definitions.get(name)
-    v, c = sample(dtype, _bits.FEW)
+    v, c = sample(dtype, masks.FEW)
     v, c = v[: v.numel() // 4 * 4].view(4, -1), c[: c.numel() // 4 * 4].view(4, -1)
     for shape in ((), (4, 1)):
         tensors = {key: torch.full(shape, value) for key, value in surrogate.numbers.items()}
@@ -179,7 +180,7 @@ def test_no_more_arrays_than_needed(name: str) -> None:
 
 def _chooses_without_scratch(node: torch.fx.Node) -> bool:
     """Whether it makes an array inside: for a choice with one, unless it is against 0."""
-    if node.target is not _bits.choose or node.args[2] is None or "scratch" in node.kwargs:
+    if node.target is not masks.choose or node.args[2] is None or "scratch" in node.kwargs:
         return False
     return any(x is not None and not str(x).startswith("constant") for x in node.args[1:3])
 
@@ -187,7 +188,7 @@ def _chooses_without_scratch(node: torch.fx.Node) -> bool:
 @pytest.mark.parametrize("surrogate", [Bump(), Bump(width=2.5, gain=0.5), Wave(), ByNumber(), ByShape()], ids=repr)
 def test_a_users_formula(surrogate: Surrogate) -> None:
     for dtype in ("float32", "float64"):
-        v, c = sample(dtype, _bits.FEW)
+        v, c = sample(dtype, masks.FEW)
         assert_same_bits(gradient(surrogate, v, c), plain(surrogate, v, c))
     traced = call_of(v, surrogate, {})[0].program is not None
     assert traced == isinstance(surrogate, (Bump, Wave))
@@ -255,7 +256,7 @@ def test_constant_pieces_have_no_second_derivative(name: str) -> None:
 def test_the_saved_spikes_are_not_changed() -> None:
     """What is kept belongs to the graph: a second backward through it gives the same."""
     for name in KNOWN:
-        v = torch.randn(_bits.FEW + 1, requires_grad=True)
+        v = torch.randn(masks.FEW + 1, requires_grad=True)
         spikes = spike(v, definitions.get(name))
         before = spikes.clone()
         c = torch.randn_like(spikes)
@@ -269,7 +270,7 @@ def test_bits_are_joined_in_the_array_that_is_given() -> None:
     ones, zeros = (torch.full((3,), value, dtype=torch.int32).view(torch.float32) for value in (-1, 0))
     for name, expected in (("and_", 0), ("or_", -1), ("xor", -1)):
         for out in (None, torch.empty(3)):
-            found = _operations.BITS[name](ones, zeros, out=out)
+            found = operations.BITS[name](ones, zeros, out=out)
             assert found.view(torch.int32).tolist() == [expected] * 3
             assert out is None or found.data_ptr() == out.data_ptr()
 
@@ -277,7 +278,7 @@ def test_bits_are_joined_in_the_array_that_is_given() -> None:
 @pytest.mark.parametrize(("constant", "expected"), [(torch.tensor(1.0), [100, 100, 50]), (torch.ones(250), [250])])
 def test_long_arrays_go_piece_by_piece(constant: torch.Tensor, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless a constant has axes, which no piece could be told from."""
-    monkeypatch.setattr(_pieces, "PIECE", 100)
+    monkeypatch.setattr(chunks, "CHUNK", 100)
     sizes: list[int] = []
 
     def function(x: torch.Tensor, out: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
@@ -285,13 +286,13 @@ def test_long_arrays_go_piece_by_piece(constant: torch.Tensor, expected: list[in
         return torch.add(x, one, out=out)
 
     v = torch.randn(250)
-    assert torch.equal(_pieces.run(function, [v], torch.empty(250), [constant], torch.float32), v + 1)
+    assert torch.equal(chunks.in_chunks(function, [v], torch.empty(250), [constant], torch.float32), v + 1)
     assert sizes == expected
 
 
 def test_a_slope_of_one_hands_the_cotangent_on() -> None:
     """No product and no array, however many elements there are."""
-    for n in (3, _bits.FEW + 1):
+    for n in (3, masks.FEW + 1):
         v, c = torch.randn(n, requires_grad=True), torch.randn(n)
         assert torch.autograd.grad(spike(v, definitions.ste), v, c)[0].data_ptr() == c.data_ptr()
         assert torch.autograd.grad(spike(v, definitions.STE(gain=2.0)), v, c)[0].data_ptr() != c.data_ptr()

@@ -18,10 +18,11 @@ from known_values import KNOWN, variants
 from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
-from arcana.torch import _conformance as side, _cuda, _triton, spike
-from arcana.torch._eager import Call, call_of
-from arcana.torch._rule import Rule
-from arcana.torch._triton import BLOCK
+from arcana.torch import _conformance as side, spike
+from arcana.torch._call import Call, call_of
+from arcana.torch._derivative import Derivative
+from arcana.torch._eager import cuda, triton
+from arcana.torch._eager.triton import BLOCK
 
 VECTORS = 3
 """Units: torch.exp2 and torch.pow give another last bit to an element of a vector than to one of the rest."""
@@ -116,7 +117,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setitem(sys.modules, name, module)
 
     def launch(written: Any, arrays: Any, aligned: bool, wide: bool) -> Any:
-        function = _cuda._jit(written)
+        function = cuda._jit(written)
         constants = [i for i, each in enumerate(function.__code__.co_varnames) if each.startswith("constant_")]
 
         def run(count: int, *arguments: Any) -> None:
@@ -130,17 +131,17 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return run
 
-    monkeypatch.setattr(_cuda, "_launch", launch)
+    monkeypatch.setattr(cuda, "_launch", launch)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
     monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr(Call, "kernels_for", lambda call, v: _cuda.CudaKernels(call) if call.program else None)
+    monkeypatch.setattr(Call, "kernels_for", lambda call, v: cuda.CudaKernels(call) if call.program else None)
     return RAN
 
 
 def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
     """cotangent · h by the definition as it is written, without the short ways, which kernels do not take."""
-    rule = Rule(type(surrogate), surrogate.settings, v, {**surrogate.numbers, **tensors})
+    rule = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
     rule.shortcuts = {}
     with torch.no_grad():
         return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
@@ -198,7 +199,7 @@ def test_a_tensor_out_of_its_bounds_is_the_nearest_inside(stand_in: list[str]) -
     leaf = torch.tensor(1.0)
     surrogate = definitions.get("sparse_fast_sigmoid")
     for value in (-3.0, 1e20, 0.0):
-        kernels = _cuda.CudaKernels(call_of(v, surrogate, {"scale": leaf})[0])
+        kernels = cuda.CudaKernels(call_of(v, surrogate, {"scale": leaf})[0])
         found = kernels.pull([v], [torch.tensor(value)], c)
         nearest = min(max(value, 1e-15), 1e15)
         expected = plain(surrogate, v, c, scale=torch.tensor(nearest))
@@ -207,7 +208,7 @@ def test_a_tensor_out_of_its_bounds_is_the_nearest_inside(stand_in: list[str]) -
 
 def test_a_parameter_on_another_device_takes_no_kernel(stand_in: list[str]) -> None:
     v, c = sample("float32")
-    kernels = _cuda.CudaKernels(call_of(v, definitions.get("fast_sigmoid"), {"scale": torch.tensor(1.0)})[0])
+    kernels = cuda.CudaKernels(call_of(v, definitions.get("fast_sigmoid"), {"scale": torch.tensor(1.0)})[0])
     assert kernels.pull([v], [torch.tensor(2.0, device="meta")], c) is None
     assert kernels.pull([v], [torch.tensor(2.0)], c) is not None
 
@@ -269,7 +270,7 @@ class Bessel(Surrogate):
 
 
 def test_what_cannot_be_written_runs_as_operations(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(_triton._EXPRESSIONS, "exp")
+    monkeypatch.delitem(triton._EXPRESSIONS, "exp")
     v, c = sample("float32")
     x = v.requires_grad_()
     (found,) = torch.autograd.grad(spike(x, Bessel()), x, c)
@@ -281,7 +282,7 @@ def test_a_kernel_that_is_wrong_is_not_used(stand_in: list[str], monkeypatch: py
     class Wrong(FastSigmoid):
         pass
 
-    monkeypatch.setitem(_triton._EXPRESSIONS, "mul", "{} + {}")
+    monkeypatch.setitem(triton._EXPRESSIONS, "mul", "{} + {}")
     v, c = sample("float32")
     x = v.requires_grad_()
     with pytest.warns(RuntimeWarning, match="Wrong: its backward kernel gives other numbers than PyTorch's own operations"):
@@ -297,7 +298,7 @@ def test_a_kernel_that_does_not_compile_is_not_used(stand_in: list[str], monkeyp
         msg = "no C compiler"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(_cuda, "_launch", fails)
+    monkeypatch.setattr(cuda, "_launch", fails)
     v, c = sample("float32")
     x = v.requires_grad_()
     with pytest.warns(
@@ -321,7 +322,7 @@ def test_nothing_is_compiled_while_a_graph_is_recorded(stand_in: list[str], monk
 
 def test_elements_beyond_32_bits_are_counted_in_64(stand_in: list[str]) -> None:
     call, _ = call_of(torch.zeros(1), definitions.get("fast_sigmoid"), {})
-    kernels = _cuda.CudaKernels(call)
+    kernels = cuda.CudaKernels(call)
     assert "program_id(0).to(tl.int64) *" in kernels._source("backward", wide=True).text
     assert "int64" not in kernels._source("backward", wide=False).text
 

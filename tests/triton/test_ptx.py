@@ -14,10 +14,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from arcana import surrogate as definitions
-from arcana.surrogate._trace import Kept
-from arcana.torch._cuda import CudaKernels, _jit
-from arcana.torch._eager import call_of
-from arcana.torch._triton import OPTIONS
+from arcana._core.expression import Kept
+from arcana.torch._call import call_of
+from arcana.torch._eager.cuda import CudaKernels, _jit
+from arcana.torch._eager.triton import OPTIONS
 
 EXACT = {
     *("atan", "clipped_reciprocal", "clipped_ste", "fast_sigmoid", "inverse_square_root", "leaky_step", "log_abs"),

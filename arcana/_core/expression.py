@@ -11,14 +11,16 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arcana.surrogate._base import Surrogate, evaluate_formula
-from arcana.surrogate._caches import per_class_cache
-from arcana.surrogate._namespace import FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace
-from arcana.surrogate._numpy import NAMESPACE as NUMPY
+from arcana._core.caches import per_class_cache
+from arcana._core.namespace import FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace
+from arcana._core.numpy import NAMESPACE as NUMPY
+
+if TYPE_CHECKING:
+    from arcana._core.formula import Formula
 
 _COMPARISONS = frozenset({"at_least", "eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive", "truth"})
 _LOGICAL = frozenset({"and_", "invert", "or_", "xor"})
@@ -184,7 +186,7 @@ class Kept(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trace:
+class Expression:
     """The derivative h as symbols.
 
     Attributes:
@@ -192,7 +194,7 @@ class Trace:
         v: the potential.
         parameters: the parameters by name.
         h: the derivative.
-        gate: the comparison that is h's only way from v, if there is one: then h takes as many values as it, and one byte
+        mask: the comparison that is h's only way from v, if there is one: then h takes as many values as it, and one byte
             an element is enough to know h.
         fired: the comparison that the spikes are.
     """
@@ -201,7 +203,7 @@ class Trace:
     v: Symbol
     parameters: Mapping[str, Symbol]
     h: Symbol
-    gate: Symbol | None
+    mask: Symbol | None
     fired: Symbol
 
     @property
@@ -209,9 +211,9 @@ class Trace:
         """The least from which h can be had again."""
         if not self.h.moves:
             return Kept.NOTHING
-        if self.gate is None:
+        if self.mask is None:
             return Kept.POTENTIAL
-        return Kept.SPIKES if self.gate is self.fired else Kept.MASK
+        return Kept.SPIKES if self.mask is self.fired else Kept.MASK
 
     @property
     def passes(self) -> bool:
@@ -220,42 +222,47 @@ class Trace:
 
 
 @per_class_cache
-def trace(definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Trace | None:
-    """The derivative of a definition with these settings and parameters; None where it cannot be traced.
+def trace(formula: Formula, names: tuple[str, ...]) -> Expression | None:
+    """Return the derivative of a formula with parameters of these names; None where it cannot be traced.
 
     What a call keeps for its backward pass is read from it, so it is believed once it gives the bits of the formula, in NumPy.
     """
     try:
-        traced = _traced(definition, dict(settings), names)
-        return traced if traced is not None and _agrees(traced, definition, dict(settings)) else None
+        traced = _traced(formula, names)
+        return traced if traced is not None and _agrees(traced, formula) else None
     except Exception:
         # A formula may do anything with a symbol; whatever goes wrong, it is evaluated as it is written.
         return None
 
 
-def _agrees(traced: Trace, definition: type[Surrogate], settings: Mapping[str, Any]) -> bool:
+def usual_values(definition: Any, names: Iterable[str]) -> dict[str, float]:
+    """Return a value for each of these parameters: its default, or 1.5 where it has none."""
+    defaults = {name: definition.__dataclass_fields__[name].default for name in names}
+    return {name: value if isinstance(value, float) else 1.5 for name, value in defaults.items()}
+
+
+def _agrees(traced: Expression, formula: Formula) -> bool:
     """Whether it gives the bits of the formula for some potentials and the parameters' defaults."""
-    defaults = {name: definition.__dataclass_fields__[name].default for name in traced.parameters}
-    usual = {name: value if isinstance(value, float) else 1.5 for name, value in defaults.items()}
-    numbers = {name: np.float64(definition.rounded(name, value, "float64")) for name, value in usual.items()}
+    usual = usual_values(formula.definition, traced.parameters)
+    numbers = {name: np.float64(formula.definition.rounded(name, value, "float64")) for name, value in usual.items()}
     edges = [x * factor for x in usual.values() for factor in (0.5, 1.0, 2.0)]
     single = [0.0, math.inf, 5e-324, 2.2250738585072014e-308, 1e300, 0.5, 1.0, 2.0]
     half = np.array([*single, *edges, *np.linspace(0, 8, 33) ** 3 / 64])
     v = np.concatenate([half, -half, [math.nan]])
     with np.errstate(all="ignore"):
-        expected = evaluate_formula(definition, "derivative", v, NUMPY, numbers, settings)
+        expected = formula.evaluate("derivative", v, NUMPY, numbers)
         values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in traced.parameters.items()} | {traced.v: v}
-        evaluate([traced.h], values, NUMPY, np.float64(0))
+        compute([traced.h], values, NUMPY, np.float64(0))
         found, expected = (np.broadcast_to(np.asarray(x, np.float64), v.shape) for x in (values[traced.h], expected))
         same = (found.view(np.int64) == expected.view(np.int64)) | (np.isnan(found) & np.isnan(expected))
     return bool(same.all())
 
 
-def _traced(definition: type[Surrogate], settings: Mapping[str, Any], names: tuple[str, ...]) -> Trace | None:
+def _traced(formula: Formula, names: tuple[str, ...]) -> Expression | None:
     written = Tape(shares=False)
     arrays = {name: written.record(name) for name in ("v", *(f"parameter {name}" for name in names))}
     numbers = {name: arrays[f"parameter {name}"] for name in names}
-    h = evaluate_formula(definition, "derivative", arrays["v"], SymbolNamespace(written), numbers, settings)
+    h = formula.evaluate("derivative", arrays["v"], SymbolNamespace(written), numbers)
     if written.refused or not isinstance(h, (Symbol, int, float)):
         return None
     tape = Tape()
@@ -263,19 +270,16 @@ def _traced(definition: type[Surrogate], settings: Mapping[str, Any], names: tup
     parameters = {name: tape.record(f"parameter {name}") for name in names}
     h = tape.replaced(h) if isinstance(h, Symbol) else tape.record("add", tape.zero, h)
     h = tape.as_number(h) if h.boolean else h
-    gates = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
-    gate = gates[0] if gates else None
-    fired = tape.record("nonnegative" if settings["fires_at_threshold"] else "positive", v)
-    return Trace(tape, v, parameters, h, gate, fired)
+    masks = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
+    fired = tape.record("nonnegative" if formula.fires_at_threshold else "positive", v)
+    return Expression(tape, v, parameters, h, masks[0] if masks else None, fired)
 
 
 @per_class_cache
-def shortcuts(
-    definition: type[Surrogate], settings: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...], dtype: str
-) -> dict[str, float]:
-    """The last operand of each function in h that may go the short way with these numbers; nothing if one of them may not."""
+def shortcuts(formula: Formula, numbers: tuple[tuple[str, float], ...], dtype: str) -> dict[str, float]:
+    """Return the last operand of each function in h that may go the short way with these numbers; none if one may not."""
     digits = SIGNIFICANT_BITS[dtype]
-    traced = trace(definition, settings, tuple(name for name, _ in numbers))
+    traced = trace(formula, tuple(name for name, _ in numbers))
     calls = [each for each in needed([traced.h]) if each.operation in SHORTCUTS] if traced is not None else []
     doubtful = len({each.operation for each in calls}) < len(calls) or any(_moves(each.operands[-1]) for each in calls)
     if traced is None or not calls or doubtful:
@@ -284,7 +288,7 @@ def shortcuts(
     operands = {each.operation: each.operands[-1] for each in calls}
     try:
         with np.errstate(all="ignore"):
-            evaluate([each for each in operands.values() if isinstance(each, Symbol)], values, NUMPY, 0.0)
+            compute([each for each in operands.values() if isinstance(each, Symbol)], values, NUMPY, 0.0)
     except Exception:
         # The short way is only quicker.
         return {}
@@ -320,7 +324,7 @@ def needed(results: Iterable[Symbol], given: Iterable[Symbol] = ()) -> list[Symb
     return list(order)[skipped:]
 
 
-def evaluate(results: Iterable[Symbol], values: dict[Symbol, Any], xp: Any, zero: Any) -> None:
+def compute(results: Iterable[Symbol], values: dict[Symbol, Any], xp: Any, zero: Any) -> None:
     """Add the values of the results, and of all they need, to those that are given, in one backend."""
     for symbol in needed(results, given=list(values)):
         operands = [values[each] if isinstance(each, Symbol) else each for each in symbol.operands]

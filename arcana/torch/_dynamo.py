@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from arcana.surrogate._base import class_of
-from arcana.surrogate._trace import Kept
+from arcana._core import Formula, Kept, class_of
+from arcana.torch._derivative import Derivative
 from arcana.torch._function import Composable
-from arcana.torch._rule import Rule, kept_by
 
 
 def composable(v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any) -> torch.Tensor:
+    """Return the spikes of v by `Composable`."""
     return Composable.apply(v, key, settings, names, *values)[0]
 
 
@@ -25,14 +25,14 @@ def pulled(
     asked: tuple[bool, ...],
     *saved: torch.Tensor,
 ) -> list[torch.Tensor]:
-    """The backward of `SpikeFunction` under compiled autograd: the gradients that are asked for, of v and the named tensors."""
-    definition, first = class_of(key), len(saved) - len(names)
+    """Return the gradients that are asked for, of v and the named tensors: the backward of `SpikeFunction` in a compiled graph."""
+    formula, first = Formula(class_of(key), settings), len(saved) - len(names)
     kept, tensors = saved[:first], saved[first:]
     values = {**dict(numbers), **dict(zip(names, tensors, strict=True))}
-    what = kept_by(definition, settings, values)
-    rule = Rule(definition, dict(settings), kept[0] if what is Kept.POTENTIAL else cotangent, values)
-    for_v = [rule.pull(kept, cotangent)] if asked[0] else []
-    return for_v + [each for each in rule.gradients(cotangent, names, tensors, asked[1:]) if each is not None]
+    v = kept[0] if formula.kept(values) is Kept.POTENTIAL else cotangent
+    derivative = Derivative(formula, v, values)
+    for_v = [derivative.pull(kept, cotangent)] if asked[0] else []
+    return for_v + [each for each in derivative.gradients(cotangent, names, tensors, asked[1:]) if each is not None]
 
 
 # Traced into, the Function would lose its rule under func.grad, vmap and jvp; in the graph AOTAutograd runs the rule itself.

@@ -1,4 +1,4 @@
-"""What every backend gives for a surrogate: the function `fast_sigmoid(v, *, scale=10.0)`, and the class of its class."""
+"""The function `fast_sigmoid(v, *, scale=10.0)` and the class `FastSigmoid` that a backend makes of a definition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from arcana.surrogate._base import Surrogate
+from arcana._core import misuse
+from arcana._core.surrogate import Surrogate
 
 P = ParamSpec("P")
 ArrayT = TypeVar("ArrayT")
@@ -38,11 +39,11 @@ class SurrogateFunction(Generic[ArrayT, P]):
         return self._spike(v, self.surrogate, **parameters)
 
     def _misused(self, positional: tuple[Any, ...], parameters: dict[str, Any]) -> TypeError:
-        """The error for `fast_sigmoid(v, 25.0)` and `fast_sigmoid(scale=25.0)`."""
+        """Return the error for `fast_sigmoid(v, 25.0)` and `fast_sigmoid(scale=25.0)`."""
         definition = type(self.surrogate)
         if positional:
-            return definition.one_positional(self.__name__, positional, parameters)
-        written = definition.written((), parameters)
+            return misuse.one_positional(definition, self.__name__, positional, parameters)
+        written = misuse.written(definition, (), parameters)
         call = f"{self.__name__}({', '.join(['v', *([written] if written else [])])})"
         advice = f"the object to hand over is {definition.__name__}({written}), from arcana.surrogate"
         return TypeError(f"{self.__name__} gives the spikes of a potential v, and none is given: write {call}; {advice}")
@@ -55,7 +56,7 @@ class SurrogateFunction(Generic[ArrayT, P]):
 
 
 class DefinitionMeta(type):
-    """The class of a backend's generated classes: parameters read from one are the definition's defaults, and read-only."""
+    """The class of a backend's generated classes. A parameter read from one is the definition's default, and read-only."""
 
     definition: type[Surrogate]
 
@@ -77,3 +78,28 @@ class DefinitionMeta(type):
     def __call__(cls, *positional: Any, **parameters: Any) -> Surrogate:
         """A generated class has no instances: the call makes the definition, the same one in every backend."""
         return cls.definition(*positional, **parameters)
+
+
+class GeneratedClass(Generic[ArrayT]):
+    """The methods of a backend's generated classes.
+
+    Each has a `definition`, and the backend's `spike` and `evaluate`; the metaclass is `DefinitionMeta`.
+    """
+
+    definition: type[Surrogate]
+    spike: Callable[..., Any]
+    evaluate: Callable[..., Any]
+
+    @classmethod
+    def apply(cls, v: ArrayT, *positional: Any, **parameters: Any) -> ArrayT:
+        """Return the spikes of v, with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            raise misuse.one_positional(cls.definition, f"{cls.__name__}.apply", positional, parameters)
+        return cls.spike(v, cls.definition(), **parameters)
+
+    @classmethod
+    def pseudo_derivative(cls, v: ArrayT, *positional: Any, **parameters: Any) -> ArrayT:
+        """Return h(v), with the definition's default parameters unless others are given by keyword."""
+        if positional:
+            raise misuse.one_positional(cls.definition, f"{cls.__name__}.pseudo_derivative", positional, parameters)
+        return cls.evaluate(cls.definition(), "derivative", v, **parameters)

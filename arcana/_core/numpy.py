@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arcana.surrogate._base import Surrogate, evaluate_formula
-from arcana.surrogate._namespace import SIGNIFICANT_BITS, Namespace, compute_dtype
+from arcana._core.namespace import SIGNIFICANT_BITS, Namespace, compute_dtype
+
+if TYPE_CHECKING:
+    from arcana._core.surrogate import Surrogate
 
 
 def _of_each(function: Callable[[float], float], x: np.ndarray) -> np.ndarray:
@@ -78,11 +80,11 @@ NAMESPACE = NAMESPACES["float64"]
 
 
 def evaluate(surrogate: Surrogate, which: str, v: Any) -> Any:
-    """h or G of an array or a number, in its own dtype."""
+    """Return h or G of an array or a number, in its own dtype."""
     v = np.asarray(v)
     dtype = compute_dtype(type(surrogate).__name__, v.dtype.name)
     kind = np.dtype(dtype).type
     numbers = {name: kind(surrogate.rounded(name, value, dtype)) for name, value in surrogate.numbers.items()}
     with np.errstate(all="ignore"):
-        y = evaluate_formula(type(surrogate), which, v.astype(dtype), NAMESPACES[dtype], numbers, surrogate.settings)
+        y = surrogate.formula.evaluate(which, v.astype(dtype), NAMESPACES[dtype], numbers)
         return np.broadcast_to(np.asarray(y).astype(v.dtype), v.shape).copy()[()]

@@ -6,8 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from arcana.surrogate._base import Surrogate
-
+KeyT = TypeVar("KeyT")
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
@@ -22,20 +21,22 @@ class _Caches(dict[Any, Any]):
         return _Caches, ()
 
 
-def per_class_cache(
-    function: Callable[Concatenate[type[Surrogate], P], ResultT],
-) -> Callable[Concatenate[type[Surrogate], P], ResultT]:
-    """Keep the results of a function of a surrogate's class and of hashable arguments, for as long as the class lives."""
+def per_class_cache(function: Callable[Concatenate[KeyT, P], ResultT]) -> Callable[Concatenate[KeyT, P], ResultT]:
+    """Keep the results of a function of a surrogate's class, or of its formula, for as long as the class lives.
+
+    The other arguments are hashable.
+    """
 
     @functools.wraps(function)
-    def cached(definition: type[Surrogate], /, *arguments: P.args, **keywords: P.kwargs) -> ResultT:
+    def cached(key: KeyT, /, *arguments: P.args, **keywords: P.kwargs) -> ResultT:
+        definition: Any = key if isinstance(key, type) else key.definition  # pyright: ignore[reportAttributeAccessIssue]
         # Not by attribute, which would find the caches of a base class.
         caches = vars(definition).get("_caches")
         if caches is None:
             caches = _Caches()
             type.__setattr__(definition, "_caches", caches)
         if cached not in caches:
-            caches.setdefault(cached, functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(function, definition)))
-        return caches[cached](*arguments, **keywords)
+            caches.setdefault(cached, functools.lru_cache(maxsize=MOST, typed=True)(function))
+        return caches[cached](key, *arguments, **keywords)
 
     return cached

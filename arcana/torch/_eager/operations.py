@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from arcana.surrogate._namespace import SHORTCUTS, Namespace
-from arcana.surrogate._trace import Symbol, SymbolNamespace, needed
-from arcana.torch._bits import choose, comparison, comparison_as_bools, larger, logical, number, truth, truth_as_bools
+from arcana._core import SHORTCUTS, Namespace, Symbol, SymbolNamespace, needed
+from arcana.torch._eager.masks import choose, comparison, comparison_as_bools, larger, logical, number, truth, truth_as_bools
 from arcana.torch._namespace import decay, fmod, short_compound, short_turns, sign
 
 Function = Callable[..., Any]
@@ -24,7 +23,7 @@ def _relu(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
 
 
 def _as_numbers(compare: Function) -> Function:
-    """torch.ge, say, that gives 1.0 and 0.0."""
+    """Return a comparison, torch.ge say, that gives 1.0 and 0.0."""
 
     def compared(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         return compare(x, y, out=torch.empty_like(larger(x, y)) if out is None else out)
@@ -34,7 +33,7 @@ def _as_numbers(compare: Function) -> Function:
 
 
 def _at_number(function: Function) -> Function:
-    """The function with the number that its last operand, a tensor, holds."""
+    """Return the function, taking the number that its last operand, a tensor, holds."""
 
     def applied(x: torch.Tensor, number: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         return function(x, number.item(), out=out)
@@ -99,22 +98,25 @@ _WITH_ZERO = ("nonnegative", "positive", "truth", "number_nonnegative", "number_
 
 
 def function_of(operation: str) -> Function:
-    """The function of an operation that is in none of the tables."""
+    """Return the function of an operation that is in none of the tables."""
     return {"fmod": fmod, "sign": sign}.get(operation) or getattr(operator, operation)
 
 
 def key(operand: Constant) -> Symbol | str:
-    """Of a number its digits, since 0.0 and −0.0 are one as keys."""
+    """Return a symbol itself and the digits of a number, since 0.0 and −0.0 are one as keys."""
     return operand if isinstance(operand, Symbol) else repr(float(operand))
 
 
 def operands(symbol: Symbol) -> tuple[Constant, ...]:
-    """The operands of torch's function, which compares with a 0 that it is given."""
+    """Return the operands of torch's function, which compares with a 0 that it is given."""
     return (*symbol.operands, symbol.tape.zero) if symbol.operation in _WITH_ZERO else symbol.operands
 
 
 def constant_operands(symbol: Symbol) -> list[Constant]:
-    """Those that are handed over as tensors; torch's power is another function for a number, and so is number / tensor."""
+    """Return those that are handed over as tensors.
+
+    torch's power is another function for a number, and so is number / tensor.
+    """
     return [x for i, x in enumerate(operands(symbol)) if (not x.moves if isinstance(x, Symbol) else _as_tensor(symbol, i))]
 
 
@@ -123,20 +125,20 @@ def _as_tensor(symbol: Symbol, i: int) -> bool:
 
 
 def given(symbol: Symbol, values: Mapping[Symbol | str, Any]) -> list[Any]:
-    """What torch's function takes: of each operand its value, or the number itself."""
+    """Return what torch's function takes: the value of each operand, or the number itself."""
     every = enumerate(operands(symbol))
     return [values[key(x)] if isinstance(x, Symbol) or _as_tensor(symbol, i) else x for i, x in every]
 
 
 def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | str, Constant]:
-    """The constants that the results need besides the inputs, 0 first, each under its key."""
+    """Return the constants that the results need besides the inputs, 0 first, each under its key."""
     zero = results[0].tape.zero
     moving = [each for each in needed(results, given=inputs) if each.moves]
     return {zero: zero} | {key(x): x for each in moving for x in constant_operands(each)}
 
 
 def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, tensors: Iterable[Symbol] = ()) -> Symbol:
-    """The result with what this backend makes a function of `xp` of in the place of that function.
+    """Return the result with this backend's operations in the place of those functions of `xp` that are made of others.
 
     What depends on numbers alone is left as it is: it is found once, by `xp`.
 
@@ -168,7 +170,7 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, te
 
 
 def depending(results: Iterable[Symbol], given: Iterable[Symbol]) -> set[Symbol]:
-    """What the results need that depends on v, or on what is given."""
+    """Return what the results need that depends on v, or on what is given."""
     found = set(given)
     for each in needed(results):
         if each.moves or any(x in found for x in each.symbols):
@@ -190,13 +192,13 @@ def _needs_choice(x: Constant, bound: Constant, exact: bool) -> bool:
 
 
 def bounds_of(result: Symbol) -> list[Symbol]:
-    """The bounds of torch.maximum and torch.minimum that depend on the parameters."""
+    """Return the bounds of torch.maximum and torch.minimum that depend on the parameters."""
     bounded = [each for each in needed([result]) if each.moves and each.operation in BOUNDED]
     return [each.operands[1] for each in bounded if isinstance(each.operands[1], Symbol)]
 
 
 def with_numbers(result: Symbol) -> Symbol:
-    """The result with 1.0 and 0.0 straight from a comparison, where they were chosen by it."""
+    """Return the result with 1.0 and 0.0 straight from a comparison, where they were chosen by it."""
     tape = result.tape
     by = {
         each: tape.record(f"number_{comparison.operation}", *comparison.operands)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import torch.fx
 
-from arcana.surrogate._trace import Symbol, needed
-from arcana.torch._bits import choose, truth
-from arcana.torch._operations import BITS, BOOLS, COMPARISONS, PLAIN, Function, function_of, given as given_of
+from arcana._core import Symbol, needed
+from arcana.torch._eager.masks import choose, truth
+from arcana.torch._eager.operations import BITS, BOOLS, COMPARISONS, PLAIN, Function, function_of, given as given_of
 
 
 class Writer:
@@ -38,7 +38,7 @@ class Writer:
         self.graph = torch.fx.Graph()
 
     def function(self, constants: Iterable[Symbol | str]) -> Function:
-        """The written function of the inputs, the tensor to write to, and the constants."""
+        """Return the written function of the inputs, the tensor to write to, and the constants."""
         for i, symbol in enumerate(self.inputs):
             self.values[symbol] = self.graph.placeholder(f"input_{i}")
         self.out = self.graph.placeholder("out")
@@ -57,7 +57,7 @@ class Writer:
         return written
 
     def _free_like(self, symbol: Symbol) -> list[torch.fx.Node]:
-        """The tensors that may be written to, of the dtype that the symbol's value has; bits are numbers."""
+        """Return the tensors that may be written to, of the dtype that the symbol's value has; bits are numbers."""
         return self.free[symbol.boolean and self.functions is not BITS]
 
     def _write(self, symbol: Symbol) -> None:
@@ -86,7 +86,7 @@ class Writer:
         self.owned.add(symbol)
 
     def _as_bits(self, operand: Any, value: Any) -> Any:
-        """The value, or bits in the place of the bools of a comparison of constants."""
+        """Return the value, or bits in the place of the bools of a comparison of constants."""
         if not isinstance(operand, Symbol) or not operand.boolean or operand.moves:
             return value
         if operand not in self.bits:
@@ -94,7 +94,7 @@ class Writer:
         return self.bits[operand]
 
     def _choice(self, symbol: Symbol, operands: list[Any], free: list[torch.fx.Node]) -> tuple[list[Any], torch.fx.Node | None]:
-        """The operands of `choose`, with None for 0, and a tensor that it may write to, if there is one."""
+        """Return the operands of `choose`, with None for 0, and a tensor that it may write to, if there is one."""
         mask, a, b = symbol.operands
         zero = symbol.tape.zero
         given = [operands[0], *(None if x is zero else y for x, y in zip((a, b), operands[1:], strict=True)), self.values[zero]]
@@ -117,7 +117,7 @@ class Writer:
 def module(
     inputs: list[Symbol], results: list[Symbol], constants: Iterable[Symbol | str], dtype: torch.dtype
 ) -> torch.fx.GraphModule:
-    """A module of the inputs and the constants that allocates every value: for a compiler, which fuses them.
+    """Return a module of the inputs and the constants that allocates every value: for a compiler, which fuses them.
 
     It computes in `dtype`; the results are in the last input's. A comparison is given and returned as bytes of 1 and 0, by way
     of numbers, since inductor's C++ takes bools one by one.

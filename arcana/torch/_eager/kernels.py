@@ -1,6 +1,6 @@
 """Compiled kernels for eager calls, and the switch: one forward and one backward, by torch.compile's own compiler from the trace.
 
-On a CUDA GPU the kernels are those of `_cuda`.
+On a CUDA GPU the kernels are those of `cuda`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 
-from arcana.torch._program import Program
+from arcana.torch._eager.program import Program
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -123,16 +123,16 @@ def _look() -> None:
 
 
 def wanted(v: torch.Tensor) -> bool:
+    """Whether a call on v may run as one kernel each way; on a GPU it may unless somebody has said no."""
+    return _enabled is not False if v.is_cuda else compiler_wanted(v)
+
+
+def compiler_wanted(v: torch.Tensor) -> bool:
     """Whether a call on v may use the kernels of torch.compile's own compiler."""
     return bool(_enabled) and (v.numel() >= LEAST or not v.is_cpu) and v.is_contiguous()
 
 
-def cuda_wanted() -> bool:
-    """Whether a call on a GPU may use the kernels that are written here; unless somebody has said no."""
-    return _enabled is not False
-
-
-class Kernels:
+class CompiledKernels:
     """The two kernels of a program; they see flat arrays, so one compilation serves every shape."""
 
     def __init__(self, program: Program, constants: list[torch.Tensor]) -> None:
@@ -140,13 +140,13 @@ class Kernels:
         self._constants = constants
 
     def fire(self, v: torch.Tensor) -> list[torch.Tensor]:
-        """The spikes, and the comparison if it is kept."""
+        """Return the spikes, and the comparison if it is kept."""
         # Not a view, which autograd would not let anybody change in place.
         spikes, *mask = (each.view(v.shape).data for each in self._fire(_flat(v), *self._constants))
         return [spikes, *(each.view(torch.bool) for each in mask)]
 
     def pull(self, kept: Any, tensors: Any, cotangent: torch.Tensor) -> torch.Tensor:
-        """cotangent · h; there are no tensors among the parameters."""
+        """Return cotangent · h; there are no tensors among the parameters."""
         kept = [each.view(torch.int8) if each.dtype is torch.bool else each for each in kept]
         return self._pull(*map(_flat, (*kept, cotangent)), *self._constants)[0].view(cotangent.shape).data
 

@@ -1,4 +1,4 @@
-"""Long arrays piece by piece, so that what one operation writes is in the cache when the next one reads it."""
+"""Long arrays in chunks, so that what one operation writes is in the cache when the next one reads it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-PIECE = 1 << 20
+CHUNK = 1 << 20
 """Elements: long enough to outweigh the calls, and short enough for a last-level cache."""
 
 
-def run(
+def in_chunks(
     function: Callable[..., torch.Tensor],
     arrays: Sequence[torch.Tensor],
     out: torch.Tensor,
     constants: Sequence[torch.Tensor],
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    """function(*arrays, out, *constants) in the computing dtype.
+    """Run function(*arrays, out, *constants) in the computing dtype, and return out.
 
     Args:
         function: elementwise; it writes to out and returns it.
@@ -26,10 +26,10 @@ def run(
         constants: tensors that broadcast to out.
         dtype: to compute in.
     """
-    if out.numel() <= PIECE or not out.is_cpu or any(each.ndim for each in constants):
+    if out.numel() <= CHUNK or not out.is_cpu or any(each.ndim for each in constants):
         return _run(function, arrays, out, constants, dtype)
-    for piece in zip(*(_flat(each, out).split(PIECE) for each in (*arrays, out)), strict=True):
-        _run(function, piece[:-1], piece[-1], constants, dtype)
+    for chunk in zip(*(_flat(each, out).split(CHUNK) for each in (*arrays, out)), strict=True):
+        _run(function, chunk[:-1], chunk[-1], constants, dtype)
     return out
 
 
@@ -48,7 +48,7 @@ def _run(
 
 
 def _flat(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """x in the order of out's memory."""
+    """Return x in the order of out's memory."""
     if x.stride() != out.stride():
         x = torch.empty_like(out, dtype=x.dtype).copy_(x)
     return x.as_strided((x.numel(),), (1,))

@@ -1,4 +1,4 @@
-"""One kernel forward and one backward for eager calls on a GPU: Triton compiles what `_triton` writes.
+"""One kernel forward and one backward for eager calls on a GPU: Triton compiles what `triton` writes.
 
 Eager PyTorch runs the operations of a backward pass one after the other, each a launch and a pass over memory. A kernel is
 believed once it has given, on this device, what the plain operations give. Without Triton, or where something else is in the
@@ -19,15 +19,15 @@ from typing import Any
 
 import torch
 
-from arcana.surrogate._trace import Kept, UntraceableError
-from arcana.torch._bits import WORDS
+from arcana._core import Kept, UntraceableError
 from arcana.torch._compat import launcher
-from arcana.torch._program import folded, sample
-from arcana.torch._rule import Rule
-from arcana.torch._triton import BLOCK, OPTIONS, Source, source
+from arcana.torch._derivative import Derivative
+from arcana.torch._eager.masks import WORDS
+from arcana.torch._eager.program import folded, sample
+from arcana.torch._eager.triton import BLOCK, OPTIONS, Source, source
 
 if typing.TYPE_CHECKING:
-    from arcana.torch._eager import Call
+    from arcana.torch._call import Call
 
 WIDE = 1 << 30
 """Elements from which on they are counted in 64 bits."""
@@ -71,14 +71,14 @@ class CudaKernels:
         self._bits: dict[str, list[int]] = {}
 
     def fire(self, v: torch.Tensor) -> list[torch.Tensor] | None:
-        """The spikes, and the comparison if it is kept; None where no kernel can be had."""
+        """Return the spikes, and the comparison if it is kept; None where no kernel can be had."""
         results = [torch.empty_like(v)]
         if self._call.kept is Kept.MASK:
             results.append(torch.empty_like(v, dtype=torch.bool))
         return results if self._run("forward", [v], results, []) else None
 
     def pull(self, kept: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor], cotangent: torch.Tensor) -> torch.Tensor | None:
-        """cotangent · h in the cotangent's dtype; None where no kernel can be had."""
+        """Return cotangent · h in the cotangent's dtype; None where no kernel can be had."""
         if cotangent.dtype is not self._dtype:
             return None
         out = torch.empty_like(kept[0] if kept else cotangent, dtype=cotangent.dtype)
@@ -121,7 +121,7 @@ class CudaKernels:
         return True
 
     def _launch(self, key: Any, arrays: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> Launch | None:
-        """The kernel of this name for arrays and tensors of these dtypes and this alignment, or None if there is none."""
+        """Return the kernel of this name for arrays and tensors of these dtypes and this alignment, or None if there is none."""
         if torch.cuda.is_current_stream_capturing():
             # Neither compiled nor looked at while a graph is recorded: the graph gets the plain operations.
             return None
@@ -148,22 +148,22 @@ class CudaKernels:
             if agrees:
                 return launch
             problem = "gives other numbers than PyTorch's own operations on this device"
-        msg = f"{self._call.definition.__name__}: its {name} kernel {problem}; PyTorch's operations run in its place"
+        msg = f"{self._call.formula.definition.__name__}: its {name} kernel {problem}; PyTorch's operations run in its place"
         warnings.warn(msg, RuntimeWarning, stacklevel=2)
         return None
 
     def _source(self, name: str, wide: bool) -> Source:
         dtype = str(self._call.dtype).removeprefix("torch.")
         # With tensors v is what is kept, and the spikes do not depend on them.
-        definition, names = self._call.definition, self._call.names if name == "backward" else ()
+        definition, names = self._call.formula.definition, self._call.names if name == "backward" else ()
         domains = {each: definition.domain(each, dtype) if definition.bounded(each) else () for each in names}
         return source(self._program.written(self._call.names), name, domains, wide)
 
     def _constants(self, name: str) -> list[int]:
-        """The bits of a kernel's constants."""
+        """Return the bits of a kernel's constants."""
         written = self._program.written(self._call.names)
-        rule = Rule(self._call.definition, self._call.settings, self._call.zero, self._call.numbers)
-        values = folded(written.traced, self._source(name, wide=False).constants, written.dtype, rule.numbers, {})
+        parameters = Derivative(self._call.formula, self._call.zero, self._call.numbers).parameters
+        values = folded(written.expression, self._source(name, wide=False).constants, written.dtype, parameters, {})
         # A comparison of parameters goes as 1 or 0.
         self._bits[name] = [int(each.to(written.dtype).view(WORDS[written.dtype]).item()) for each in values]
         return self._bits[name]
@@ -172,21 +172,21 @@ class CudaKernels:
         """Whether the kernel gives what the plain operations give, on potentials on which formulas differ most."""
         call = self._call
         with torch.inference_mode(False), torch.no_grad():
-            v, sampled = sample(call.definition, call.numbers, call.names, call.dtype)
+            v, sampled = sample(call.formula.definition, call.numbers, call.names, call.dtype)
             # A count that every kernel takes.
             v = v[:, : v.shape[1] // 2 * 2].to(self._dtype).contiguous()
             tensors = [x.to(dtype) for x, dtype in zip(sampled, dtypes, strict=False)]
-            rule = call.rule(v, tensors or sampled)
+            derivative = call.derivative(v, tensors or sampled)
             # Kernels take no short way.
-            rule.shortcuts = {}
+            derivative.shortcuts = {}
             spikes = call.compare(v, 0).to(v.dtype)
             cotangent = torch.linspace(-2, 2, v.numel(), device="cpu").view(v.shape).to(v.dtype)
-            mask = [rule.mask()] if call.kept is Kept.MASK else []
+            mask = [derivative.mask()] if call.kept is Kept.MASK else []
             kept = {Kept.POTENTIAL: [v], Kept.MASK: mask, Kept.SPIKES: [spikes], Kept.NOTHING: []}[call.kept]
             if name == "forward":
                 inputs, expected = [v], [spikes, *mask]
             else:
-                inputs, expected = [*kept, cotangent], [(cotangent.to(rule.dtype) * rule.derivative()).to(v.dtype)]
+                inputs, expected = [*kept, cotangent], [(cotangent.to(derivative.dtype) * derivative.derivative()).to(v.dtype)]
             results = [torch.empty_like(each, device=self._device) for each in expected]
             arrays = *(x.to(self._device) for x in inputs), *results, *(x.to(self._device) for x in tensors)
             sizes = [each for x in tensors for each in _place(x, v) or ()]
@@ -195,7 +195,7 @@ class CudaKernels:
 
 
 def _place(tensor: torch.Tensor, out: torch.Tensor) -> tuple[int, int] | None:
-    """Of a parameter that broadcasts to out: over how many elements of out one value goes, and how many values there are.
+    """Return over how many elements of out one value of a parameter goes, and how many values there are.
 
     None where its values do not lie one after the other in out's memory.
     """
@@ -222,7 +222,7 @@ def _alike(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 
 def _launch(written: Source, arrays: Sequence[torch.Tensor], aligned: bool, wide: bool) -> Launch:
-    """The compiled kernel, for arrays of these dtypes, the parameters' among them."""
+    """Return the compiled kernel, for arrays of these dtypes, the parameters' among them."""
     count = ALIGNMENT if aligned else ALIGNMENT + 1
     kinds = [torch.int8 if x.dtype is torch.bool else x.dtype for x in arrays]
     memory = [torch.empty(count + 1, dtype=each, device=arrays[0].device)[0 if aligned else 1 :] for each in kinds]
@@ -233,7 +233,7 @@ def _launch(written: Source, arrays: Sequence[torch.Tensor], aligned: bool, wide
 
 
 def _jit(written: Source) -> Any:
-    """Triton's function of a kernel, which reads its text by way of `linecache`."""
+    """Return Triton's function of a kernel, which reads its text by way of `linecache`."""
     file = f"<arcana kernel {next(_numbering)}>"
     linecache.cache[file] = len(written.text), None, written.text.splitlines(keepends=True), file
     names: dict[str, Any] = {"__name__": __name__}

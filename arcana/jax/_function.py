@@ -1,4 +1,4 @@
-"""How JAX differentiates a spike. Written once; knows no formula.
+"""The rule by which JAX differentiates a spike, `spike` and `evaluate`. Written once; knows no formula.
 
 Two primitives carry the rule:
 
@@ -27,7 +27,22 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from arcana.jax._call import Arrays, Call, arguments, call_of
+from arcana._core import (
+    AnySurrogate,
+    DefinitionMeta,
+    Formula,
+    GeneratedClass,
+    Kept,
+    Surrogate,
+    check_which,
+    checked_potential,
+    compute_dtype,
+    per_class_cache,
+    register_pytrees,
+    surrogate_of,
+)
+from arcana.jax._call import Arrays, Call, call_of
+from arcana.jax._checks import ARRAYS
 from arcana.jax._compat import (
     Primitive,
     Zero,
@@ -42,18 +57,12 @@ from arcana.jax._compat import (
     vary_over,
     varying_axes,
 )
-from arcana.jax._shape import Operands, Settings, Shape, expanded
-from arcana.surrogate import Surrogate
-from arcana.surrogate._backends import register_pytrees
-from arcana.surrogate._caches import per_class_cache
-from arcana.surrogate._checks import AnySurrogate, check_which, surrogate_of
-from arcana.surrogate._function import DefinitionMeta
-from arcana.surrogate._trace import Kept
+from arcana.jax._derivative import Derivative, expanded
 
 spike_p = Primitive("arcana_spike")
 """The spikes of v; the parameters that are arrays are operands for the sake of their gradients."""
 
-gate_p = Primitive("arcana_gate")
+mask_p = Primitive("arcana_mask")
 """The comparison that decides between the values of h, where h takes only a few: it is kept instead of v."""
 
 slopes_p = Primitive("arcana_slopes")
@@ -97,63 +106,74 @@ class Slopes:
 
 
 @per_class_cache
-def _gate(definition: type[Surrogate], settings: Settings, names: tuple[str, ...]) -> Callable[..., jax.Array]:
-    """The comparison that decides between the values of h, as a function of v and the numbers with these names."""
-    shape = Shape(definition, settings)
+def _mask(formula: Formula, names: tuple[str, ...]) -> Callable[..., jax.Array]:
+    """Return `mask_p` by plain operations, as a function of v and the numbers with these names."""
 
-    def gate(v: jax.Array, *numbers: Any) -> jax.Array:
-        return shape.gate(v, dict(zip(names, numbers, strict=True)))
+    def mask(v: jax.Array, *numbers: Any) -> jax.Array:
+        return Derivative(formula, v, dict(zip(names, numbers, strict=True))).mask()
 
-    return jax.jit(gate, inline=True)
+    return jax.jit(mask, inline=True)
 
 
 @per_class_cache
-def _pull(
-    definition: type[Surrogate], settings: Settings, names: tuple[str, ...], slopes: Slopes, differentiable: bool
-) -> Callable[..., list[jax.Array]]:
-    """`slopes_p` by plain operations, as a function of its operands and the numbers with these names."""
-    shape = Shape(definition, settings)
+def _slopes(formula: Formula, names: tuple[str, ...], slopes: Slopes, differentiable: bool) -> Callable[..., list[jax.Array]]:
+    """Return `slopes_p` by plain operations, as a function of its operands and the numbers with these names."""
 
-    def pull(given: list[jax.Array], kept: list[jax.Array], arrays: list[jax.Array], *values: Any) -> list[jax.Array]:
-        numbers, by_name = dict(zip(names, values, strict=True)), dict(zip(slopes.arrays, arrays, strict=True))
-        if slopes.kind is Kept.POTENTIAL:
-            evaluate = shape.differentiable_slopes if differentiable else shape.slopes
-            factors = evaluate(slopes.along, kept[0], numbers, by_name)
+    def products(given: list[jax.Array], kept: list[jax.Array], arrays: list[jax.Array], *values: Any) -> list[jax.Array]:
+        parameters = {**dict(zip(names, values, strict=True)), **dict(zip(slopes.arrays, arrays, strict=True))}
+        potential = slopes.kind is Kept.POTENTIAL
+        like = (kept if potential else given)[0]
+        derivative = Derivative(formula, like, parameters)
+        if not potential:
+            factors = [derivative.h(slopes.kind, kept)]
         else:
-            factors = [shape.derivative_from(slopes.kind, kept, numbers, given[0])]
+            factors = derivative.differentiable_slopes(slopes.along) if differentiable else derivative.slopes(slopes.along)
         if slopes.transposed:
-            products = [given[0].astype(factor.dtype) * factor for factor in factors]
-            return [x.astype(given[0].dtype) if name == "v" else x for name, x in zip(slopes.along, products, strict=True)]
-        products = [x.astype(factor.dtype) * factor for x, factor in zip(given, factors, strict=True)]
-        return [functools.reduce(jnp.add, products).astype((kept if slopes.kind is Kept.POTENTIAL else given)[0].dtype)]
+            of_each = [given[0].astype(factor.dtype) * factor for factor in factors]
+            return [x.astype(given[0].dtype) if name == "v" else x for name, x in zip(slopes.along, of_each, strict=True)]
+        of_each = [x.astype(factor.dtype) * factor for x, factor in zip(given, factors, strict=True)]
+        return [functools.reduce(jnp.add, of_each).astype(like.dtype)]
 
-    return jax.jit(pull, inline=True)
+    return jax.jit(products, inline=True)
 
 
-def _by_plain_operations(*operands: Any, call: Call, slopes: Slopes, differentiable: bool = False) -> list[jax.Array]:
-    pull = _pull(call.shape.definition, call.shape.settings, tuple(call.numbers), slopes, differentiable)
-    return pull(*slopes.split(operands), *call.numbers.values())
+def _slopes_impl(*operands: Any, call: Call, slopes: Slopes, differentiable: bool = False) -> list[jax.Array]:
+    by_operands = _slopes(call.formula, tuple(call.numbers), slopes, differentiable)
+    return by_operands(*slopes.split(operands), *call.numbers.values())
 
 
 def _is_zero(tangent: Any) -> bool:
     return type(tangent) is Zero
 
 
-def _gate_impl(v: Any, *, call: Call) -> jax.Array:
-    return _gate(call.shape.definition, call.shape.settings, tuple(call.numbers))(v, *call.numbers.values())
+def _mask_impl(v: Any, *, call: Call) -> jax.Array:
+    return _mask(call.formula, tuple(call.numbers))(v, *call.numbers.values())
 
 
-def _gate_abstract(v: Any, *, call: Call) -> Any:
+def _mask_abstract(v: Any, *, call: Call) -> Any:
     return v.update(dtype=np.dtype(bool), weak_type=False)
 
 
-def _gate_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call) -> tuple[jax.Array, Any]:
-    gate = gate_p.bind(*primals, call=call)
-    return gate, _no_tangent(gate)
+def _mask_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call) -> tuple[jax.Array, Any]:
+    mask = mask_p.bind(*primals, call=call)
+    return mask, _no_tangent(mask)
 
 
-def _gate_batched(operands: Sequence[Any], dims: Sequence[Any], *, call: Call) -> tuple[jax.Array, int]:
-    return gate_p.bind(*operands, call=call), dims[0]
+def _mask_batched(operands: Sequence[Any], dims: Sequence[Any], *, call: Call) -> tuple[jax.Array, int]:
+    return mask_p.bind(*operands, call=call), dims[0]
+
+
+def _computing(v: Any) -> Any:
+    """Return the computing dtype of a potential."""
+    return jnp.dtype(compute_dtype("", v.dtype.name))
+
+
+def _check_primitive(call: Call, names: Sequence[str]) -> None:
+    """Raise an error for the first of these parameters, whose gradient is asked for, if there is no primitive."""
+    definition = call.formula.definition
+    if names and not definition.has_primitive():
+        msg = f"{definition.__name__} defines no primitive, which the gradient of its parameter {names[0]} needs"
+        raise NotImplementedError(msg)
 
 
 def _no_tangent(x: Any) -> Any:
@@ -161,7 +181,7 @@ def _no_tangent(x: Any) -> Any:
 
 
 def _spike_impl(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> jax.Array:
-    return call.shape.fire(v)
+    return call.fire(v)
 
 
 def _spike_abstract(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> Any:
@@ -176,23 +196,23 @@ def _write_as_onnx() -> None:
     from arcana.jax._onnx import register
 
     def compare(v: jax.Array, *arrays: jax.Array, call: Call, names: tuple[str, ...]) -> jax.Array:
-        fires = jax.lax.ge if call.shape.fires_at_threshold else jax.lax.gt
+        fires = jax.lax.ge if call.formula.fires_at_threshold else jax.lax.gt
         return jax.lax.convert_element_type(fires(v, jnp.zeros_like(v)), v.dtype)
 
-    register({spike_p.name: compare, gate_p.name: _gate_impl, slopes_p.name: _by_plain_operations})
+    register({spike_p.name: compare, mask_p.name: _mask_impl, slopes_p.name: _slopes_impl})
 
 
 def _spike_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, names: tuple[str, ...]) -> tuple[jax.Array, Any]:
     v, *arrays = primals
     spikes = spike_p.bind(*primals, call=call, names=names)
-    traced = None if names else call.shape.trace(tuple(call.numbers))
-    if traced is not None and traced.passes:
+    expression = None if names else call.formula.expression(call.numbers)
+    if expression is not None and expression.passes:
         return spikes, tangents[0]
-    kind = Kept.POTENTIAL if traced is None else traced.kept
-    kept = [gate_p.bind(v, call=call)] if kind is Kept.MASK else {Kept.POTENTIAL: [v], Kept.SPIKES: [spikes]}.get(kind, [])
+    kind = Kept.POTENTIAL if expression is None else expression.kept
+    kept = [mask_p.bind(v, call=call)] if kind is Kept.MASK else {Kept.POTENTIAL: [v], Kept.SPIKES: [spikes]}.get(kind, [])
     moving = {name: dot for name, dot in zip(("v", *names), tangents, strict=True) if not _is_zero(dot)}
-    call.shape.check_primitive(name for name in moving if name != "v")
-    dots = [dot if name == "v" else expanded(dot, v, call.shape.dtype(v)) for name, dot in moving.items()]
+    _check_primitive(call, [name for name in moving if name != "v"])
+    dots = [dot if name == "v" else expanded(dot, v, _computing(v)) for name, dot in moving.items()]
     return spikes, slopes_p.bind(*dots, *kept, *arrays, call=call, slopes=Slopes(kind, names, tuple(moving)))[0]
 
 
@@ -208,7 +228,7 @@ def _slopes_abstract(*operands: Any, call: Call, slopes: Slopes) -> list[Any]:
     if not slopes.transposed:
         return [(kept if slopes.kind is Kept.POTENTIAL else given)[0].update(weak_type=False)]
     cotangent = given[0].update(weak_type=False)
-    return [cotangent if name == "v" else cotangent.update(dtype=call.shape.dtype(cotangent)) for name in slopes.along]
+    return [cotangent if name == "v" else cotangent.update(dtype=_computing(cotangent)) for name in slopes.along]
 
 
 def _slopes_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, slopes: Slopes) -> tuple[list[Any], list[Any]]:
@@ -229,7 +249,7 @@ def _slopes_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call, 
         def by_operands(*chosen: jax.Array) -> list[jax.Array]:
             by_index = dict(zip(along, chosen, strict=True))
             rest = [by_index.get(i, x) for i, x in enumerate(operands)]
-            return _by_plain_operations(*given, *rest, call=call, slopes=slopes, differentiable=True)
+            return _slopes_impl(*given, *rest, call=call, slopes=slopes, differentiable=True)
 
         terms.append(jax.jvp(by_operands, [operands[i] for i in along], [dots[i] for i in along])[1])
     if not terms:
@@ -288,8 +308,8 @@ def _define(
 
 
 _define(spike_p, _spike_impl, _spike_abstract, _spike_jvp, _spike_batched)
-_define(gate_p, _gate_impl, _gate_abstract, _gate_jvp, _gate_batched)
-_define(slopes_p, _by_plain_operations, _slopes_abstract, _slopes_jvp, _slopes_batched)
+_define(mask_p, _mask_impl, _mask_abstract, _mask_jvp, _mask_batched)
+_define(slopes_p, _slopes_impl, _slopes_abstract, _slopes_jvp, _slopes_batched)
 primitive_transposes[slopes_p] = _slopes_transpose
 
 
@@ -307,8 +327,15 @@ def _is_plain(v: jax.Array, arrays: Arrays) -> bool:
     return not isinstance(v, Tracer) and not (arrays and any(isinstance(x, Tracer) for x in arrays.values()))
 
 
+def _given(v: Any, surrogate: Any, caller: str) -> tuple[jax.Array, Surrogate]:
+    """Return the potential as an array and the surrogate that is meant, both checked."""
+    if not isinstance(surrogate, Surrogate):
+        surrogate = surrogate_of(surrogate, caller, v)
+    return checked_potential(surrogate, v, ARRAYS), surrogate
+
+
 def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array) -> jax.Array:
-    """The spikes of v, 1 where v >= 0 and else 0, with the surrogate's derivatives in every mode.
+    """Return the spikes of v, 1 where v >= 0 and else 0, with the surrogate's derivatives in every mode.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
@@ -319,90 +346,52 @@ def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array
         TypeError: v is no floating-point jax.Array, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or an array does not broadcast to v.
     """
-    v, surrogate = arguments(v, surrogate, "spike")
+    v, surrogate = _given(v, surrogate, "spike")
     call, arrays = call_of(v, surrogate, parameters)
     if _is_plain(v, arrays):
-        return call.shape.fire(v)
+        return call.fire(v)
     if arrays:
         v, arrays = _same_manual_axes(v, arrays)
     return spike_p.bind(v, *arrays.values(), call=call, names=tuple(arrays))
 
 
 def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: float | jax.Array) -> jax.Array:
-    """h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    """Return h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
     check_which(which)
-    v, surrogate = arguments(v, surrogate, "evaluate")
+    v, surrogate = _given(v, surrogate, "evaluate")
     call, arrays = call_of(v, surrogate, parameters)
     if which == "derivative" and not _is_plain(v, arrays):
         # By the primitive, whose own derivative is not NaN where the formula overflows on its way to 0.
         v, arrays = _same_manual_axes(v, arrays)
         slopes = Slopes(Kept.POTENTIAL, tuple(arrays), ("v",))
         return slopes_p.bind(jnp.ones_like(v), v, *arrays.values(), call=call, slopes=slopes)[0]
-    return _formula(call.shape.definition, call.shape.settings, which)(v, call.numbers, arrays)
+    return _evaluation(call.formula, which)(v, {**call.numbers, **arrays})
 
 
 @per_class_cache
-def _formula(definition: type[Surrogate], settings: Settings, which: str) -> Callable[..., jax.Array]:
-    """h or G in v's dtype, as a function of v, the numbers and the arrays."""
-    shape = Shape(definition, settings)
+def _evaluation(formula: Formula, which: str) -> Callable[..., jax.Array]:
+    """Return h or G in v's dtype, as a function of v and the parameters."""
 
-    def evaluated(v: jax.Array, numbers: Operands, arrays: Arrays) -> jax.Array:
-        return shape.evaluate(which, v, numbers, arrays).astype(v.dtype)
+    def evaluated(v: jax.Array, parameters: dict[str, Any]) -> jax.Array:
+        return Derivative(formula, v, parameters).evaluate(which).astype(v.dtype)
 
     return jax.jit(evaluated, inline=True)
 
 
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class ForwardMode:
-    """A surrogate's spike function: equal by value, a leafless pytree. Made by `forward_mode`."""
-
-    surrogate: Surrogate
-
-    def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
-        return spike(v, self.surrogate, **parameters)
-
-
-def forward_mode(surrogate: AnySurrogate) -> ForwardMode:
-    """The spike function of a surrogate, as `lambda v: spike(v, surrogate)`.
-
-    The plain functions have forward mode themselves, so this is the same function under the name that says it.
-
-    Args:
-        surrogate: any `Surrogate` instance.
-
-    Raises:
-        TypeError: surrogate is no Surrogate instance.
-    """
-    return ForwardMode(surrogate_of(surrogate, "forward_mode"))
-
-
-class SpikeFunction(metaclass=DefinitionMeta):
+class SpikeFunction(GeneratedClass[jax.Array], metaclass=DefinitionMeta):
     """The base of the generated classes; each subclass holds its `definition`."""
-
-    definition: type[Surrogate]
-
-    @classmethod
-    def apply(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
-        """The spikes of v, with the definition's default parameters unless others are given by keyword."""
-        if positional:
-            caller = f"{cls.__name__}.apply"
-            raise cls.definition.one_positional(caller, positional, parameters)
-        return spike(v, cls.definition(), **parameters)
-
-    @classmethod
-    def pseudo_derivative(cls, v: jax.Array, *positional: Any, **parameters: Any) -> jax.Array:
-        """h(v), with the definition's default parameters unless others are given by keyword."""
-        if positional:
-            caller = f"{cls.__name__}.pseudo_derivative"
-            raise cls.definition.one_positional(caller, positional, parameters)
-        return evaluate(cls.definition(), "derivative", v, **parameters)
 
 
 @per_class_cache
 def function_of(definition: type[Surrogate]) -> type[SpikeFunction]:
-    """The class of a definition, made once."""
-    namespace = {"definition": definition, "__doc__": definition.__doc__, "__module__": "arcana.jax"}
+    """Return the class of a definition, made once."""
+    namespace = {
+        "definition": definition,
+        "spike": staticmethod(spike),
+        "evaluate": staticmethod(evaluate),
+        "__doc__": definition.__doc__,
+        "__module__": "arcana.jax",
+    }
     return DefinitionMeta(definition.__name__, (SpikeFunction,), namespace)
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from arcana.surrogate._trace import Symbol, needed
-from arcana.torch._operations import Constant, depending, key, operands
-from arcana.torch._program import Written
+from arcana._core import Symbol, needed
+from arcana.torch._eager.operations import Constant, depending, key, operands
+from arcana.torch._eager.program import Written
 
 BLOCK = 1024
 """Elements of one program instance."""
@@ -126,7 +126,7 @@ def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]]
     kernel, one_pass = _Kernel(written.dtype), getattr(written, name)
     for symbol in one_pass.inputs:
         kernel.load(symbol)
-    parameters = [written.traced.parameters[each] for each in tensors]
+    parameters = [written.expression.parameters[each] for each in tensors]
     for symbol, bounds in zip(parameters, tensors.values(), strict=True):
         kernel.load_parameter(symbol, bounds)
     given = [*one_pass.inputs, *parameters]
@@ -158,7 +158,7 @@ class _Kernel:
         self._set(symbol, f"x_{i}", f"tl.load(input_{i} + i, inside).to({self.kind})")
 
     def load_parameter(self, symbol: Symbol, bounds: Sequence[float]) -> None:
-        """Load a parameter that is a tensor: beyond a bound the nearest value inside, as `Rule` has it; NaN stays what it is."""
+        """Load a parameter that is a tensor, a value beyond a bound as the nearest inside; NaN stays what it is."""
         i = len(self.tensors)
         self.tensors.append(f"tensor_{i}")
         self._set(symbol, f"p_{i}", f"tl.load(tensor_{i} + i // length_{i} % size_{i}, inside).to({self.kind})")

@@ -28,14 +28,14 @@ Operand = torch.Tensor | None
 
 
 def larger(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The one that has the shape of both together, of a potential and what broadcasts to it."""
+    """Return the one that has the shape of both together, of a potential and what broadcasts to it."""
     if x.ndim != y.ndim:
         return x if x.ndim > y.ndim else y
     return x if x.numel() == 0 or 0 < y.numel() <= x.numel() else y
 
 
 def comparison(compare: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """torch.ge, say, that gives bits."""
+    """Return a comparison, torch.ge say, that gives bits."""
 
     def compared(x: torch.Tensor, y: torch.Tensor, out: Output = None) -> torch.Tensor:
         truth = compare(x, y, out=torch.empty_like(larger(x, y)) if out is None else out)
@@ -46,7 +46,10 @@ def comparison(compare: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
 
 
 def comparison_as_bools(compare: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """torch.ge, say: for many elements, to numbers first and then to bools takes half the time of torch's own way to bools."""
+    """Return a comparison, torch.ge say, that gives bools.
+
+    For many elements, to numbers first and then to bools takes half the time of torch's own way to bools.
+    """
 
     def compared(x: torch.Tensor, y: torch.Tensor, out: Output = None, scratch: Output = None) -> torch.Tensor:
         full = larger(x, y)
@@ -60,7 +63,7 @@ def comparison_as_bools(compare: Callable[..., torch.Tensor]) -> Callable[..., t
 
 
 def logical(operation: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """torch.bitwise_and, say, on bits."""
+    """Return an operation, torch.bitwise_and say, that takes and gives bits."""
 
     def combined(*operands: torch.Tensor, out: Output = None) -> torch.Tensor:
         result = operation(*(_words(each) for each in operands), out=None if out is None else _words(out))
@@ -71,7 +74,7 @@ def logical(operation: Callable[..., torch.Tensor]) -> Callable[..., torch.Tenso
 
 
 def truth(kept: torch.Tensor, zero: torch.Tensor, out: Output = None) -> torch.Tensor:
-    """The comparison that was kept, as bools or as spikes, as bits."""
+    """Return the comparison that was kept, as bools or as spikes, as bits."""
     out = torch.empty_like(kept, dtype=zero.dtype) if out is None else out
     if kept.dtype is not torch.bool:
         return _filled(kept, out)
@@ -80,21 +83,21 @@ def truth(kept: torch.Tensor, zero: torch.Tensor, out: Output = None) -> torch.T
 
 
 def truth_as_bools(kept: torch.Tensor, zero: torch.Tensor, out: Output = None) -> torch.Tensor:
-    """The comparison that was kept, as bools or as spikes, as bools of its own."""
+    """Return the comparison that was kept, as bools or as spikes, as bools of its own."""
     return kept.to(torch.bool, copy=True) if out is None else out.copy_(kept)
 
 
 def number(kept: torch.Tensor, zero: torch.Tensor, out: Output = None) -> torch.Tensor:
-    """The comparison that was kept as bools, as 1.0 and 0.0."""
+    """Return the comparison that was kept as bools, as 1.0 and 0.0."""
     out = torch.empty_like(kept, dtype=zero.dtype) if out is None else out
-    # Of many, from bytes it takes a tenth of the time that it takes from bools.
+    # From bytes it takes a tenth of the time that it takes from bools, where there are many.
     return out.copy_(kept if few(kept) else kept.view(torch.int8))
 
 
 def choose(
     mask: torch.Tensor, a: Operand, b: Operand, zero: torch.Tensor, out: Output = None, scratch: Output = None
 ) -> torch.Tensor:
-    """torch.where(mask, a, b) of a mask with an element for each of the result's, and two arrays or constants.
+    """Return torch.where(mask, a, b) of a mask with an element for each of the result's, and two arrays or constants.
 
     The scratch may be `a`, or the mask where `a` is 0; without one another tensor is made. The output may be any of them.
     """
@@ -110,7 +113,7 @@ def choose(
 
 
 def _filled(ones_and_zeros: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """Bits of ones for 1.0, of zeros for 0.0."""
+    """Return bits of ones for 1.0, of zeros for 0.0."""
     # The bits of 1.0 are 0011111…: the first shift moves a one to the sign, the second fills the word with it.
     words = torch.bitwise_left_shift(_words(ones_and_zeros), 2, out=_words(out))
     words.bitwise_right_shift_(words.element_size() * 8 - 1)
@@ -118,5 +121,5 @@ def _filled(ones_and_zeros: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
 
 
 def _words(x: torch.Tensor) -> torch.Tensor:
-    """The same memory as integers."""
+    """Return the same memory as integers."""
     return x.view(WORDS[x.dtype])

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
-import itertools
 import math
-import numbers
 import operator
-import re
-import threading
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, overload
 
-from arcana.surrogate import _backends
-from arcana.surrogate._parameters import (
+from arcana._core import creation, dispatch, misuse, registry
+from arcana._core.formula import Formula
+from arcana._core.parameters import (
     FINITE,
     Bounds,
     bounds_of,
@@ -28,22 +23,8 @@ from arcana.surrogate._parameters import (
 
 ArrayT = TypeVar("ArrayT")
 
-_CLASSES: weakref.WeakValueDictionary[str, type[Surrogate]] = weakref.WeakValueDictionary()
-_KEYS: weakref.WeakKeyDictionary[type[Surrogate], str] = weakref.WeakKeyDictionary()
-_OBSERVERS: list[Callable[[type[Surrogate]], object]] = []
-_LOCK = threading.RLock()
-"""Held while the three above change or are listed: classes may be made in one thread and looked for in another."""
-_FIRST_OF_THEIR_NAME: set[str] = set()
-_LATER = itertools.count(2)
-
 _WRITTEN_BY_PYTHON = frozenset({"__module__", "__firstlineno__", "__static_attributes__"})
 """What every class has; the last two from Python 3.13 on."""
-
-_KIN = (
-    frozenset({"alpha", "b", "beta", "k", "scale", "sharpness", "slope", "steepness"}),
-    frozenset({"lens", "sigma", "std", "width", "window"}),
-)
-"""What libraries call the steepness of a surrogate, and its width."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +45,15 @@ class Facts:
 
 
 class formula:  # noqa: N801  (a decorator, like staticmethod)
-    """A formula of a definition: called on the class it is the formula itself, on an instance h or G of an array.
+    """Marks a formula of a definition: read from the class it is the formula itself, from an instance h or G of an array.
 
-    `@staticmethod` does the same in a user's class; this one also tells a type checker what the instance takes.
+    A plain function or a `@staticmethod` does the same in a user's class; this one also tells a type checker what the
+    instance takes.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.name = function.__name__
+        self.name = getattr(function, "__name__", "")
         self.__doc__ = function.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -85,12 +67,12 @@ class formula:  # noqa: N801  (a decorator, like staticmethod)
         if instance is None:
             return self.function
         name = self.name
-        return lambda v: _backends.of_array(v, numpy=True, caller=type(instance).__name__).evaluate(instance, name, v)
+        return lambda v: dispatch.of_array(v, numpy=True, caller=type(instance).__name__).evaluate(instance, name, v)
 
 
 def _new_of_arrived(cls: type[Surrogate], *_: Any, **__: Any) -> Surrogate:
-    """`__new__` of a class that cloudpickle filled, with what is something else in the process that it comes from."""
-    cls.key = _KEYS[cls]
+    """Be the `__new__` of a class that cloudpickle filled: mend what is something else in the process that it comes from."""
+    cls.key = registry.key_of(cls)
     for field in cls.__dataclass_fields__.values():
         if isinstance(field.default, type(dataclasses.MISSING)):
             field.default = dataclasses.MISSING
@@ -98,13 +80,7 @@ def _new_of_arrived(cls: type[Surrogate], *_: Any, **__: Any) -> Surrogate:
 
 
 def _no_primitive(v: Any, xp: Any, **parameters: Any) -> Any:
-    """Stands where a definition gives no primitive; `evaluate_formula` raises before it would be called."""
-
-
-def _registry_name(class_name: str) -> str:
-    """`FastSigmoid` -> `fast_sigmoid`: a capital begins a word, a run of capitals and digits is one word."""
-    words = re.sub(r"([A-Z0-9]+)([A-Z][a-z])", r"\1_\2", class_name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+    """Stand where a definition gives no primitive; `Formula.evaluate` raises before this would be called."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -161,16 +137,13 @@ class Surrogate:
     def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         # cloudpickle makes a class with an empty body and fills it afterwards: that one is asked when it is first used.
-        if any(value for name, value in vars(cls).items() if name not in _WRITTEN_BY_PYTHON):
+        filled = any(value for name, value in vars(cls).items() if name not in _WRITTEN_BY_PYTHON)
+        if filled:
             cls.check_derivative()
+            creation.check_body(cls, Surrogate)
         else:
             cls.__new__ = cast(Any, _new_of_arrived)
-        for each in ("derivative", "primitive"):
-            given = cls.__dict__.get(each)
-            if isinstance(given, staticmethod):
-                converted = formula(given.__func__)
-                converted.__set_name__(cls, each)
-                setattr(cls, each, converted)
+        _mark_formulas(cls)
         # What a dataclass would write and compile anew for every class is written here once: an import makes 25 of them.
         dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=True)(cls)
         fields = dataclasses.fields(cls)
@@ -180,24 +153,20 @@ class Surrogate:
         cls._defaults = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
         cls._numbers = {f.name: cls._bounds[f.name] for f in fields if f.type in (float, "float")}
         cls._settings = tuple(f.name for f in fields if f.name not in cls._numbers)
-        common = tuple(f.name for f in dataclasses.fields(Surrogate))
-        cls._names = (*(f.name for f in fields if f.name not in common), *common)
-        cls.name = name or _registry_name(cls.__name__)
-        base = f"{cls.__module__}:{cls.__qualname__}"
-        with _LOCK:
-            # Never one that another class has had: a backward pass or a graph may still be looking for that one.
-            key = f"{base}#{next(_LATER)}" if base in _FIRST_OF_THEIR_NAME else base
-            _FIRST_OF_THEIR_NAME.add(base)
-            cls.key = _KEYS[cls] = key
-            _CLASSES[key] = cls
-            observers = list(_OBSERVERS)
-        for observer in observers:
-            observer(cls)
+        cls._names = (*(f.name for f in fields if f.name not in _COMMON), *_COMMON)
+        if filled:
+            creation.check_fields(cls, Surrogate, cls._numbers)
+            for formula_name, first in (*((each, ("v", "xp")) for each in creation.FORMULAS), ("facts", ())):
+                given = getattr(cls, formula_name)
+                if given is not None and given is not _no_primitive:
+                    creation.check_formula(cls, formula_name, given, cls.own_names(), first)
+        cls.name = name or registry.registry_name(cls.__name__)
+        cls.key = registry.register(cls)
 
     def __init__(self, *positional: Any, **parameters: Any) -> None:
         definition = type(self)
         if positional:
-            raise definition.no_positional(positional, parameters)
+            raise misuse.no_positional(definition, positional, parameters)
         if definition.derivative is None:
             definition.check_derivative()
         for name in parameters:
@@ -257,8 +226,13 @@ class Surrogate:
     def __call__(self, v: ArrayT, *positional: Any, **parameters: Any) -> ArrayT:
         """The spikes of v, a torch.Tensor or a jax.Array; parameters given here replace the instance's."""
         if positional:
-            raise type(self).one_positional(repr(self), positional, parameters)
-        return _backends.of_array(v, caller=type(self).__name__).spike(v, self, **parameters)
+            raise misuse.one_positional(type(self), repr(self), positional, parameters)
+        return dispatch.of_array(v, caller=type(self).__name__).spike(v, self, **parameters)
+
+    @property
+    def formula(self) -> Formula:
+        """The class with the settings of this instance."""
+        return Formula(type(self), tuple(self.settings.items()))
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -276,64 +250,37 @@ class Surrogate:
         return list(cls._names)
 
     @classmethod
+    def own_names(cls) -> list[str]:
+        """The names of the class's own fields, without those that every surrogate has."""
+        return list(cls._names[: -len(_COMMON)])
+
+    @classmethod
     def check_derivative(cls) -> None:
-        """A TypeError if the class defines no derivative."""
+        """Raise a TypeError if the class defines no derivative."""
         if cls.derivative is None:
             msg = f"{cls.__name__}: a surrogate defines derivative(v, xp, *, <its parameters>)"
             raise TypeError(msg)
 
     @classmethod
     def check_name(cls, name: str) -> None:
-        """A TypeError that lists the parameters, and says which is the nearest, if none has this name."""
+        """Raise a TypeError that lists the parameters, and says which is the nearest, if none has this name."""
         if name not in cls._names:
-            msg = f"{cls.__name__} has no parameter {name!r}; it has {', '.join(cls._names)}"
-            if name == "threshold":
-                msg += "; v is the potential minus the threshold: subtract it, or use arcana.torch.Spike"
-            elif near := cls._nearest(name):
-                msg += f"; did you mean {near}?"
-            raise TypeError(msg)
-
-    @classmethod
-    def _nearest(cls, name: str) -> str | None:
-        """The parameter that somebody means who writes another name: one spelt alike, of the same kind, or the only one."""
-        own = [each for each in cls._names if each not in Surrogate.__dataclass_fields__]
-        alike = difflib.get_close_matches(name, cls._names, n=1)
-        kin = [each for names in _KIN if name.lower() in names for each in own if each in names]
-        found = [*alike, *kin, *(own if len(own) == 1 else [])]
-        return found[0] if found else None
-
-    @classmethod
-    def written(cls, positional: Sequence[Any], named: Mapping[str, Any]) -> str:
-        """How these parameters are written: `scale=25.0`, a positional or a misspelt one by the name of the nearest."""
-        values = dict(zip(cls._names, positional, strict=False))
-        values |= {name if name in cls._names else cls._nearest(name) or name: value for name, value in named.items()}
-        return ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
-
-    @classmethod
-    def no_positional(cls, positional: Sequence[Any], named: Mapping[str, Any]) -> TypeError:
-        """The error for `FastSigmoid(25.0)` and `FastSigmoid(v)`."""
-        if hasattr(positional[0], "shape") and not isinstance(positional[0], numbers.Number):
-            given = cls.written((), named)
-            advice = f"the spikes of v are {cls.__name__}({given})(v)"
-        else:
-            advice = f"write {cls.__name__}({cls.written(positional, named)})"
-        return TypeError(f"{cls.__name__} takes no positional argument, only parameters by keyword: {advice}")
-
-    @classmethod
-    def one_positional(cls, caller: str, positional: Sequence[Any], named: Mapping[str, Any]) -> TypeError:
-        """The error for `fast_sigmoid(v, 25.0)`."""
-        written = f"{caller}(v, {cls.written(positional, named)})"
-        return TypeError(f"{caller} takes one positional argument, the potential v: write {written}")
+            raise misuse.unknown_name(cls, name)
 
     @classmethod
     def rounded(cls, name: str, value: float, dtype: str) -> float:
-        """A parameter moved to the nearest end of the interval that its bounds leave in a dtype, if it lies outside."""
-        low, high = cls._numbers[name].representable(dtype)
+        """Return a parameter, moved to the nearest end of the interval that its bounds leave in a dtype if it lies outside."""
+        low, high = cls.representable(name, dtype)
         return float(min(max(value, low), high))
 
     @classmethod
+    def representable(cls, name: str, dtype: str) -> tuple[float, float]:
+        """Return the ends of the interval that a parameter's bounds leave in a computing dtype."""
+        return cls._numbers[name].representable(dtype)
+
+    @classmethod
     def domain(cls, name: str, dtype: str) -> tuple[float, float]:
-        """The ends of the interval that a parameter's bounds leave in a computing dtype, as numbers of that dtype."""
+        """Return the ends of that interval as numbers of that dtype."""
         return cls._numbers[name].domain(dtype)
 
     @classmethod
@@ -343,7 +290,7 @@ class Surrogate:
 
     @classmethod
     def checked(cls, name: str, value: float) -> float:
-        """The value of a parameter, or a ValueError if it is out of its bounds."""
+        """Return the value of a parameter, or raise a ValueError if it is out of its bounds."""
         return checked_bounds(cls.__name__, name, value, cls._numbers[name])
 
     @property
@@ -374,8 +321,7 @@ class Surrogate:
 
     def _unscaled_facts(self) -> Facts:
         if type(self).facts is not None:
-            own = {name: value for name, value in self.numbers.items() if name != "gain"}
-            return type(self).facts(**own, **_own_settings(self.settings))
+            return type(self).facts(**{name: getattr(self, name) for name in self.own_names()})
         return _measured_facts(dataclasses.replace(self, gain=1.0))
 
     def unit_peak(self) -> Self:
@@ -395,16 +341,12 @@ class Surrogate:
     def to_dict(self) -> dict[str, Any]:
         """A dict of plain values from which `from_dict` makes an equal surrogate."""
         parameters = {name: getattr(self, name) for name in self.parameter_names()}
-        return {"surrogate": public_name(type(self)), "parameters": parameters}
+        return {"surrogate": registry.public_name(type(self)), "parameters": parameters}
 
     @classmethod
     def has_primitive(cls) -> bool:
         """Whether a primitive is given, without which parameters have no gradient."""
         return cls.primitive is not _no_primitive
-
-
-def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, (numbers.Number, str)) else "..."
 
 
 _COMMON = {field.name: field.default for field in dataclasses.fields(Surrogate)}
@@ -416,10 +358,6 @@ def _as_parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.type)
 
 
-def _own_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "fires_at_threshold"}
-
-
 def _measured_facts(surrogate: Surrogate) -> Facts:
     """Facts of a definition that gives none: the value at 0, and the rise of the primitive if there is one."""
     area = math.nan
@@ -428,57 +366,17 @@ def _measured_facts(surrogate: Surrogate) -> Facts:
     return Facts(peak=float(surrogate.derivative(0.0)), area=area, even=False)
 
 
-def evaluate_formula(
-    definition: type[Surrogate], which: str, v: Any, xp: Any, numbers: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Any:
-    """h (`which` = "derivative") or G ("primitive") of v in one namespace, everything already in the computing dtype."""
-    if which == "primitive" and not definition.has_primitive():
-        msg = f"{definition.__name__} defines no primitive, which its G and the gradients of its parameters need"
-        raise NotImplementedError(msg)
-    own = {name: value for name, value in numbers.items() if name != "gain"}
-    y = getattr(definition, which)(v, xp, **own, **_own_settings(settings))
-    if "gain" not in numbers:
-        return y
-    return numbers["gain"] * y if which == "derivative" else numbers["gain"] * (y - 0.5) + 0.5
-
-
-def resolved(surrogate: Surrogate, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The surrogate's settings and parameters with those given at a call in their place: checked, arrays as they are."""
-    definition = type(surrogate)
-    settings, values = surrogate.settings, surrogate.numbers
-    for name, value in given.items():
-        definition.check_name(name)
-        if name in settings:
-            settings[name] = checked_static(definition.__name__, name, value, settings[name], surrogate._bounds[name])
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            values[name] = checked_bounds(definition.__name__, name, float(value), surrogate._bounds[name])
-        else:
-            values[name] = value
-    return settings, values
-
-
-def public_name(definition: type[Surrogate]) -> str:
-    """`fast_sigmoid` for a surrogate of the catalogue, `module:Class` for a user's."""
-    ours = definition.__module__.startswith("arcana.surrogate.")
-    return definition.name if ours else f"{definition.__module__}:{definition.__qualname__}"
-
-
-def class_of(key: str) -> type[Surrogate]:
-    """The class with this `key`."""
-    return _CLASSES[key]
-
-
-def observe_classes(observer: Callable[[type[Surrogate]], object]) -> None:
-    """Call `observer` with every surrogate class there is, and with every one made later."""
-    with _LOCK:
-        present = list(_CLASSES.values())
-        _OBSERVERS.append(observer)
-    for definition in present:
-        observer(definition)
-
-
-def live_classes() -> dict[str, type[Surrogate]]:
-    """Every surrogate class of this process by its public name; of two with one name the later."""
-    with _LOCK:
-        present = list(_CLASSES.values())
-    return {public_name(cls): cls for cls in present}
+def _mark_formulas(cls: type[Surrogate]) -> None:
+    """Make formulas of what a class body gives as plain functions or staticmethods, and of its facts a staticmethod."""
+    for name in (*creation.FORMULAS, "facts"):
+        given = vars(cls).get(name)
+        function = given.__func__ if isinstance(given, (staticmethod, classmethod)) else given
+        if function is None or isinstance(function, formula):
+            continue
+        if isinstance(given, classmethod) or not callable(function):
+            msg = f"{cls.__name__}: {name} must be a plain function or a staticmethod, got a {type(given).__name__}"
+            raise TypeError(msg)
+        marked = staticmethod(function) if name == "facts" else formula(function)
+        if isinstance(marked, formula):
+            marked.__set_name__(cls, name)
+        setattr(cls, name, marked)

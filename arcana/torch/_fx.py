@@ -9,22 +9,27 @@ from typing import Any
 import torch
 import torch.fx
 
-from arcana.surrogate import Surrogate
-from arcana.surrogate._base import resolved
+from arcana._core import Surrogate, checked_call
+from arcana.torch._checks import TENSORS
 
 
 def call_node(tracer: Any, spike: Callable[..., Any], v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
-    """spike(v, surrogate, **parameters) as one node, where one of the arguments is a Proxy."""
-    settings, values = resolved(surrogate, parameters)
+    """Return spike(v, surrogate, **parameters) as one node, where one of the arguments is a Proxy."""
+    # What cannot be known before the graph runs is checked then.
+    later = {name: value for name, value in parameters.items() if isinstance(value, (torch.fx.Proxy, torch.Tensor))}
+    now = {name: value for name, value in parameters.items() if name not in later}
+    formula, values = checked_call(surrogate, torch.empty(()), now, TENSORS)
+    for name in later:
+        surrogate.check_name(name)
     function: Any = getattr(sys.modules["arcana.torch"], surrogate.name, None)
     if type(getattr(function, "surrogate", None)) is type(surrogate):
-        return tracer.create_proxy("call_function", function, (v,), {**values, **settings})
+        return tracer.create_proxy("call_function", function, (v,), {**values, **dict(formula.settings), **later})
     # A user's own: torch.fx makes a node of the surrogate too, its class called with its parameters, since it is a dataclass.
     return tracer.create_proxy("call_function", spike, (v, surrogate), dict(parameters))
 
 
 def module_node(v: torch.fx.Proxy, module: torch.nn.Module) -> Any:
-    """module(v) as one node, so that what it asks of its tensors is asked when the graph runs; None if no module holds it."""
+    """Return module(v) as one node, so that its tensors are looked at when the graph runs; None if no module holds it."""
     tracer: Any = v.tracer
     try:
         path = tracer.path_of_module(module)

@@ -66,14 +66,14 @@ COMPUTE_DTYPES = {"float64": "float64", "float32": "float32", "float16": "float3
 
 
 SIGNIFICANT_BITS = {"float64": 53, "float32": 24}
-"""Of the computing dtypes."""
+"""By computing dtype."""
 
 FAR = {"float64": 2.0**1008, "float32": 2.0**112}
 """Stands for an infinite potential in the gradient of a parameter: far enough for every limit, with room for products."""
 
 
 def compute_dtype(caller: str, dtype: str) -> str:
-    """The computing dtype for a potential's dtype, or the error for one that is not supported."""
+    """Return the computing dtype for a potential's dtype, or raise a TypeError for one that is not supported."""
     if dtype not in COMPUTE_DTYPES:
         msg = f"{caller}: v must be {', '.join(COMPUTE_DTYPES)}, got {dtype}"
         raise TypeError(msg)
@@ -81,7 +81,7 @@ def compute_dtype(caller: str, dtype: str) -> str:
 
 
 def _of_arrays(name: str, given: Any) -> Callable[..., Any]:
-    """The function of a namespace whose numbers become arrays of the computing dtype where its first operand is a number."""
+    """Return the function of a namespace, whose numbers become arrays of the computing dtype where its first operand is one."""
     function: Callable[..., Any] = getattr(given, "__func__", given)
     bound = not isinstance(given, staticmethod)
     first = 1 if name == "where" else 0
@@ -115,7 +115,7 @@ class Namespace:
                 setattr(cls, name, _of_arrays(name, given))
 
     def number(self, x: float) -> Any:
-        """The number as an array without axes, in the computing dtype."""
+        """Return the number as an array without axes, in the computing dtype."""
         raise NotImplementedError
 
     def infinite(self, v: Any) -> Any:

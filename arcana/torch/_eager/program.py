@@ -19,12 +19,18 @@ from typing import Any
 
 import torch
 
-from arcana.surrogate import Surrogate
-from arcana.surrogate._caches import per_class_cache
-from arcana.surrogate._trace import Kept, Symbol, Trace, evaluate, trace
-from arcana.torch._bits import WORDS, few
-from arcana.torch._namespace import TorchNamespace
-from arcana.torch._operations import (
+from arcana._core import (
+    Expression,
+    Formula,
+    Kept,
+    Surrogate,
+    Symbol,
+    compute,
+    per_class_cache,
+    usual_values,
+)
+from arcana.torch._eager.masks import WORDS, few
+from arcana.torch._eager.operations import (
     BITS,
     BOOLS,
     COMPARISONS,
@@ -36,7 +42,8 @@ from arcana.torch._operations import (
     with_numbers,
     written_out,
 )
-from arcana.torch._writer import Writer, module
+from arcana.torch._eager.writer import Writer, module
+from arcana.torch._namespace import TorchNamespace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Pass:
 class Written:
     """Both passes of a traced formula in one computing dtype, their operations in the order in which they are computed."""
 
-    traced: Trace
+    expression: Expression
     dtype: torch.dtype
     forward: Pass
     backward: Pass
@@ -68,15 +75,15 @@ class Program:
 
     Attributes:
         kept: what `pull` needs besides the constants.
-        fold: of the parameters and the shortcuts the constants, arrays of the parameters' shapes.
+        fold: makes of the parameters and the shortcuts the constants, arrays of the parameters' shapes.
         bounds: which of the constants bound a maximum or a minimum, and must be neither 0 nor NaN.
-        mask: of v, the tensor to write to and the constants: the comparison that is kept, where it is that.
-        pull_few: of what is kept, the cotangent, the tensor to write to and the constants: cotangent · h.
-        pull_many: the same, quicker for many elements.
-        fires: torch.ge or torch.gt: of v and 0 where the spikes are.
+        mask: takes v, the tensor to write to and the constants, and gives the comparison that is kept, where it is that.
+        pull_few: takes what is kept, the cotangent, the tensor to write to and the constants, and gives cotangent · h.
+        pull_many: does the same, quicker for many elements.
+        fires: torch.ge or torch.gt, of v and 0.
         passes: whether h is 1 everywhere, and the cotangent is the gradient.
-        plain: makes two torch.fx modules for a compiler: of v and the constants the spikes, and the comparison if it is kept;
-            of what is kept, the cotangent and the constants cotangent · h.
+        plain: makes two torch.fx modules for a compiler. One takes v and the constants, and gives the spikes and the comparison
+            if it is kept; the other takes what is kept, the cotangent and the constants, and gives cotangent · h.
         written: makes the same two passes for a kernel that is written here, of the names of the parameters that are tensors.
         verdict: whether it agrees with the plain evaluation, once that has been looked at.
         kernels: what has been compiled for a device.
@@ -96,6 +103,7 @@ class Program:
     kernels: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def pull(self, *arguments: torch.Tensor) -> torch.Tensor:
+        """Return cotangent · h, by the way that is quicker for so many elements."""
         if few(arguments[0]):
             return self.pull_few(*arguments)
         # What is seen as bits must have its sign in memory; only the arrays can lack it.
@@ -104,26 +112,24 @@ class Program:
 
 @per_class_cache
 def program(
-    definition: type[Surrogate],
-    settings: tuple[tuple[str, Any], ...],
+    formula: Formula,
     names: tuple[str, ...],
     dtype: torch.dtype,
     keep_v: bool,
     short: bool,
     exact: bool,
 ) -> Program | None:
-    """The program of a definition, None where it cannot be traced or written.
+    """Return the program of a formula, None where it cannot be traced or written.
 
     Args:
-        definition: the surrogate's class.
-        settings: the fields that shape its formula.
+        formula: of a surrogate.
         names: its parameters.
         dtype: to compute in.
         keep_v: whether to keep v even if less would do.
         short: whether functions of `SHORTCUTS` go the short way.
         exact: whether bounds that depend on the parameters may be 0 or NaN.
     """
-    traced = trace(definition, settings, names)
+    traced = formula.expression(names)
     try:
         return None if traced is None else _program(traced, dtype, keep_v, short, exact)
     except Exception:
@@ -131,41 +137,41 @@ def program(
         return None
 
 
-def _program(traced: Trace, dtype: torch.dtype, keep_v: bool, short: bool, exact: bool) -> Program:
+def _program(traced: Expression, dtype: torch.dtype, keep_v: bool, short: bool, exact: bool) -> Program:
     kept = Kept.POTENTIAL if keep_v else traced.kept
     tape, kept_array, cotangent = traced.tape, traced.tape.record("kept"), traced.tape.record("cotangent")
     by = {traced.v: kept_array}
-    if traced.gate is not None and kept is not Kept.POTENTIAL:
+    if traced.mask is not None and kept is not Kept.POTENTIAL:
         truth = tape.record("truth", kept_array)
-        by = {traced.gate: truth, **({tape.as_number(traced.gate): kept_array} if kept is Kept.SPIKES else {})}
+        by = {traced.mask: truth, **({tape.as_number(traced.mask): kept_array} if kept is Kept.SPIKES else {})}
     inputs = [cotangent] if kept is Kept.NOTHING else [kept_array, cotangent]
     whole = tape.record("mul", cotangent, tape.replaced(traced.h, by))
     product = written_out(whole, dtype, short=False, exact=exact)
     quick_product = with_numbers(written_out(whole, dtype, short, exact))
-    quick_gate = traced.v if traced.gate is None else written_out(traced.gate, dtype, short, exact)
-    gate = traced.v if traced.gate is None else written_out(traced.gate, dtype, short=False, exact=exact)
-    spikes = [tape.as_number(traced.fired), *([gate] if kept is Kept.MASK else [])]
+    quick_mask = traced.v if traced.mask is None else written_out(traced.mask, dtype, short, exact)
+    mask = traced.v if traced.mask is None else written_out(traced.mask, dtype, short=False, exact=exact)
+    spikes = [tape.as_number(traced.fired), *([mask] if kept is Kept.MASK else [])]
     constants = {
-        **constants_of([*spikes, gate, quick_gate], [traced.v]),
+        **constants_of([*spikes, mask, quick_mask], [traced.v]),
         **constants_of([product, quick_product], inputs),
     }
-    bounds = {each for result in (gate, quick_gate, product, quick_product) for each in bounds_of(result)}
+    bounds = {each for result in (mask, quick_mask, product, quick_product) for each in bounds_of(result)}
     return Program(
         kept=kept,
         fold=functools.partial(folded, traced, list(constants.values()), dtype),
         bounds=[i for i, each in enumerate(constants) if each in bounds],
-        mask=Writer(BOOLS, [traced.v], quick_gate).function(constants),
+        mask=Writer(BOOLS, [traced.v], quick_mask).function(constants),
         pull_few=Writer(PLAIN, inputs, quick_product).function(constants),
         pull_many=Writer(BITS, inputs, quick_product).function(constants),
         fires=COMPARISONS[traced.fired.operation],
         passes=traced.passes,
         plain=lambda: (module([traced.v], spikes, constants, dtype), module(inputs, [product], constants, dtype)),
-        written=lambda names: _written(traced, dtype, inputs, [spikes[0], *(traced.gate for _ in spikes[1:])], whole, names),
+        written=lambda names: _written(traced, dtype, inputs, [spikes[0], *(traced.mask for _ in spikes[1:])], whole, names),
     )
 
 
 def _written(
-    traced: Trace, dtype: torch.dtype, inputs: list[Symbol], forward: list[Any], backward: Symbol, names: Iterable[str]
+    traced: Expression, dtype: torch.dtype, inputs: list[Symbol], forward: list[Any], backward: Symbol, names: Iterable[str]
 ) -> Written:
     tensors = [traced.parameters[name] for name in names]
     write = functools.partial(written_out, dtype=dtype, short=False, exact=True, tensors=tensors)
@@ -173,29 +179,28 @@ def _written(
 
 
 def folded(
-    traced: Trace,
+    traced: Expression,
     constants: list[Constant],
     dtype: torch.dtype,
     numbers: Mapping[str, torch.Tensor],
     shortcuts: Mapping[str, float],
 ) -> list[torch.Tensor]:
-    """The values of constants, each of the parameters' shapes."""
+    """Return the values of constants, each of the parameters' shapes."""
     # Constants outlive the call, so they are not made in inference mode, nor with a history.
     with torch.inference_mode(False), torch.no_grad():
         given = {name: symbol for name, symbol in traced.parameters.items() if name in numbers}
         values: dict[Symbol, Any] = {symbol: numbers[name].resolve_neg() for name, symbol in given.items()}
         xp = TorchNamespace(dtype, shortcuts)
-        evaluate([each for each in constants if isinstance(each, Symbol)], values, xp, xp.number(0))
+        compute([each for each in constants if isinstance(each, Symbol)], values, xp, xp.number(0))
         return [values[each] if isinstance(each, Symbol) else xp.number(each) for each in constants]
 
 
 def sample(
     definition: type[Surrogate], numbers: Mapping[str, float], names: Sequence[str], dtype: torch.dtype
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Potentials on which formulas differ most easily, in eight rows, and tensors for the parameters, one value a row."""
+    """Return potentials on which formulas differ most easily, in eight rows, and tensors for the parameters, one value a row."""
     named = str(dtype).removeprefix("torch.")
-    usual = {name: definition.__dataclass_fields__[name].default for name in names}
-    values = {name: value if isinstance(value, float) else 1.5 for name, value in usual.items()}
+    values = usual_values(definition, names)
     around = [sign * x * factor for x in (*numbers.values(), *values.values()) for sign in (1, -1) for factor in (0.5, 1, 2)]
     tiny, huge = torch.finfo(dtype).smallest_normal, torch.finfo(dtype).max
     single = [0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, -tiny / 8, huge, -huge, 1.0, -1.0, 0.5, -0.5, 2.0]
@@ -208,7 +213,7 @@ def sample(
 
 
 def agrees(program: Program, constants: list[torch.Tensor], plain: Callable[[], torch.Tensor], v: torch.Tensor) -> bool:
-    """Whether, of these potentials, it gives the bits of cotangent · h by the plain evaluation, for few elements and for many."""
+    """Whether it gives the bits of cotangent · h by the plain evaluation, for few elements and for many."""
     cotangent = torch.linspace(-2, 2, v.numel(), dtype=v.dtype, device="cpu").view(v.shape)
     expected = cotangent * plain()
     words = WORDS[v.dtype]

@@ -1,0 +1,64 @@
+"""The formula of a surrogate: its class with the settings that shape it, which is what traces and caches are keyed by."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from arcana._core.expression import Expression, Kept, shortcuts, trace
+
+if TYPE_CHECKING:
+    from arcana._core.surrogate import Surrogate
+
+
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """A definition with its settings: equal and hashable by value. Its parameters are given to each evaluation.
+
+    Attributes:
+        definition: the surrogate's class.
+        settings: the fields that shape the formula, by name; `fires_at_threshold` is one of them.
+    """
+
+    definition: type[Surrogate]
+    settings: tuple[tuple[str, Any], ...]
+
+    @functools.cached_property
+    def fires_at_threshold(self) -> bool:
+        """Whether v = 0 fires."""
+        return dict(self.settings)["fires_at_threshold"]
+
+    def evaluate(self, which: str, v: Any, xp: Any, parameters: Mapping[str, Any]) -> Any:
+        """Return h (`which` = "derivative") or G ("primitive") of v in one namespace; all of it in the computing dtype."""
+        if which == "primitive" and not self.definition.has_primitive():
+            msg = f"{self.definition.__name__} defines no primitive, which its G and the gradients of its parameters need"
+            raise NotImplementedError(msg)
+        own = {name: value for name, value in parameters.items() if name != "gain"}
+        settings = {name: value for name, value in self.settings if name != "fires_at_threshold"}
+        y = getattr(self.definition, which)(v, xp, **own, **settings)
+        if "gain" not in parameters:
+            return y
+        gain = parameters["gain"]
+        return gain * y if which == "derivative" else gain * (y - 0.5) + 0.5
+
+    def expression(self, names: Iterable[str]) -> Expression | None:
+        """Return h as data, over parameters of these names; None where it cannot be traced."""
+        return trace(self, tuple(names))
+
+    def kept(self, parameters: Mapping[str, Any]) -> Kept:
+        """Return what a call keeps for backward: less than v only where all its parameters are numbers that are known.
+
+        It depends on the call alone, since who looks at it may be another at backward.
+        """
+        known = all(isinstance(value, float) for value in parameters.values())
+        expression = self.expression(parameters) if known else None
+        return Kept.POTENTIAL if expression is None else expression.kept
+
+    def shortcuts(self, parameters: Mapping[str, Any], dtype: str) -> dict[str, float]:
+        """Return the functions of h that may go a shorter way, where all parameters are numbers that are known."""
+        if not all(isinstance(value, float) for value in parameters.values()):
+            return {}
+        numbers = tuple((name, self.definition.rounded(name, value, dtype)) for name, value in parameters.items())
+        return shortcuts(self, numbers, dtype)

@@ -1,0 +1,35 @@
+"""`forward_mode`: the spike function of a surrogate under a name that says that it has forward mode."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+
+from arcana._core import AnySurrogate, Surrogate, surrogate_of
+from arcana.jax._function import spike
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class ForwardMode:
+    """A surrogate's spike function: equal by value, a leafless pytree. Made by `forward_mode`."""
+
+    surrogate: Surrogate
+
+    def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
+        return spike(v, self.surrogate, **parameters)
+
+
+def forward_mode(surrogate: AnySurrogate) -> ForwardMode:
+    """Return the spike function of a surrogate, as `lambda v: spike(v, surrogate)`.
+
+    The plain functions have forward mode themselves, so this is the same function under the name that says it.
+
+    Args:
+        surrogate: any `Surrogate` instance.
+
+    Raises:
+        TypeError: surrogate is no Surrogate instance.
+    """
+    return ForwardMode(surrogate_of(surrogate, "forward_mode"))
