@@ -9,7 +9,7 @@ import numpy as np
 from cases import CONSTANTS_IN_FLOAT32, DIFFERENCES, Difference
 
 from arcana import presets
-from arcana.bench.agreement import TOLERANCE, grid, relative_difference
+from arcana.bench.candidates import TOLERANCE, grid, relative_difference
 from arcana.bench.libraries import Array, evaluate_library, evaluate_preset
 from arcana.surrogate import Surrogate
 

@@ -12,7 +12,7 @@ from cases import CASES, CONSTANTS_IN_FLOAT32
 from comparison import Comparison, compare
 
 from arcana import presets
-from arcana.bench.agreement import TOLERANCE, grid
+from arcana.bench.candidates import TOLERANCE, grid
 from arcana.bench.libraries import version
 
 COLUMNS = ["preset", "parameters", "library", "h, float32", "h, float64", "spike at 0", "result"]

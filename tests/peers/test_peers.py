@@ -12,7 +12,7 @@ from cases import CASES, COMPARED, DIFFERENCES, OTHER_PARAMETERS
 from comparison import compare
 
 from arcana import presets
-from arcana.bench.agreement import grid
+from arcana.bench.candidates import grid
 from arcana.bench.libraries import LIBRARIES, evaluate_library, original, plain, shipped
 from arcana.surrogate import Surrogate
 
