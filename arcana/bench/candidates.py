@@ -6,17 +6,14 @@ import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from arcana import presets, surrogate as definitions
-from arcana.bench.libraries import LIBRARIES, Array, evaluate, evaluate_preset, framework_of, load, peer
-from arcana.bench.records import RELU, Candidate, Part, Record
+from arcana.bench.libraries import LIBRARIES, Array, evaluate, framework_of, load, peer
+from arcana.bench.records import RELU, Candidate, Part, Record, Settings
 from arcana.surrogate import Surrogate
-
-if TYPE_CHECKING:
-    from arcana.bench.run import Settings
 
 TOLERANCE = 100.0
 """How many times the dtype's epsilon two values may differ, relative to h or to a tenth of its peak."""
@@ -93,14 +90,14 @@ def disagreement(candidate: Candidate, surrogate: Surrogate) -> str | None:
 
     The numbers are compared in float32, as `nox -s peers` compares them; one that differs as its preset says needs only to run.
     """
-    v = grid("float32")
+    v, framework = grid("float32"), framework_of(candidate.label)
     try:
-        spikes, h = evaluate(framework_of(candidate.label), candidate.centred, v)
+        spikes, h = evaluate(framework, candidate.centred, v)
     except Exception as error:
         return f"raises {one_line(error)}"
     if candidate.differs:
         return None
-    our_spikes, our_h = evaluate_preset(candidate.label, surrogate, v)
+    our_spikes, our_h = evaluate(framework, surrogate, v)
     if wrong := int(np.sum(np.asarray(spikes) != our_spikes)):
         return f"computes other spikes at {wrong} of {v.size} potentials"
     error, tolerance = relative_difference(h, our_h), TOLERANCE * float(np.finfo("float32").eps)

@@ -11,15 +11,12 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from arcana.bench.records import OURS, RELU, Record
-from arcana.bench.table import FRAMEWORKS, ratios
+from arcana.bench.table import ratios
+
+FORMATS = sorted(FigureCanvasAgg.get_supported_filetypes())
 
 FASTEST, SLOWEST = 1 / 4, 2.0
 """The ends of the colours."""
-
-
-def formats() -> list[str]:
-    """Return the endings of the files that can be written."""
-    return sorted(FigureCanvasAgg.get_supported_filetypes())
 
 
 def save(records: Sequence[Record], path: Path) -> None:
@@ -30,7 +27,7 @@ def save(records: Sequence[Record], path: Path) -> None:
     panels: dict[str, dict[str, dict[int, float]]] = {}
     for pair in peers or [each for each in pairs if each.other.candidate == RELU]:
         at = pair.ours
-        title = f"{FRAMEWORKS[at.framework]} {at.mode}, {at.quantity}, {at.dtype}\nours / {beside}"
+        title = f"{at.framework} {at.mode}, {at.quantity}, {at.dtype}\nours / {beside}"
         sizes = panels.setdefault(title, {}).setdefault(at.surrogate, {})
         sizes[at.size] = max(pair.value, sizes.get(at.size, 0.0))
     longest = max(map(len, panels.values()))

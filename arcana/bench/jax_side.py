@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from arcana.bench.libraries import Array
-from arcana.bench.records import DECAY, OURS, PLAIN, THRESHOLD, Candidate, Spikes
+from arcana.bench.records import OURS, PLAIN, Candidate, Spikes
 from arcana.jax import spike
 from arcana.surrogate import Surrogate
 
@@ -60,9 +60,8 @@ def array(values: Array, dtype: str) -> jax.Array:
 def evaluate(function: Spikes, v: Array) -> tuple[Array, Array]:
     """Return spikes and h of v."""
     with ready("float64"):
-        spikes, pullback = jax.vjp(function, jnp.asarray(v))
-        (gradient,) = pullback(jnp.ones_like(spikes))
-        return np.asarray(spikes), np.asarray(gradient)
+        spikes, pull = start(function, jnp.asarray(v), "eager")()
+        return np.asarray(spikes), np.asarray(pull(jnp.ones_like(spikes))[0])
 
 
 def forward(function: Spikes, v: jax.Array, mode: str) -> Callable[[], None]:
@@ -103,16 +102,11 @@ def start(function: Spikes, v: jax.Array, mode: str) -> Callable[[], tuple[jax.A
 
 def network(candidate: Candidate, spikes: jax.Array, mode: str) -> tuple[Spikes, str]:
     """Return the layer's function from the weight to the output spikes, `lax.scan`, and the mode in which it is called."""
-    missing = THRESHOLD - candidate.threshold
-
-    def advance(potential: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:
-        potential = potential * DECAY + current
-        fired = candidate.function(potential - missing if missing else potential)
-        return potential - jax.lax.stop_gradient(fired) * THRESHOLD, fired
+    step = candidate.neuron(jax.lax.stop_gradient)
 
     def output(weight: jax.Array) -> jax.Array:
         currents = spikes @ weight
-        return jax.lax.scan(advance, jnp.zeros_like(currents[0]), currents)[1]
+        return jax.lax.scan(step, jnp.zeros_like(currents[0]), currents)[1]
 
     return output, mode
 

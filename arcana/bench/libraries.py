@@ -11,7 +11,6 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable
-from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from arcana import presets
 from arcana.bench.records import Candidate, Spikes
-from arcana.surrogate import Surrogate
 
 Array = NDArray[np.floating[Any]]
 Functions = dict[str, Callable[..., Any]]
@@ -90,11 +88,6 @@ def load(library: str) -> ModuleType:
         return importlib.import_module(LIBRARIES[library].module)
 
 
-def version(library: str) -> str:
-    """Return the library's installed version."""
-    return metadata.version(library)
-
-
 def shipped(library: str) -> Functions:
     """Return the surrogates in a library's module, by their own names."""
     return LIBRARIES[library].shipped(load(library))
@@ -121,16 +114,6 @@ def peer(name: str, parameters: dict[str, Any] | None = None) -> Candidate:
 def framework_of(name: str) -> str:
     """Return the framework of a preset's library."""
     return LIBRARIES[name.partition(".")[0]].framework
-
-
-def evaluate_library(name: str, parameters: dict[str, Any], v: Array) -> tuple[Array, Array]:
-    """Return spikes and h of v from the library's own code."""
-    return evaluate(framework_of(name), peer(name, parameters).centred, v)
-
-
-def evaluate_preset(name: str, surrogate: Surrogate, v: Array) -> tuple[Array, Array]:
-    """Return spikes and h of v from Arcana, in the framework of the library."""
-    return evaluate(framework_of(name), surrogate, v)
 
 
 def evaluate(framework: str, function: Spikes, v: Array) -> tuple[Array, Array]:

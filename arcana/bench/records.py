@@ -23,10 +23,21 @@ OURS, KERNELS = "arcana", "arcana, compiled kernels"
 PLAIN, RELU = FLOORS = ("jnp", "relu")
 """The surrogate's formula in plain jnp under jax.jit, and a function that moves the same bytes and computes no surrogate."""
 
-DECAY, THRESHOLD = 0.9, 1.0
-"""Of the layer's neurons: what a potential is multiplied by in a step, and where it fires."""
-
 Spikes = Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of a run."""
+
+    parts: tuple[Part, ...] = PARTS
+    frameworks: tuple[str, ...] = ("torch", "jax")
+    modes: tuple[str, ...] = ("eager",)  # eager, compiled, or kernels: PyTorch's eager with and without `set_compiled_kernels`
+    chosen: tuple[str, ...] = ()  # surrogates; none for the whole catalogue, and in the layer for `fast_sigmoid`
+    sizes: tuple[int, ...] = (1_024, 65_536, 1_048_576, 16_777_216)  # ascending; memory is counted at the largest
+    dtype: str = "float32"
+    seconds: float = 0.25  # for the turns of one surrogate at one size in one mode, forward or both passes
+    neurons: int = 512  # the layer's, and its inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,17 @@ class Candidate:
     def centred(self, v: Any) -> Any:
         """Return the spikes of v, which is the potential less the threshold."""
         return self.function(v + self.threshold) if self.threshold else self.function(v)  # v + 0 would lose the sign of −0.0
+
+    def neuron(self, stop_gradient: Spikes, decay: float = 0.9, fires_at: float = 1.0) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """Return a step of leaky integrate-and-fire neurons: from potential and current to the next potential and spikes."""
+        missing = fires_at - self.threshold
+
+        def step(potential: Any, current: Any) -> tuple[Any, Any]:
+            potential = potential * decay + current
+            spikes = self.function(potential - missing if missing else potential)
+            return potential - stop_gradient(spikes) * fires_at, spikes
+
+        return step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,9 +131,8 @@ class Results:
 
 def machine() -> str:
     """Return the processor, its cores that this process may use, the system and Python."""
-    information = Path("/proc/cpuinfo")
-    lines = [line.partition(":") for line in information.read_text().splitlines()] if information.exists() else []
-    models = [value.strip() for key, _, value in lines if key.strip() == "model name"]
+    information = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.partition(":")[2].strip() for line in information.splitlines() if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = models[0] if models else platform.processor() or platform.machine()
     return f"{processor}, {cores} cores, {platform.platform()}, Python {platform.python_version()}"

@@ -1,4 +1,4 @@
-"""A run: its settings, and its parts, each of which measures the candidates of a case and returns records."""
+"""A run and its parts, each of which measures the candidates of a case and returns records."""
 
 from __future__ import annotations
 
@@ -14,28 +14,14 @@ from arcana import surrogate as definitions
 from arcana.bench import memory
 from arcana.bench.candidates import Case
 from arcana.bench.libraries import LIBRARIES, Array
-from arcana.bench.records import BOTH, FORWARD, PARTS, Candidate, Part, Record, Results, machine, packages
-from arcana.bench.timing import imports_in_turn, in_turn
+from arcana.bench.records import BOTH, FORWARD, Candidate, Record, Results, Settings, machine, packages
+from arcana.bench.timing import imports, in_turn
 
 LAYER_SECONDS = 40
 """How many times longer than one size of the elementwise part the layer is timed: a call is a training step."""
 
 LEAST_COUNTED = 1_048_576
 """Elements: of smaller arrays the kernel's count of memory is too coarse."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The options of a run."""
-
-    parts: tuple[Part, ...] = PARTS
-    frameworks: tuple[str, ...] = ("torch", "jax")
-    modes: tuple[str, ...] = ("eager",)  # eager, compiled, or kernels: PyTorch's eager with and without `set_compiled_kernels`
-    chosen: tuple[str, ...] = ()  # surrogates; none for the whole catalogue, and in the layer for `fast_sigmoid`
-    sizes: tuple[int, ...] = (1_024, 65_536, 1_048_576, 16_777_216)  # ascending; memory is counted at the largest
-    dtype: str = "float32"
-    seconds: float = 0.25  # for the turns of one surrogate at one size in one mode, forward or both passes
-    neurons: int = 512  # the layer's, and its inputs
 
 
 def run(settings: Settings, frameworks: Sequence[str], say: Callable[[str], object]) -> Results:
@@ -49,6 +35,8 @@ def run(settings: Settings, frameworks: Sequence[str], say: Callable[[str], obje
         for surrogate in settings.chosen or (["fast_sigmoid"] if part == "layer" else definitions.names())
         for mode in settings.modes
     ]
+    for case in cases:
+        case.candidates()  # imports the libraries, and compares their numbers, before anything is timed
     # Free a large block, as any program that has trained a step: then glibc keeps freed memory and no call times page faults.
     # malloc keeps as much as twice the largest block that was freed, and blocks of more than 32 MiB do not count.
     bytes(1 << 24)
@@ -63,16 +51,6 @@ def run(settings: Settings, frameworks: Sequence[str], say: Callable[[str], obje
         say("imports")
         results.records += imports([("arcana",), *((framework, f"arcana.{framework}") for framework in frameworks)])
     return results
-
-
-def imports(chains: Sequence[tuple[str, ...]], processes: int = 9) -> list[Record]:
-    """Time the import of each module of a chain after those before it, in fresh processes."""
-    found = imports_in_turn(chains, processes)
-    return [
-        Record.of([1e3 * each[i] for each in found[chain]], part="import", quantity=before, unit="ms", candidate=module)
-        for chain in chains
-        for i, (module, before) in enumerate(zip(chain, ("first", *(f"after {each}" for each in chain)), strict=False))
-    ]
 
 
 def elementwise(case: Case, executor: Executor | None) -> list[Record]:

@@ -7,12 +7,11 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from arcana.bench.records import FLOORS, KERNELS, OURS, Record
+from arcana.bench.records import FLOORS, KERNELS, OURS, Record, Results
 
 NOISE = 1.05
 """The medians of one kernel, measured twice in the same turns, differ by some percent."""
 
-FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX"}
 MEDIAN = "median of all"
 
 
@@ -27,11 +26,6 @@ class Ratio:
     def value(self) -> float:
         """Ours divided by the other: below 1 ours takes less."""
         return self.ours.value / self.other.value if self.other.value else float("inf")
-
-    @property
-    def slower(self) -> bool:
-        """Whether ours takes more time than a library's function, beyond noise."""
-        return self.other.of_peer and self.ours.unit in ("µs", "ms") and self.value > NOISE
 
     def __str__(self) -> str:
         at = self.ours
@@ -76,7 +70,7 @@ def tables(records: Sequence[Record]) -> list[str]:
     for pair in pairs:
         at, beside = pair.ours, pair.other.shown
         by_size = at.part == "elementwise"
-        title = f"{at.part.capitalize()}, {FRAMEWORKS[at.framework]} {at.mode}, {at.dtype}, {at.candidate}"
+        title = f"{at.part.capitalize()}, {at.framework} {at.mode}, {at.dtype}, {at.candidate}"
         title += f": {at.quantity}, {at.unit}" if by_size else f": n = {at.size:,}"
         column = f"{at.size:,}" if by_size else f"{at.quantity}, {at.unit}"
         alone = pair.other.of_peer or (at.framework, at.surrogate) not in with_peers
@@ -90,6 +84,19 @@ def tables(records: Sequence[Record]) -> list[str]:
         found.append(table(title, ["surrogate", "beside", *columns], rows))
     imports = [[each.candidate, each.quantity, number(each.value)] for each in records if each.part == "import"]
     return [*found, table("Import, in fresh processes", ["module", "imported", "ms"], imports)] if imports else found
+
+
+def summary(results: Results) -> list[str]:
+    """Return the lists under the tables: what a library does faster, beyond noise, and what was left out."""
+    peers = [each for each in ratios(results.records) if each.other.of_peer and each.ours.unit in ("µs", "ms")]
+    slower = [str(each) for each in peers if each.value > NOISE]
+    left_out = [f"{name}: {reason}" for name, reason in results.left_out.items()]
+    return [listed(f"More than {NOISE - 1:.0%} slower than a library", slower), listed("Left out", left_out)]
+
+
+def listed(title: str, lines: Sequence[str]) -> str:
+    """Return a list of Markdown, with how many lines it has."""
+    return "\n".join([f"{title}: {len(lines) or 'none'}", "", *(f"- {line}" for line in lines)]).rstrip() + "\n"
 
 
 def _cell(pairs: Sequence[Ratio] | None) -> str:

@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from arcana.bench.records import Candidate
+from arcana.bench.records import Candidate, Record
 
 SHORTEST_TURN = 1e-3
 """Seconds: a shorter call is repeated within its turn."""
@@ -62,15 +63,17 @@ def _seconds(call: Callable[[], object], repeats: int) -> float:
     return (time.perf_counter() - begin) / repeats
 
 
-def imports_in_turn(chains: Sequence[tuple[str, ...]], processes: int = 9) -> dict[tuple[str, ...], list[list[float]]]:
-    """Return the seconds that each module of a chain took after those before it, for each of some fresh processes."""
-    seconds: dict[tuple[str, ...], list[list[float]]] = {chain: [] for chain in chains}
+def imports(chains: Sequence[Sequence[str]], processes: int = 9) -> list[Record]:
+    """Return the time that each module of a chain takes after the one before it, in fresh processes; the chains take turns."""
+    samples: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as bytecode:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode, "PYTHONDONTWRITEBYTECODE": ""}
         # One more than is counted: the first writes the bytecode, as an installation does, and fills the system's file cache.
-        for _ in range(processes + 1):
-            for chain in chains:
-                command = [sys.executable, "-c", _IMPORTS, *chain]
-                process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-                seconds[chain].append([float(line) for line in process.stdout.split()])
-    return {chain: each[1:] for chain, each in seconds.items()}
+        for chain in [chain for _ in range(processes + 1) for chain in chains]:
+            command = [sys.executable, "-c", _IMPORTS, *chain]
+            process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            before = ["first", *(f"after {module}" for module in chain)]
+            for module, quantity, seconds in zip(chain, before, process.stdout.split(), strict=False):
+                samples.setdefault((module, quantity), []).append(1e3 * float(seconds))
+    about: dict[str, Any] = {"part": "import", "unit": "ms"}
+    return [Record.of(each[1:], candidate=module, quantity=quantity, **about) for (module, quantity), each in samples.items()]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from arcana.bench.libraries import Array
-from arcana.bench.records import DECAY, KERNELS, OURS, THRESHOLD, Candidate, Spikes
+from arcana.bench.records import KERNELS, OURS, Candidate, Spikes
 from arcana.surrogate import Surrogate
 from arcana.torch import set_compiled_kernels, spike
 
@@ -39,10 +39,8 @@ def array(values: Array, dtype: str) -> torch.Tensor:
 
 def evaluate(function: Spikes, v: Array) -> tuple[Array, Array]:
     """Return spikes and h of v."""
-    leaf = torch.tensor(v, requires_grad=True)
-    spikes = function(leaf)
-    (gradient,) = torch.autograd.grad(spikes, leaf, torch.ones_like(spikes))
-    return spikes.detach().numpy(), gradient.numpy()
+    spikes, pull = start(function, torch.tensor(v), "eager")()
+    return spikes.detach().numpy(), pull(torch.ones_like(spikes))[0].numpy()
 
 
 def forward(function: Spikes, v: torch.Tensor, mode: str) -> Callable[[], None]:
@@ -82,14 +80,7 @@ def network(candidate: Candidate, spikes: torch.Tensor, mode: str) -> tuple[Spik
 
     Compiled is one step and not the loop: 500 unrolled steps take minutes to compile.
     """
-    missing = THRESHOLD - candidate.threshold
-
-    def advance(potential: torch.Tensor, current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        potential = potential * DECAY + current
-        fired = candidate.function(potential - missing if missing else potential)
-        return potential - fired.detach() * THRESHOLD, fired
-
-    step = _in_mode(mode, advance)
+    step = _in_mode(mode, candidate.neuron(torch.Tensor.detach))
 
     def output(weight: torch.Tensor) -> torch.Tensor:
         currents = spikes @ weight

@@ -16,8 +16,7 @@ from rich.console import Console
 from arcana.cli._shared import Json, fail, installed, near, surrogate_named, writable
 
 if TYPE_CHECKING:
-    from arcana.bench.records import Part, Results
-    from arcana.bench.run import Settings
+    from arcana.bench.records import Part, Results, Settings
 
 
 def bench(
@@ -42,8 +41,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ratios: FILE.png, FILE.svg.")] = None,
 ) -> None:
     """Measure time and memory of the surrogates beside every installed library and relu, in turn in one run."""
-    from arcana.bench.records import PARTS
-    from arcana.bench.run import Settings
+    from arcana.bench.records import PARTS, Settings
 
     writable(plot, "--plot")
     for name in surrogates or ():
@@ -68,7 +66,9 @@ def bench(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        typer.echo(_shown(results))
+        from arcana.bench.table import summary, tables
+
+        typer.echo("\n".join([results.heading(), "", *tables(results.records), *summary(results)]).rstrip())
     if figure is not None and plot is not None:
         figure.save(results.records, plot)
         typer.echo(f"Ratios: {plot}", err=True)
@@ -87,18 +87,6 @@ def _measured(settings: Settings) -> Results:
     return results
 
 
-def _shown(results: Results) -> str:
-    """Return the tables, with what was measured where above, and what is slower or left out below."""
-    from arcana.bench.table import NOISE, ratios, tables
-
-    slower = [str(each) for each in ratios(results.records) if each.slower]
-    left_out = [f"{name}: {reason}" for name, reason in results.left_out.items()]
-    below = []
-    for title, lines in ((f"More than {NOISE - 1:.0%} slower than a library", slower), ("Left out", left_out)):
-        below += [f"{title}: {len(lines) or 'none'}", *(f"- {line}" for line in lines), ""]
-    return "\n".join([results.heading(), "", *tables(results.records), *below]).rstrip()
-
-
 def _figure(settings: Settings, path: Path) -> ModuleType:
     """Return the module that draws; exit if there would be nothing to draw, before minutes of measuring."""
     try:
@@ -107,8 +95,8 @@ def _figure(settings: Settings, path: Path) -> ModuleType:
         fail(f"--plot needs {error.name}: pip install {error.name}", status=1)
     if "elementwise" not in settings.parts:
         fail("--plot draws the times of the part elementwise, which is not measured")
-    if path.suffix.removeprefix(".") not in figure.formats():
-        fail(f"--plot: {str(path)!r} must end in one of .{', .'.join(figure.formats())}")
+    if path.suffix.removeprefix(".") not in figure.FORMATS:
+        fail(f"--plot: {str(path)!r} must end in one of .{', .'.join(figure.FORMATS)}")
     return figure
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from targets import TARGETS, judged, missed
 
 from arcana.bench.records import PARTS, Results
-from arcana.bench.table import ratios, table, tables
+from arcana.bench.table import listed, summary, table, tables
 
 PAGE = """<!-- Written by `nox -s bench` (`python tests/bench/page.py`); edit that file instead. -->
 # Speed and memory
@@ -50,12 +50,9 @@ writes this page. It was written on
 A cell has ours, the other's, and the ratio: below 1 ours takes less.
 
 {tables}
-
 ## Targets
 
 {targets}
-
-{lists}
 """
 
 
@@ -86,23 +83,12 @@ def targets(results: Results) -> str:
     return table("Ours divided by the other's", ["", "beside", "n", "at most", "met", "worst", "which"], rows)
 
 
-def listed(title: str, lines: Sequence[str]) -> str:
-    """Return a title with the number of lines, and the lines."""
-    return "\n".join([f"{title}: {len(lines) or 'none'}\n", *(f"- {line}" for line in lines)])
-
-
 def page(results: Results) -> str:
     """Return the page."""
-    lists = {
-        "Missed targets": missed(results.records),
-        "More than 5 % slower than a library with the same shape": [str(each) for each in ratios(results.records) if each.slower],
-        "Left out": [f"{name}: {reason}" for name, reason in results.left_out.items()],
-    }
     return PAGE.format(
         heading=results.heading().replace("\n", "\\\n") + ".",
-        tables="\n".join(tables(results.records)).rstrip(),
-        targets=targets(results).rstrip(),
-        lists="\n\n".join(listed(title, lines) for title, lines in lists.items()),
+        tables="\n".join(tables(results.records)),
+        targets="\n".join([targets(results), listed("Missed targets", missed(results.records)), *summary(results)]).rstrip(),
     )
 
 

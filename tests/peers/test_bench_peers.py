@@ -10,7 +10,8 @@ from arcana import presets, surrogate as definitions
 from arcana.bench import torch_side
 from arcana.bench.candidates import Case, peers_of
 from arcana.bench.libraries import LIBRARIES, evaluate
-from arcana.bench.run import Settings, layer_arrays
+from arcana.bench.records import Settings
+from arcana.bench.run import layer_arrays
 
 every_framework = pytest.mark.parametrize("framework", ["torch", "jax"])
 
