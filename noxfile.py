@@ -176,4 +176,4 @@ def bench(session: nox.Session) -> None:
     for file, arguments in zip(files, BENCH, strict=True):
         with file.open("w") as output:
             session.run("python", "-m", "arcana", "bench", *arguments, "--json", *session.posargs, stdout=output)
-    session.run("python", "docs/speed.py", *map(str, files))
+    session.run("python", "tests/bench/page.py", *map(str, files))

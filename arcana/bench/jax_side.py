@@ -3,82 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from arcana._missing import MissingDependencyError
-from arcana.bench.candidates import BARE, COPY, OURS, RELU, Candidate
-from arcana.bench.libraries import Array, Spikes, jax_as_it_comes
-from arcana.surrogate import Surrogate
-from arcana.surrogate._base import evaluate_formula
-
-try:
-    from arcana.jax import spike
-except ImportError as error:
-    raise MissingDependencyError(package="JAX", install="jax") from error
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from arcana.jax._namespace import JaxNamespace
+from arcana.bench.libraries import Array
+from arcana.bench.records import OURS, PLAIN, Candidate, Spikes
+from arcana.jax import spike
+from arcana.surrogate import Surrogate
 
-
-class _PlainNamespace(JaxNamespace):
-    """jax.numpy with its own comparisons and abs: what somebody writes who does not mind subnormals and second derivatives."""
-
-    abs = staticmethod(jnp.abs)
-
-    @staticmethod
-    def nonnegative(v: jax.Array) -> jax.Array:
-        return v >= 0
-
-    @staticmethod
-    def positive(v: jax.Array) -> jax.Array:
-        return v > 0
-
-    @staticmethod
-    def spike(v: jax.Array) -> jax.Array:
-        return (v >= 0).astype(v.dtype)
+relu = jax.nn.relu
 
 
-def _bare(surrogate: Surrogate) -> Spikes:
-    """The surrogate's formula in plain jnp, its parameters as constants."""
+def _plain(surrogate: Surrogate) -> Spikes:
+    """Return the surrogate's formula with jnp's own comparison and nothing but a `custom_vjp` around it."""
     fires = jnp.greater_equal if surrogate.fires_at_threshold else jnp.greater
 
     @jax.custom_vjp
     def function(v: jax.Array) -> jax.Array:
         return fires(v, 0).astype(v.dtype)
 
-    def backward(v: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
-        xp = _PlainNamespace(v.dtype.name)
-        h = evaluate_formula(type(surrogate), "derivative", v, xp, surrogate.numbers, surrogate.settings)
-        return (cotangent * h,)
-
-    function.defvjp(lambda v: (function(v), v), backward)
+    function.defvjp(lambda v: (function(v), v), lambda v, cotangent: (cotangent * surrogate.derivative(v),))
     return function
 
 
-@jax.custom_vjp
-def _copy(v: jax.Array) -> jax.Array:
-    return jnp.array(v)
-
-
-_copy.defvjp(lambda v: (_copy(v), None), lambda kept, cotangent: (cotangent * 1,))
-
-
 def ours(surrogate: Surrogate, mode: str) -> list[Candidate]:
+    """Return ours; compiled also the plain formula."""
     candidate = Candidate(OURS, lambda v: spike(v, surrogate), surrogate)
-    return [candidate, Candidate(BARE, _bare(surrogate), surrogate)] if mode == "compiled" else [candidate]
-
-
-def floors(mode: str) -> list[Candidate]:
-    return [Candidate(RELU, jax.nn.relu), Candidate(COPY, _copy)]
+    return [candidate, Candidate(PLAIN, _plain(surrogate), surrogate)] if mode == "compiled" else [candidate]
 
 
 @contextlib.contextmanager
 def ready(dtype: str) -> Iterator[None]:
-    """What all calls of a run stand in."""
-    with jax.default_device(jax.devices("cpu")[0]), jax_as_it_comes(x64=dtype == "float64"):
+    """Enter what all calls are made in: the CPU, and the promotion that the libraries rely on; float64 only on demand."""
+    enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental").enable_x64
+    promotion = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
+    with jax.default_device(jax.devices("cpu")[0]), enable_x64(dtype == "float64"), promotion[0], promotion[1]:
         yield
 
 
@@ -89,12 +53,20 @@ def forget(mode: str) -> None:
 
 
 def array(values: Array, dtype: str) -> jax.Array:
+    """Return the values as a JAX array."""
     return jnp.asarray(values, dtype)
 
 
+def evaluate(function: Spikes, v: Array) -> tuple[Array, Array]:
+    """Return spikes and h of v."""
+    with ready("float64"):
+        spikes, pull = start(function, jnp.asarray(v), "eager")()
+        return np.asarray(spikes), np.asarray(pull(jnp.ones_like(spikes))[0])
+
+
 def forward(function: Spikes, v: jax.Array, mode: str) -> Callable[[], None]:
-    """A call whose spikes nobody differentiates."""
-    spikes = _as(mode, function)
+    """Return a call whose spikes nobody differentiates."""
+    spikes = _in_mode(mode, function)
 
     def call() -> None:
         spikes(v).block_until_ready()
@@ -103,13 +75,13 @@ def forward(function: Spikes, v: jax.Array, mode: str) -> Callable[[], None]:
 
 
 def forward_backward(function: Spikes, v: jax.Array, cotangent: jax.Array, mode: str) -> Callable[[], None]:
-    """A call and the gradient of v; compiled, both in one function."""
+    """Return a call that computes the spikes and the gradient of v; compiled, both in one function."""
 
     def both(v: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
         spikes, pull = jax.vjp(function, v)
         return spikes, pull(cotangent)[0]
 
-    chosen = _as(mode, both)
+    chosen = _in_mode(mode, both)
 
     def call() -> None:
         jax.block_until_ready(chosen(v, cotangent))
@@ -118,8 +90,8 @@ def forward_backward(function: Spikes, v: jax.Array, cotangent: jax.Array, mode:
 
 
 def start(function: Spikes, v: jax.Array, mode: str) -> Callable[[], tuple[jax.Array, Callable[[jax.Array], Any]]]:
-    """The forward pass, which returns the spikes and the backward pass."""
-    spikes_of = _as(mode, function)
+    """Return a call of the forward pass alone, which returns the spikes and the backward pass."""
+    spikes_of = _in_mode(mode, function)
 
     def call() -> tuple[jax.Array, Callable[[jax.Array], Any]]:
         spikes, pull = jax.vjp(spikes_of, v)
@@ -128,5 +100,16 @@ def start(function: Spikes, v: jax.Array, mode: str) -> Callable[[], tuple[jax.A
     return call
 
 
-def _as(mode: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def network(candidate: Candidate, spikes: jax.Array, mode: str) -> tuple[Spikes, str]:
+    """Return the layer's function from the weight to the output spikes, `lax.scan`, and the mode in which it is called."""
+    step = candidate.neuron(jax.lax.stop_gradient)
+
+    def output(weight: jax.Array) -> jax.Array:
+        currents = spikes @ weight
+        return jax.lax.scan(step, jnp.zeros_like(currents[0]), currents)[1]
+
+    return output, mode
+
+
+def _in_mode(mode: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(function) if mode == "compiled" else function

@@ -1,95 +1,64 @@
-"""The second part: what one call on a large array occupies, in bytes an element."""
+"""The resident memory of this process, now and at its peak. Linux with glibc only.
+
+The kernel counts what a call really occupies, whoever allocates it, so one instrument serves both frameworks and does not
+change the path that is measured. It counts in steps of some hundred KB: use arrays of some MB and more.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
-from collections.abc import Callable
+import contextlib
+import ctypes
+import gc
+import multiprocessing
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from arcana.bench.candidates import Candidate, field_of
-from arcana.bench.elementwise import Arrays, usable
-from arcana.bench.memory_use import use_of
-from arcana.bench.settings import Settings
-
-SMALLEST = 1_048_576
-"""Elements: of smaller arrays the kernel's count is too coarse."""
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+_MMAP_THRESHOLD, _SMALL = -3, 1 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Use:
-    """The memory of one candidate, beyond the potential and the cotangent that are given to it.
-
-    Attributes:
-        framework: torch or jax.
-        mode: eager or compiled.
-        dtype: of the potential.
-        size: elements.
-        surrogate: name of the surrogate in the catalogue.
-        candidate: its label.
-        numbers: the surrogate whose numbers it computes.
-        differs: whether a library computes something else than its preset.
-        peak: bytes an element at the peak of forward + backward.
-        kept: bytes an element kept between them, the potential's own if it is kept, the spikes left out.
-    """
-
-    framework: str
-    mode: str
-    dtype: str
-    size: int
-    surrogate: str
-    candidate: str
-    numbers: str | None
-    differs: bool
-    peak: float
-    kept: float
+@contextlib.contextmanager
+def counting_process() -> Iterator[concurrent.futures.Executor | None]:
+    """Start a process of its own for `use_of`, in which no array is made of memory that was freed before; None if none counts."""
+    try:
+        _CLEAR.write_text(_RESET_PEAK)
+        available = hasattr(ctypes.CDLL(None), "malloc_trim") and _read("VmHWM") > 0
+    except (OSError, KeyError):
+        available = False
+    if not available:
+        yield None
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_give_everything_back) as executor:
+        yield executor
 
 
-def measure(
-    framework: str, settings: Settings, say: Callable[[str], object], executor: concurrent.futures.Executor
-) -> tuple[list[Use], dict[str, str]]:
-    """The memory of all surrogates in one framework at the largest size, counted in another process, and what it leaves out."""
-    if max(settings.sizes) < SMALLEST:
-        return [], {"memory": f"is counted of {SMALLEST:,} elements and more"}
-    uses, left_out = [], {}
-    for name in settings.surrogates:
-        say(f"memory: {framework}, {name}, n = {max(settings.sizes):,}")
-        with_floors = name == settings.surrogates[0]
-        found, reasons = executor.submit(_of_surrogate, framework, name, settings, with_floors).result()
-        uses += found
-        left_out |= reasons
-    return uses, left_out
+def _give_everything_back() -> None:
+    """Map every array alone, and unmap it when it is freed; glibc would keep some, and more the longer it runs."""
+    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _SMALL)
 
 
-def _of_surrogate(framework: str, name: str, settings: Settings, with_floors: bool) -> tuple[list[Use], dict[str, str]]:
-    field, size = field_of(framework, (name,)), max(settings.sizes)
-    uses = []
-    with field.side.ready(settings.dtype):
-        arrays = Arrays(field.side, size, settings.dtype)
-        for mode in settings.modes:
-            candidates = usable(field, name, mode, arrays)
-            for candidate in [each for each in candidates if with_floors or each.surrogate is not None]:
-                with candidate.setting():
-                    peak, kept = _peak(field.side, candidate, arrays, mode), _kept(field.side, candidate, arrays, mode)
-                where = (framework, mode, settings.dtype, size, name, candidate.label, candidate.numbers, candidate.differs)
-                uses.append(Use(*where, peak=peak / size, kept=kept / size))
-            field.side.forget(mode)
-    return uses, field.left_out
+def use_of(call: Callable[[], Any]) -> tuple[int, int, Any]:
+    """Return the bytes that a call occupies at its peak, those that are left while its result is held, and the result."""
+    _settle()
+    before = _read("VmRSS")
+    _CLEAR.write_text(_RESET_PEAK)
+    result = call()
+    peak = _read("VmHWM")
+    _settle()
+    return max(peak - before, 0), max(_read("VmRSS") - before, 0), result
 
 
-def _peak(side: Any, candidate: Candidate, arrays: Arrays, mode: str) -> int:
-    call = side.forward_backward(candidate.function, arrays.potential(candidate.threshold), arrays.cotangent, mode)
-    call()  # compiles, and fills caches that stay
-    return use_of(call)[0].peak
+def _settle() -> None:
+    """Give free memory back to the kernel, so that what is used again counts again."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
-def _kept(side: Any, candidate: Candidate, arrays: Arrays, mode: str) -> int:
-    """Bytes between the passes, of a potential that nobody else holds: it is made within, and counts if it is kept."""
-
-    def function(base: Any) -> Any:
-        return candidate.function(base * 1)
-
-    begin = side.start(function, arrays.potential(candidate.threshold), mode)
-    begin()
-    memory, (spikes, _) = use_of(begin)
-    return max(memory.held - spikes.nbytes, 0)
+def _read(field: str) -> int:
+    """Return a line of /proc/self/status, in bytes."""
+    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return int(lines[field].split()[0]) * 1024

@@ -5,46 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-
-from arcana._missing import MissingDependencyError
-from arcana.bench.candidates import COPY, KERNELS, OURS, RELU, Candidate
-from arcana.bench.libraries import Array, Spikes
-from arcana.surrogate import Surrogate
-
-try:
-    from arcana.torch import set_compiled_kernels, spike
-except ImportError as error:
-    raise MissingDependencyError(package="PyTorch", install="torch") from error
 
 import torch
 
-
-class _Copy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, v: torch.Tensor) -> torch.Tensor:
-        return v.clone()
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: torch.Tensor) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return cotangent * 1
+from arcana.bench.libraries import Array
+from arcana.bench.records import KERNELS, OURS, Candidate, Spikes
+from arcana.surrogate import Surrogate
+from arcana.torch import set_compiled_kernels, spike
 
 
 def ours(surrogate: Surrogate, mode: str) -> list[Candidate]:
+    """Return ours; in the mode `kernels` also with compiled kernels."""
     candidate = Candidate(OURS, lambda v: spike(v, surrogate), surrogate)
     with_kernels = dataclasses.replace(candidate, label=KERNELS, setting=lambda: set_compiled_kernels(True))
     return [candidate, with_kernels] if mode == "kernels" else [candidate]
 
 
-def floors(mode: str) -> list[Candidate]:
-    return [Candidate(RELU, torch.relu), Candidate(COPY, _Copy.apply)]
-
-
-@contextlib.contextmanager
-def ready(dtype: str) -> Iterator[None]:
-    """What all calls of a run stand in."""
-    yield
+relu, ready = torch.relu, contextlib.nullcontext
 
 
 def forget(mode: str) -> None:
@@ -54,12 +33,19 @@ def forget(mode: str) -> None:
 
 
 def array(values: Array, dtype: str) -> torch.Tensor:
+    """Return the values as a tensor."""
     return torch.from_numpy(values).to(getattr(torch, dtype))
 
 
+def evaluate(function: Spikes, v: Array) -> tuple[Array, Array]:
+    """Return spikes and h of v."""
+    spikes, pull = start(function, torch.tensor(v), "eager")()
+    return spikes.detach().numpy(), pull(torch.ones_like(spikes))[0].numpy()
+
+
 def forward(function: Spikes, v: torch.Tensor, mode: str) -> Callable[[], None]:
-    """A call whose spikes nobody differentiates."""
-    spikes = _as(mode, function)
+    """Return a call whose spikes nobody differentiates."""
+    spikes = _in_mode(mode, function)
 
     def call() -> None:
         spikes(v)
@@ -68,7 +54,7 @@ def forward(function: Spikes, v: torch.Tensor, mode: str) -> Callable[[], None]:
 
 
 def forward_backward(function: Spikes, v: torch.Tensor, cotangent: torch.Tensor, mode: str) -> Callable[[], None]:
-    """A call and the gradient of v."""
+    """Return a call that computes the spikes and the gradient of v."""
     begin = start(function, v, mode)
 
     def call() -> None:
@@ -78,8 +64,8 @@ def forward_backward(function: Spikes, v: torch.Tensor, cotangent: torch.Tensor,
 
 
 def start(function: Spikes, v: torch.Tensor, mode: str) -> Callable[[], tuple[torch.Tensor, Callable[[torch.Tensor], Any]]]:
-    """The forward pass, which returns the spikes and the backward pass."""
-    spikes_of = _as(mode, function)
+    """Return a call of the forward pass alone, which returns the spikes and the backward pass."""
+    spikes_of = _in_mode(mode, function)
     leaf = v.detach().requires_grad_()
 
     def call() -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
@@ -89,12 +75,28 @@ def start(function: Spikes, v: torch.Tensor, mode: str) -> Callable[[], tuple[to
     return call
 
 
-def _as(mode: str, function: Spikes) -> Spikes:
-    return compiled(function) if mode == "compiled" else function
+def network(candidate: Candidate, spikes: torch.Tensor, mode: str) -> tuple[Spikes, str]:
+    """Return the layer's function from the weight to the output spikes, a plain loop, and the mode in which it is called.
+
+    Compiled is one step and not the loop: 500 unrolled steps take minutes to compile.
+    """
+    step = _in_mode(mode, candidate.neuron(torch.Tensor.detach))
+
+    def output(weight: torch.Tensor) -> torch.Tensor:
+        currents = spikes @ weight
+        potential, fired = torch.zeros_like(currents[0]), []
+        for current in currents:
+            potential, now = step(potential, current)
+            fired.append(now)
+        return torch.stack(fired)
+
+    return output, "eager"
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """torch.compile of a function, as if nothing else had been compiled."""
+def _in_mode(mode: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function itself, or its torch.compile as if nothing else had been compiled."""
+    if mode != "compiled":
+        return function
 
     def call(*arguments: torch.Tensor) -> Any:
         return function(*arguments)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from arcana.cli._shared import Json, fail, writable
+from arcana.cli._shared import Json, fail, installed, near, surrogate_named, writable
 
 if TYPE_CHECKING:
-    from arcana.bench.settings import Settings
+    from arcana.bench.records import Part, Results, Settings
 
 
 def bench(
@@ -34,74 +37,89 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0, help="For each surrogate at each size; five rounds at least.")] = 0.25,
     neurons: Annotated[int, typer.Option(min=1, help="Neurons of the layer, and its inputs.")] = 512,
     as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a line for each measured number.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ratios: FILE.png, FILE.svg.")] = None,
 ) -> None:
-    """Measure time and memory of the surrogates beside every installed library, relu and a bare copy, in turn in one run."""
-    from arcana.bench.settings import PARTS, Settings
+    """Measure time and memory of the surrogates beside every installed library and relu, in turn in one run."""
+    from arcana.bench.records import PARTS, Settings
 
     writable(plot, "--plot")
-    try:
-        settings = Settings(
-            parts=tuple(parts or PARTS),
-            frameworks=_frameworks(framework, mode),
-            modes=("eager", "compiled") if mode == "both" else (mode,),
-            chosen=tuple(surrogates or ()),
-            sizes=_sizes(sizes),
-            dtype=dtype,
-            seconds=seconds,
-            neurons=neurons,
-        )
-    except ValueError as error:
-        fail(str(error))
-    from arcana._missing import MissingDependencyError
-
-    try:
-        _bench(settings, as_json, plot)
-    except MissingDependencyError as error:
-        fail(str(error), status=1)
-
-
-def _bench(settings: Settings, as_json: bool, plot: Path | None) -> None:
-    from arcana.bench import report, run
-
+    for name in surrogates or ():
+        surrogate_named(name, [])
+    settings = Settings(
+        parts=tuple(_part(each, PARTS) for each in parts or PARTS),
+        frameworks=_frameworks(framework, mode),
+        modes=("eager", "compiled") if mode == "both" else (mode,),
+        chosen=tuple(surrogates or ()),
+        sizes=_sizes(sizes),
+        dtype=dtype,
+        seconds=seconds,
+        neurons=neurons,
+    )
     figure = None if plot is None else _figure(settings, plot)
-    log = Console(stderr=True, highlight=False)
-    with log.status("importing the frameworks and the libraries") as status:
-        found, missing = run.fields(settings)
+    results = _measured(settings)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False))
+    elif as_csv:
+        rows = [dataclasses.asdict(each) for each in results.records]
+        writer = csv.DictWriter(sys.stdout, rows[0] if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        from arcana.bench.table import summary, tables
+
+        typer.echo("\n".join([results.heading(), "", *tables(results.records), *summary(results)]).rstrip())
+    if figure is not None and plot is not None:
+        figure.save(results.records, plot)
+        typer.echo(f"Ratios: {plot}", err=True)
+
+
+def _measured(settings: Settings) -> Results:
+    from arcana.bench.run import run
+
+    with Console(stderr=True, highlight=False).status("importing the frameworks and the libraries") as status:
+        missing = installed(settings.frameworks)
+        found = [each for each in settings.frameworks if each not in missing]
         if not found:
             fail("; ".join(missing.values()), status=1)
-        results = run.run(settings, found, say=status.update)
+        results = run(settings, found, say=status.update)
     results.left_out |= missing
-    if as_json:
-        typer.echo(json.dumps(run.to_plain(settings, results), indent=1, allow_nan=False))
-    else:
-        report.show(results)
-    if figure is not None and plot is not None:
-        figure.save(results.times, plot)
-        log.print(f"Ratios: {plot}", markup=False, soft_wrap=True)
+    return results
 
 
 def _figure(settings: Settings, path: Path) -> ModuleType:
-    """The module that draws; exits if there would be nothing to draw, before minutes of measuring."""
-    from arcana.bench import figure
-
+    """Return the module that draws; exit if there would be nothing to draw, before minutes of measuring."""
+    try:
+        from arcana.bench import figure
+    except ModuleNotFoundError as error:
+        fail(f"--plot needs {error.name}: pip install {error.name}", status=1)
     if "elementwise" not in settings.parts:
         fail("--plot draws the times of the part elementwise, which is not measured")
-    try:
-        figure.check(path)
-    except ValueError as error:
-        fail(f"--plot: {error}")
+    if path.suffix.removeprefix(".") not in figure.FORMATS:
+        fail(f"--plot: {str(path)!r} must end in one of .{', .'.join(figure.FORMATS)}")
     return figure
 
 
+def _part(name: str, parts: tuple[Part, ...]) -> Part:
+    if name not in parts:
+        there = f"; there are {', '.join(parts)}"
+        fail(f"nothing to measure is called {name!r}{near(name, parts) or there}")
+    return parts[parts.index(name)]
+
+
 def _frameworks(framework: str, mode: str) -> tuple[str, ...]:
-    if framework != "both":
-        return (framework,)
-    return ("torch",) if mode == "kernels" else ("torch", "jax")
+    if mode == "kernels" and framework == "jax":
+        fail("the mode kernels is PyTorch's alone, and JAX was asked for")
+    if framework == "both" and mode != "kernels":
+        return ("torch", "jax")
+    return ("torch",) if framework == "both" else (framework,)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(size) for size in text.split(","))
+        sizes = sorted({int(size) for size in text.split(",")})
     except ValueError:
         fail(f"--sizes takes whole numbers with commas between, got {text!r}")
+    if sizes[0] < 1:
+        fail(f"--sizes must be at least 1, got {sizes[0]}")
+    return tuple(sizes)

@@ -9,8 +9,8 @@ import numpy as np
 from cases import CONSTANTS_IN_FLOAT32, DIFFERENCES, Difference
 
 from arcana import presets
-from arcana.bench.agreement import TOLERANCE, grid, relative_difference
-from arcana.bench.libraries import Array, evaluate_library, evaluate_preset
+from arcana.bench.candidates import TOLERANCE, grid, relative_difference
+from arcana.bench.libraries import Array, evaluate, framework_of, peer
 from arcana.surrogate import Surrogate
 
 
@@ -42,10 +42,15 @@ class Comparison:
         return self.same_spikes and self.error <= self.tolerance and self.described <= self.tolerance
 
 
+def evaluate_library(name: str, parameters: dict[str, Any], v: Array) -> tuple[Array, Array]:
+    """Return spikes and h of v from the library's own code."""
+    return evaluate(framework_of(name), peer(name, parameters).centred, v)
+
+
 def compare(name: str, parameters: dict[str, Any], dtype: str, surrogate: Surrogate | None = None) -> Comparison:
     """The preset, or another surrogate in its place, with its library."""
     v = grid(dtype)
-    spikes, h = evaluate_preset(name, surrogate or presets.get(name, **parameters), v)
+    spikes, h = evaluate(framework_of(name), surrogate or presets.get(name, **parameters), v)
     library_spikes, library_h = _evaluate_library(name, parameters, v)
     difference = DIFFERENCES.get(name)
     described = _described(difference, parameters, v, library_h)

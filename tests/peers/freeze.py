@@ -9,14 +9,16 @@ import argparse
 import json
 import math
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cases import COMPARED, CONSTANTS_IN_FLOAT32, DIFFERENCES, OTHER_PARAMETERS
+from comparison import evaluate_library
 
 from arcana import presets
-from arcana.bench.libraries import LIBRARIES, evaluate_library, version
+from arcana.bench.libraries import LIBRARIES
 
 FILE = Path(__file__).parents[1] / "core" / "peers.json"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from cases import CASES, CONSTANTS_IN_FLOAT32
 from comparison import Comparison, compare
 
 from arcana import presets
-from arcana.bench.agreement import TOLERANCE, grid
-from arcana.bench.libraries import version
+from arcana.bench.candidates import TOLERANCE, grid
 
 COLUMNS = ["preset", "parameters", "library", "h, float32", "h, float64", "spike at 0", "result"]
 

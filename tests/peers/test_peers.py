@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, COMPARED, DIFFERENCES, OTHER_PARAMETERS
-from comparison import compare
+from comparison import compare, evaluate_library
 
 from arcana import presets
-from arcana.bench.agreement import grid
-from arcana.bench.libraries import LIBRARIES, evaluate_library, original, plain, shipped
+from arcana.bench.candidates import grid
+from arcana.bench.libraries import LIBRARIES, original, plain, shipped
 from arcana.surrogate import Surrogate
 
 # What the libraries have and no preset can be: `WITHOUT_PRESET` in table.py says why.
