@@ -25,8 +25,8 @@ from known_values import KNOWN, variants
 from mpmath import mpf
 from truth import operands
 
-import arcana.jax._conformance as jax_side
-import arcana.torch._conformance as torch_side
+import arcana.jax.conformance as jax_side
+import arcana.torch.conformance as torch_side
 from arcana import surrogate as definitions
 from arcana.testing._values import BITS, from_float, hard_sample, to_float
 

@@ -14,8 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-import arcana.jax._conformance as jax_side
-import arcana.torch._conformance as torch_side
+import arcana.jax.conformance as jax_side
+import arcana.torch.conformance as torch_side
 from arcana import surrogate as definitions
 from arcana.testing._values import is_subnormal, ulp_difference
 

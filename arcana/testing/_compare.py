@@ -120,13 +120,11 @@ def compare(
             on whole: masked, of objects or strings, or of a dtype that one framework lacks.
         ValueError: the results hold no number to compare, or two of their arrays have one name.
     """
-    # Each says what to install.
-    for backend in ("torch", "jax"):
-        importlib.import_module(f"arcana.{backend}")
-    from arcana.testing import _jax_side, _torch_side
-
-    sides: dict[str, tuple[Any, Callable[..., Any]]] = {"torch": (_torch_side, torch_function), "jax": (_jax_side, jax_function)}
-    arguments = _Arguments(arrays, (_torch_side, _jax_side))
+    modules = [importlib.import_module(f"arcana.{name}.arrays") for name in ("torch", "jax")]
+    sides: dict[str, tuple[Any, Callable[..., Any]]] = dict(
+        zip(("torch", "jax"), zip(modules, (torch_function, jax_function), strict=True), strict=True)
+    )
+    arguments = _Arguments(arrays, tuple(modules))
     outputs: dict[str, dict[str, Array]] = {}
     pullbacks: dict[str, GradientOf] = {}
     for name, (side, function) in sides.items():

@@ -29,7 +29,7 @@ def array_of(name: str, value: Any) -> Array:
     torch = sys.modules.get("torch")
     try:
         if torch is not None and isinstance(value, torch.Tensor):
-            from arcana.testing._torch_side import to_numpy
+            from arcana.torch.arrays import to_numpy
 
             array = to_numpy(value)
         else:

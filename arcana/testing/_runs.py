@@ -137,8 +137,7 @@ def record(
         TypeError: the step returns something else, or a parameter or an input is no array or number.
         ValueError: there is no step, or two parameters have one name.
     """
-    importlib.import_module(f"arcana.{backend}")
-    side = importlib.import_module(f"arcana.testing._{backend}_side")
+    side = importlib.import_module(f"arcana.{backend}.arrays")
     inputs = [array_of(f"the input of step {i}", each) for i, each in enumerate(inputs)]
     if not inputs:
         msg = "inputs hold no step: nothing would be recorded"

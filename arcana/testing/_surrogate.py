@@ -45,7 +45,7 @@ def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[s
 
 def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Report]:
     """A report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
-    sides = {name: importlib.import_module(f"arcana.{name}._conformance") for name in backends}
+    sides = {name: importlib.import_module(f"arcana.{name}.conformance") for name in backends}
     rows = {surrogate: list(definition_rows(surrogate)) for surrogate in surrogates}
     checks = [_numbers(surrogates, sides)]
     for name, side in sides.items():

@@ -16,9 +16,9 @@ from hypothesis import given, settings, strategies as st
 from known_values import KNOWN, variants
 
 import arcana.jax
-import arcana.jax._conformance as jax_side
+import arcana.jax.conformance as jax_side
 import arcana.torch
-import arcana.torch._conformance as torch_side
+import arcana.torch.conformance as torch_side
 from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
 from arcana.surrogate._namespace import FUNCTIONS

@@ -17,7 +17,7 @@ from loaded import loaded_by, packages
 from truth import assert_exact, exact, hard_cases
 
 import arcana.jax
-import arcana.jax._conformance as side
+import arcana.jax.conformance as side
 from arcana import surrogate as definitions
 from arcana.jax import FastSigmoid, forward_mode, spike
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter

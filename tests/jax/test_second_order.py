@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import arcana.jax._conformance as side
+import arcana.jax.conformance as side
 from arcana.surrogate import S2NN
 from arcana.testing._second_order import second_order_rows
 

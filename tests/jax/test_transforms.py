@@ -12,7 +12,7 @@ import pytest
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
-import arcana.jax._conformance as side
+import arcana.jax.conformance as side
 from arcana import surrogate as definitions
 from arcana.jax import forward_mode, spike
 from arcana.jax._compat import enable_x64

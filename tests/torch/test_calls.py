@@ -14,7 +14,7 @@ from loaded import loaded_by, packages
 from truth import assert_exact, exact, hard_cases
 
 import arcana.torch
-import arcana.torch._conformance as side
+import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate

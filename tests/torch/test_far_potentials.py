@@ -7,7 +7,7 @@ import pytest
 import torch
 from known_values import KNOWN
 
-import arcana.torch._conformance as side
+import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, parameter
 from arcana.torch import spike

@@ -10,7 +10,7 @@ import torch
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
-import arcana.torch._conformance as side
+import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate
 from arcana.testing._values import BITS, hard_sample, to_float, ulp_difference

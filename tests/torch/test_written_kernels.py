@@ -18,7 +18,7 @@ from known_values import KNOWN, variants
 from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
-from arcana.torch import _conformance as side, _cuda, _triton, spike
+from arcana.torch import _cuda, _triton, conformance as side, spike
 from arcana.torch._eager import Call, call_of
 from arcana.torch._rule import Rule
 from arcana.torch._triton import BLOCK
