@@ -71,7 +71,8 @@ OWN: dict[str, str] = {
     "arcana/testing/_definition.py": "tests/agreement/test_backends.py -k conformance",
     "arcana/testing/_divergence.py": "tests/agreement/test_divergence.py",
     "arcana/testing/_layers.py": "tests/agreement/test_divergence.py",
-    "arcana/testing/_plot.py": "tests/agreement/test_divergence.py -k picture",
+    "arcana/testing/_first_divergence.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/plot.py": "tests/agreement/test_divergence.py -k picture",
     "arcana/testing/_runs.py": "tests/agreement/test_divergence.py",
     "arcana/testing/_surrogate.py": "tests/agreement/test_backends.py -k conformance",
 }

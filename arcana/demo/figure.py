@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from arcana._missing import MissingDependencyError
-from arcana.demo.run import TITLES, Results
+from arcana.demo.run import Results
 
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,9 +16,8 @@ try:
 except ImportError as error:
     raise MissingDependencyError(package="matplotlib", install="matplotlib") from error
 
-# Apart for the colour-blind too; the second line is drawn thinner, over the first.
-COLOURS = {"torch": "#E69F00", "jax": "#0072B2"}
-SHARED = "#333333"
+from arcana.testing.backends import TITLES
+from arcana.testing.plot import COLOURS, SHARED, draw_raster
 
 
 def save(results: Results, path: Path) -> None:
@@ -39,6 +38,7 @@ def save(results: Results, path: Path) -> None:
 
 
 def _draw_losses(axes: Any, results: Results) -> None:
+    # The second line is thinner and lies over the first.
     for width, (name, record) in zip((3.2, 1.1), results.records.items(), strict=False):
         label = f"{TITLES[name]}, test accuracy {record.accuracies[-1]:.1%}"
         steps = np.arange(1, len(record.losses) + 1)
@@ -65,26 +65,11 @@ def _draw_shares(axes: Any, shares: list[float]) -> None:
 
 def _draw_raster(axes: Any, results: Results) -> None:
     rasters = {name: record.raster for name, record in results.records.items()}
-    if len(rasters) == 1:
-        ((name, raster),) = rasters.items()
-        groups = [(TITLES[name], raster, COLOURS[name])]
-    else:
-        torch, jax = rasters["torch"], rasters["jax"]
-        groups = [
-            ("both", torch & jax, SHARED),
-            ("PyTorch only", torch & ~jax, COLOURS["torch"]),
-            ("JAX only", jax & ~torch, COLOURS["jax"]),
-        ]
-    for label, raster, colour in groups:
-        time, neuron = np.nonzero(raster)
-        size = 9 if label in ("both", *TITLES.values()) else 26
-        text = f"{label}: {len(time)} spikes"
-        axes.scatter(time + 1, neuron, s=size, marker="s", linewidth=0, color=colour, label=text)
+    draw_raster(axes, rasters, start=1)
     steps, neurons = next(iter(rasters.values())).shape
     digit = results.experiment.test.labels[0]
     axes.set(title=f"Hidden spikes of a test image, a {digit}, after the training", xlabel="step")
     axes.set(ylabel="hidden neuron", xlim=(0.3, steps + 0.7), ylim=(-2, neurons + 1), xticks=range(1, steps + 1))
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.09), ncols=3, frameon=False)
     image = axes.inset_axes((1.02, 0.86, 0.14, 0.14))
     image.imshow(results.experiment.test.images[0].reshape(8, 8), cmap="gray_r")
     image.set(xticks=[], yticks=[])

@@ -1,0 +1,26 @@
+"""The backends by name, and what each gives for the checks: the modules `conformance` and `arrays` of its package."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+TITLES = {"torch": "PyTorch", "jax": "JAX"}
+BACKENDS = tuple(TITLES)
+
+
+def load(backend: str, module: str = "") -> Any:
+    """Import `arcana.<backend>`, or a module of it; an ImportError says what to install."""
+    return importlib.import_module(".".join(filter(None, ["arcana", backend, module])))
+
+
+def missing(backends: Iterable[str]) -> dict[str, str]:
+    """Return the backends that cannot be imported, each with what to install."""
+    notes = {}
+    for backend in backends:
+        try:
+            load(backend)
+        except ImportError as error:
+            notes[backend] = str(error)
+    return notes
