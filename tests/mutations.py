@@ -75,6 +75,7 @@ OWN: dict[str, str] = {
     "arcana/testing/plot.py": "tests/agreement/test_divergence.py -k picture",
     "arcana/testing/_runs.py": "tests/agreement/test_divergence.py",
     "arcana/testing/_surrogate.py": "tests/agreement/test_backends.py -k conformance",
+    "arcana/testing/_transforms.py": "tests/core/test_jets.py tests/torch/test_transforms.py",
 }
 """By module the tests that are nearest to it, which come before those of `GUARDS`."""
 
@@ -137,7 +138,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "any start does",
     (
         "arcana/testing/_second_order.py",
-        "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, *shape))",
+        "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, v.size))",
     ): "any directions do",
     (
         "arcana/testing/_surrogate.py",
@@ -159,10 +160,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "arcana/testing/_values.py",
         'exponents = np.arange(2 << (width - 1 - mantissa), dtype=f"uint{width}") << kind(mantissa)',
     ): "the same patterns, and each of them twice",
-    (
-        "arcana/torch/conformance.py",
-        "return result.detach().numpy().reshape(arrays[1].shape)",
-    ): "the arrays of a row have one shape",
     (
         "arcana/torch/_eager.py",
         "rows = [0.5, 0.7575000000000001, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]",

@@ -6,6 +6,7 @@ A loss that is linear in the spikes cannot see a rule whose spikes are constants
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from arcana.surrogate import Surrogate
 from arcana.testing._report import Row
+from arcana.testing._transforms import product_words, spelled
 from arcana.testing._values import Array
 
 Spike = Callable[[Any], Any]
@@ -191,28 +193,45 @@ def _slope(below: Array, here: Array, above: Array, step: float) -> Array:
     return np.where(smooth, slope, np.nan)
 
 
+def product(side: Any, name: str, surrogate: Surrogate, circuit: Circuit, *arrays: Array) -> Array:
+    """Evaluate one row of NONLINEAR in float64.
+
+    Args:
+        side: the module `conformance` of a backend.
+        name: the row.
+        surrogate: the one whose spikes and parameters these are.
+        circuit: what the spikes go into.
+        arrays: p, v, c, dp and dv, each (points,).
+
+    Returns:
+        The Hessian of sum(c · circuit) in (p, v) times (dp, dv), (2, points), or one row, the second derivative along it.
+    """
+    prefix, _, recipe = name.rpartition(": ")
+    repeat = side.REPEATS.get(prefix, loop)
+    paces = paces_of(surrogate)
+
+    def f(p: Any, v: Any) -> Any:
+        numbers = {name: surrogate.numbers[name] + pace * p for name, pace in paces.items()}
+        return circuit(lambda x: side.spike(x, surrogate, **numbers), v, repeat)
+
+    with side.double_precision():
+        return side.to_numpy(spelled(recipe, product_words(side))(f)(*map(side.from_numpy, arrays)))
+
+
 def second_order_rows(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
-    """Of each circuit the product of its Hessian in (p, v) with a direction, all circuits and surrogates in one call."""
-    names = list(CIRCUITS)
-    shape = (len(names), len(POINTS), len(surrogates))
-    v = np.broadcast_to(np.array(POINTS)[None, :, None], shape)
-    c, towards_p, towards_v = np.random.default_rng(2).uniform(0.5, 2.0, (3, *shape))
-    exact = np.zeros((2, *shape))
-    for k, circuit in enumerate(CIRCUITS.values()):
-        for i, surrogate in enumerate(surrogates):
-            pp, pv, vv = expected(circuit, v[k, :, i], differences(surrogate)).second
-            exact[0, k, :, i] = c[k, :, i] * (pp * towards_p[k, :, i] + pv * towards_v[k, :, i])
-            exact[1, k, :, i] = c[k, :, i] * (pv * towards_p[k, :, i] + vv * towards_v[k, :, i])
-    along = exact[0] * towards_p + exact[1] * towards_v
-    for way in side.NONLINEAR:
-        taken = [names.index(circuit) for circuit in side.CIRCUITS.get(way, names)]
-        arrays = (each[taken] for each in (np.zeros(shape), v, c, towards_p, towards_v))
-        circuits = [CIRCUITS[names[k]] for k in taken]
-        found = side.nonlinear(way, surrogates, [paces_of(each) for each in surrogates], circuits, *arrays)
-        right = exact if len(found) == 2 else along[None]
-        for i, surrogate in enumerate(surrogates):
-            for j, k in enumerate(taken):
-                yield surrogate, _row(f"{name} {way}", names[k], found[:, j, :, i], right[:, k, :, i])
+    """Yield for each way, surrogate and circuit whether the product of its Hessian with a direction is the chain rule's."""
+    v = np.array(POINTS)
+    c, dp, dv = np.random.default_rng(2).uniform(0.5, 2.0, (3, v.size))
+    exact = {}
+    for surrogate, (title, circuit) in itertools.product(surrogates, CIRCUITS.items()):
+        pp, pv, vv = expected(circuit, v, differences(surrogate)).second
+        exact[surrogate, title] = c * np.stack([pp * dp + pv * dv, pv * dp + vv * dv])
+    for way, (surrogate, title) in itertools.product(side.NONLINEAR, exact):
+        if side.ONE_CIRCUIT.get(way, title) == title:
+            found = product(side, way, surrogate, CIRCUITS[title], np.zeros(v.size), v, c, dp, dv)
+            by_p, by_v = exact[surrogate, title]
+            right = np.stack([by_p, by_v] if len(found) == 2 else [by_p * dp + by_v * dv])
+            yield surrogate, _row(f"{name} {way}", title, found, right)
 
 
 def _row(where: str, circuit: str, found: Array, right: Array) -> Row:

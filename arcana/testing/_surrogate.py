@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,9 @@ from arcana.surrogate import Surrogate
 from arcana.testing._definition import definition_rows
 from arcana.testing._report import ConformanceError, Report, Row
 from arcana.testing._second_order import second_order_rows
+from arcana.testing._transforms import transform
 from arcana.testing._values import BITS, Array, from_float, hard_sample, to_float, ulp_difference
+from arcana.testing.backends import BACKENDS, load
 
 COMPUTED_FINER = {"float64": 1.0, "float32": 1.0, "float16": 2.0**-13, "bfloat16": 2.0**-16}
 """How many times finer a dtype is computed than it is stored."""
@@ -23,7 +24,7 @@ COMPUTED_FINER = {"float64": 1.0, "float32": 1.0, "float16": 2.0**-13, "bfloat16
 TRANSFORM_POINTS = (-np.inf, -2.0, -0.9, -0.4, -0.03, -0.0, 0.0, 0.02, 0.3, 0.7, 1.6, np.inf)
 
 
-def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[str] = ("torch", "jax")) -> Report:
+def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[str] = BACKENDS) -> Report:
     """Check a definition and what each backend makes of it.
 
     Args:
@@ -45,7 +46,7 @@ def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[s
 
 def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Report]:
     """A report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
-    sides = {name: importlib.import_module(f"arcana.{name}.conformance") for name in backends}
+    sides = {name: load(name, "conformance") for name in backends}
     rows = {surrogate: list(definition_rows(surrogate)) for surrogate in surrogates}
     checks = [_numbers(surrogates, sides)]
     for name, side in sides.items():
@@ -141,11 +142,12 @@ def _sample_rows(sample: _Sample, results: dict[tuple[str, str], tuple[Array, Ar
 
 
 def _shapes(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
+    mode = side.MODES[0]
     for surrogate, shape in itertools.product(surrogates, ((), (0, 3), (2, 1, 3))):
         v = from_float(np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape), "float32")
-        spikes, gradient = side.spikes_and_gradient(surrogate, v, v, "float32")
+        ((spikes, gradient),) = side.spikes_and_gradients([(surrogate, v, v, "float32")], mode)
         kept = spikes.shape == gradient.shape == shape
-        yield surrogate, Row(f"{name} eager", f"shape {shape}", kept, f"spikes {spikes.shape}, gradient {gradient.shape}")
+        yield surrogate, Row(f"{name} {mode}", f"shape {shape}", kept, f"spikes {spikes.shape}, gradient {gradient.shape}")
 
 
 def _transforms(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
@@ -156,14 +158,14 @@ def _transforms(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterat
             row = Row(f"{name} {way}", "cotangent · h", True, f"not checked: {side.NOT_CHECKED[way]}")
             yield from ((surrogate, row) for surrogate in surrogates)
             continue
-        found = side.transform("first", way, surrogates, v, c)
+        found = transform(side, way, surrogates, v, c)
         for i, surrogate in enumerate(surrogates):
             expected = c[:, i] * surrogate.derivative(points)
             yield surrogate, _close(f"{name} {way}", "cotangent · h", found[:, i], expected)
     interior = points[np.isfinite(points) & (points != 0)]
     wide, v, c = interior.astype(np.float64), _for_each(surrogates, interior), c[: interior.size]
     for way in side.SECOND:
-        found = side.transform("second", way, surrogates, v, c)
+        found = transform(side, way, surrogates, v, c)
         for i, surrogate in enumerate(surrogates):
             slope = (surrogate.derivative(wide + 1e-6) - surrogate.derivative(wide - 1e-6)) / 2e-6
             yield surrogate, _close(f"{name} {way}", "cotangent · h′", found[:, i], c[:, i] * slope)
@@ -178,7 +180,7 @@ def _parameters(owners: Sequence[tuple[Surrogate, str]], name: str, side: Any, v
     p = np.stack([np.full_like(v, surrogate.numbers[parameter]) for surrogate, parameter in owners], -1)
     for way in side.PARAMETER:
         arrays = (p, _for_each(owners, v), _for_each(owners, c))
-        found = side.transform("parameter", way, surrogates, *arrays, parameters=parameters)
+        found = transform(side, way, surrogates, *arrays, parameters=parameters)
         for i, (surrogate, parameter) in enumerate(owners):
             expected = c * _parameter_slope(surrogate, parameter, p[:, i].astype(np.float64), v.astype(np.float64))
             yield surrogate, _close(f"{name} {way}", f"cotangent · dG/d{parameter}", found[:, i], expected)
