@@ -24,6 +24,7 @@ def definition_rows(surrogate: Surrogate) -> Iterator[Row]:
     elif math.isfinite(surrogate.area):
         yield _integral(surrogate)
     yield from _special_values(surrogate)
+    yield _nan(surrogate)
     yield from _value_semantics(surrogate)
 
 
@@ -90,6 +91,13 @@ def _special_values(surrogate: Surrogate) -> Iterator[Row]:
             bad.size == 0 and kept,
             f"{v.size} values to ±inf" if not bad.size else f"not at v = {bad[0]!r}",
         )
+
+
+def _nan(surrogate: Surrogate) -> Row:
+    """Whether h(NaN) is of one kind in every dtype: NaN, as of most, 0, as of a window, or a number, as of a constant h."""
+    found = [float(surrogate.derivative(np.array(math.nan, dtype))) for dtype in ("float64", "float32", "float16")]
+    kinds = {"NaN" if math.isnan(h) else "0" if h == 0 else "infinite" if math.isinf(h) else "a number" for h in found}
+    return Row(WHERE, "NaN", len(kinds) == 1 and "infinite" not in kinds, f"h(NaN) is {' or '.join(sorted(kinds))}")
 
 
 def _value_semantics(surrogate: Surrogate) -> Iterator[Row]:

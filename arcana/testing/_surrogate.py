@@ -116,6 +116,14 @@ class _Sample:
             detail += f"; {int(error[worst])} at {place}, bound {self.bound[worst]:.3g}"
         return Row(where, f"{what}, {self.dtype}", passed, detail)
 
+    def nan_row(self, where: str, spikes: Array, gradient: Array) -> Row:
+        """Whether NaN does not fire and has the gradient of NumPy's h(NaN), NaN or 0 or a number; NaN comes from nothing else."""
+        v, found, expected = (to_float(each, self.dtype) for each in (self.v, gradient, from_float(self.exact, self.dtype)))
+        wrong = np.isnan(found) != np.isnan(expected)
+        wrong |= np.isnan(v) & ((spikes != 0) | ((found == 0) != (expected == 0)))
+        detail = f"h(NaN) is {float(self.surrogate.derivative(math.nan)):g}, {wrong.sum()} of {v.size} patterns wrong"
+        return Row(where, f"NaN, {self.dtype}", not wrong.any(), detail)
+
 
 def _numbers(surrogates: Sequence[Surrogate], sides: dict[str, Any]) -> Iterator[tuple[Surrogate, Row]]:
     """Spikes and gradients of each backend, in each way of calling it, against the truth and against the other backends."""
@@ -132,6 +140,7 @@ def _sample_rows(sample: _Sample, results: dict[tuple[str, str], tuple[Array, Ar
     for (name, mode), (spikes, gradient) in results.items():
         wrong = int((spikes != right).sum())
         yield Row(f"{name} {mode}", f"spikes, {sample.dtype}", wrong == 0, f"{wrong} of {sample.v.size} patterns wrong")
+        yield sample.nan_row(f"{name} {mode}", spikes, gradient)
         if sample.dtype != "float64":  # NumPy has no wider dtype to compare with
             rounded = from_float(sample.exact, sample.dtype)
             yield sample.gradient_row(f"{name} {mode}", "gradient", gradient, rounded, "float64")
