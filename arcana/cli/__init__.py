@@ -64,12 +64,13 @@ def demo(
 
 def _demo(surrogate: Surrogate, backends: list[str], epochs: int, seed: int, output: Path, as_json: bool) -> None:
     from arcana.demo import figure
-    from arcana.demo.experiment import Settings, prepare
-    from arcana.demo.run import TITLES, load_trainers, run, to_plain
+    from arcana.demo.experiment import TrainingSettings, prepare
+    from arcana.demo.run import load_trainers, run, to_plain
     from arcana.demo.table import render
+    from arcana.testing.backends import TITLES
 
     log = Console(stderr=True, highlight=False)
-    experiment = prepare(Settings(surrogate=surrogate, epochs=epochs, seed=seed))
+    experiment = prepare(TrainingSettings(surrogate=surrogate, epochs=epochs, seed=seed))
     with log.status("importing the frameworks"):
         trainers, missing = load_trainers(backends)
     if not trainers:
@@ -81,19 +82,19 @@ def _demo(surrogate: Surrogate, backends: list[str], epochs: int, seed: int, out
     with Progress(*columns, console=log) as progress:
         total = experiment.training_steps
         tasks = {name: progress.add_task(TITLES[name], total=total, start=False) for name in trainers}
-        results = run(
+        outcome = run(
             experiment,
             trainers,
             missing,
             on_start=lambda name: progress.start_task(tasks[name]),
             on_step=lambda name: progress.advance(tasks[name]),
         )
-    figure.save(results, output)
+    figure.save(outcome, output)
     if as_json:
-        typer.echo(json.dumps({**to_plain(results), "figure": str(output)}, indent=2, allow_nan=False))
+        typer.echo(json.dumps({**to_plain(outcome), "figure": str(output)}, indent=2, allow_nan=False))
     else:
         console = Console(highlight=False)
-        console.print(render(results))
+        console.print(render(outcome))
         console.print(f"Loss curves and spike raster: {output}", markup=False, soft_wrap=True)
 
 
