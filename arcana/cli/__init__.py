@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from arcana.cli._bench import bench
 from arcana.cli._catalogue import list_command, show
 from arcana.cli._check import check
 from arcana.cli._port import compare, diverge
-from arcana.cli._shared import fail as _fail, surrogate_named as _surrogate, writable
+from arcana.cli._shared import CHOICES, backends_of, fail as _fail, surrogate_named as _surrogate, writable
 from arcana.surrogate import Surrogate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -40,7 +40,7 @@ def demo(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the surrogate, scale=25; may be repeated."),
     ] = None,
-    backend: Annotated[Literal["torch", "jax", "both"], typer.Option(help="Where to train.")] = "both",
+    backend: Annotated[str, typer.Option(metavar=CHOICES, help="Where to train.")] = "both",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the weights and the batches.")] = 0,
     output: Annotated[Path, typer.Option(help="Where to write the picture, a PNG.")] = Path("arcana-demo.png"),
@@ -57,7 +57,7 @@ def demo(
     from arcana._missing import MissingDependencyError
 
     try:
-        _demo(chosen, ["torch", "jax"] if backend == "both" else [backend], epochs, seed, output, as_json)
+        _demo(chosen, backends_of(backend), epochs, seed, output, as_json)
     except MissingDependencyError as error:
         _fail(str(error), status=1)
 

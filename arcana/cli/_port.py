@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from arcana.cli._shared import Json, existing, fail, installed, named, one_line, writable
+from arcana.cli._shared import Json, existing, fail, named, one_line, writable
+from arcana.testing import backends
 
 
 def compare(
@@ -30,7 +31,7 @@ def compare(
     """
     functions = [named(torch_function), named(jax_function)]
     arguments = _arguments(existing(data))
-    missing = installed(["torch", "jax"])
+    missing = backends.missing(backends.BACKENDS)
     if missing:
         fail(f"compare needs both frameworks. {'; '.join(missing.values())}")
     from arcana import testing

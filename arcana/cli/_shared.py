@@ -13,13 +13,15 @@ import typer
 
 import arcana
 from arcana.surrogate import Surrogate
+from arcana.testing.backends import BACKENDS
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the surrogate, scale=25; may be repeated."),
 ]
-TITLES = {"torch": "PyTorch", "jax": "JAX"}
+CHOICES = f"<{'|'.join(BACKENDS)}|both>"
+"""What `--backend` takes."""
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
@@ -122,12 +124,8 @@ def writable(path: Path | None, option: str) -> None:
         fail(f"{option}: cannot write a file at {str(path)!r}")
 
 
-def installed(backends: Sequence[str]) -> dict[str, str]:
-    """Of backends those that cannot be imported, and what to install."""
-    missing = {}
-    for backend in backends:
-        try:
-            importlib.import_module(f"arcana.{backend}")
-        except ImportError as error:
-            missing[backend] = str(error)
-    return missing
+def backends_of(choice: str) -> list[str]:
+    """Return the names of the backends that `--backend` asks for; exit if there is no such backend."""
+    if choice not in (*BACKENDS, "both"):
+        fail(f"--backend: {choice!r} is not one of {', '.join(BACKENDS)}, both")
+    return list(BACKENDS) if choice == "both" else [choice]
