@@ -10,10 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arcana.testing._leaves import array_of
-from arcana.testing._values import Array
-
-TITLE = "JAX"
+Array = np.ndarray[Any, Any]
 
 
 def from_numpy(array: Array) -> jax.Array:
@@ -38,7 +35,7 @@ def is_array(value: Any) -> bool:
     return isinstance(value, jax.Array)
 
 
-def pull_back(
+def vjp(
     function: Callable[[Sequence[Any]], dict[str, Any]], leaves: Sequence[Array], differentiable: Sequence[int]
 ) -> tuple[dict[str, Any], Callable[[dict[str, Array]], list[Array | None]]]:
     """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves.
@@ -52,12 +49,7 @@ def pull_back(
         for i, each in zip(differentiable, asked, strict=True):
             merged[i] = each
         outputs = function(merged)
-        # What is not JAX's is compared as it is: JAX may have no such dtype.
-        arrays = {
-            name: value if isinstance(value, jax.Array) else array_of(f"{TITLE}'s {name}", value)
-            for name, value in outputs.items()
-        }
-        return {name: jnp.asarray(each) for name, each in arrays.items() if jnp.issubdtype(each.dtype, jnp.inexact)}, arrays
+        return {name: jnp.asarray(each) for name, each in outputs.items() if jnp.issubdtype(each.dtype, jnp.inexact)}, outputs
 
     floats, pullback, outputs = jax.vjp(with_floats_apart, [inputs[i] for i in differentiable], has_aux=True)
 

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from arcana.jax import forward_mode, spike
 from arcana.jax._compat import enable_x64
-from arcana.jax.arrays import from_numpy as from_numpy, to_numpy as to_numpy
+from arcana.jax.arrays import Array, from_numpy as from_numpy, to_numpy as to_numpy
 from arcana.surrogate import Surrogate
 
 try:
@@ -22,7 +22,6 @@ try:
 except ImportError:
     flatbuffers = None
 
-Array = np.ndarray[Any, Any]
 Case = tuple[Surrogate, Array, Array, str]
 """A surrogate, the bit patterns of v and of the cotangent, and their dtype."""
 Function = Callable[..., jax.Array]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ from arcana.testing._gradient_causes import causes_of
 from arcana.testing._leaves import INEXACT, PARTS, array_of, holds_arrays, is_leaf, named_leaves, unique
 from arcana.testing._table import aligned
 from arcana.testing._values import Array
+from arcana.testing.backends import TITLES, load
 
-GradientOf = Callable[[dict[str, Array]], list[Array | None]]
+Pullback = Callable[[dict[str, Array]], list[Array | None]]
 
 
 class ComparisonError(AssertionError):
@@ -120,16 +120,14 @@ def compare(
             on whole: masked, of objects or strings, or of a dtype that one framework lacks.
         ValueError: the results hold no number to compare, or two of their arrays have one name.
     """
-    modules = [importlib.import_module(f"arcana.{name}.arrays") for name in ("torch", "jax")]
-    sides: dict[str, tuple[Any, Callable[..., Any]]] = dict(
-        zip(("torch", "jax"), zip(modules, (torch_function, jax_function), strict=True), strict=True)
-    )
-    arguments = _Arguments(arrays, tuple(modules))
+    sides = {name: load(name, "arrays") for name in ("torch", "jax")}
+    arguments = _Arguments(arrays, list(sides.values()))
     outputs: dict[str, dict[str, Array]] = {}
-    pullbacks: dict[str, GradientOf] = {}
-    for name, (side, function) in sides.items():
-        raw, pullbacks[name] = side.pull_back(arguments.flat(function, side.TITLE), arguments.leaves, arguments.differentiable)
-        outputs[name] = {key: array_of(f"{side.TITLE}'s {key}", value) for key, value in raw.items()}
+    pullbacks: dict[str, Pullback] = {}
+    for (name, side), function in zip(sides.items(), (torch_function, jax_function), strict=True):
+        flat = arguments.flat(function, side, TITLES[name])
+        raw, pullbacks[name] = side.vjp(flat, arguments.leaves, arguments.differentiable)
+        outputs[name] = {key: array_of(f"{TITLES[name]}'s {key}", value) for key, value in raw.items()}
     keys = list(dict.fromkeys([*outputs["torch"], *outputs["jax"]]))
     if not any(each.size for found in outputs.values() for each in found.values()):
         held = f"empty arrays only, {', '.join(keys)}" if keys else "no array at all"
@@ -138,13 +136,13 @@ def compare(
     compared = tuple(Leaf(key, outputs["torch"].get(key), outputs["jax"].get(key)) for key in keys)
     slopes = tuple(_gradients(compared, arguments, pullbacks)) if gradients else ()
     causes = causes_of(compared, slopes, _first_rows(compared, arguments, pullbacks))
-    return Comparison(compared, slopes, {side.TITLE: side.settings() for side, _ in sides.values()}, causes)
+    return Comparison(compared, slopes, {TITLES[name]: side.settings() for name, side in sides.items()}, causes)
 
 
 class _Arguments:
     """The arguments as leaves, and functions of the leaves in place of functions of the arguments."""
 
-    def __init__(self, arrays: tuple[Any, ...], sides: tuple[Any, ...]) -> None:
+    def __init__(self, arrays: tuple[Any, ...], sides: Sequence[Any]) -> None:
         import jax
 
         paths, self.structure = jax.tree_util.tree_flatten_with_path(arrays)
@@ -167,8 +165,8 @@ class _Arguments:
     def differentiable_names(self) -> list[str]:
         return [self.names[self.places[i]] for i in self.differentiable]
 
-    def flat(self, function: Callable[..., Any], title: str) -> Callable[[Sequence[Any]], dict[str, Any]]:
-        """The function from leaves to its results by name."""
+    def flat(self, function: Callable[..., Any], side: Any, title: str) -> Callable[[Sequence[Any]], dict[str, Any]]:
+        """Return the function from leaves to its results by name: arrays of that framework, or of NumPy."""
         import jax
 
         def from_leaves(leaves: Sequence[Any]) -> dict[str, Any]:
@@ -183,7 +181,8 @@ class _Arguments:
                 if not is_leaf(leaf):
                     msg = f"{title}'s {name} is no array or number but a {type(leaf).__qualname__}"
                     raise TypeError(msg)
-            return named
+            # What is not the framework's is compared as it is: it may have no such dtype.
+            return {key: leaf if side.is_array(leaf) else array_of(f"{title}'s {key}", leaf) for key, leaf in named.items()}
 
         return from_leaves
 
@@ -212,7 +211,7 @@ def _differentiable(leaf: Leaf) -> bool:
     return all(name in INEXACT for name in names) and len({name in PARTS for name in names}) == 1
 
 
-def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, GradientOf]) -> list[Leaf]:
+def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, Pullback]) -> list[Leaf]:
     rows = []
     for seed, leaf in enumerate(outputs):
         if _differentiable(leaf) and leaf.torch is not None:
@@ -220,7 +219,7 @@ def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict
     return rows
 
 
-def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dict[str, GradientOf]) -> list[Leaf]:
+def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dict[str, Pullback]) -> list[Leaf]:
     """The gradients of one output with respect to every argument; one that torch has no path for is 0."""
     ours, theirs = (pullbacks[name]({output: cotangent}) for name in ("torch", "jax"))
     rows = []
@@ -230,9 +229,7 @@ def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dic
     return rows
 
 
-def _first_rows(
-    outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, GradientOf]
-) -> Callable[[Leaf], list[Leaf]]:
+def _first_rows(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, Pullback]) -> Callable[[Leaf], list[Leaf]]:
     """Of an output the gradients of its first row alone: of spikes over time, those of the first step."""
 
     def of(leaf: Leaf) -> list[Leaf]:

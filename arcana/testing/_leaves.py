@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from arcana.testing._values import BITS, Array
+from arcana.testing.backends import BACKENDS, load
 
 PARTS = {"complex64": "float32", "complex128": "float64"}
 """The dtype of the real and the imaginary part."""
@@ -26,14 +27,10 @@ def array_of(name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         msg = f"{name} is a masked array, and its mask would be lost; give its .filled(...) instead"
         raise TypeError(msg)
-    torch = sys.modules.get("torch")
+    # jaxlib holds the classes of JAX's arrays.
+    packages = {kind.__module__.partition(".")[0].removesuffix("lib") for kind in type(value).__mro__}
     try:
-        if torch is not None and isinstance(value, torch.Tensor):
-            from arcana.torch.arrays import to_numpy
-
-            array = to_numpy(value)
-        else:
-            array = np.asarray(value)
+        array = next((load(name, "arrays").to_numpy for name in BACKENDS if name in packages), np.asarray)(value)
     except (TypeError, ValueError, RuntimeError) as error:
         msg = f"{name} has no NumPy array: {str(error).partition(chr(10))[0]}"
         raise TypeError(msg) from error

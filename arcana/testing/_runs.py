@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from arcana.testing._leaves import array_of, named_leaves, unique
 from arcana.testing._values import BITS, Array
+from arcana.testing.backends import load
 
 PARTS = ("potentials", "spikes")
 
@@ -137,7 +137,7 @@ def record(
         TypeError: the step returns something else, or a parameter or an input is no array or number.
         ValueError: there is no step, or two parameters have one name.
     """
-    side = importlib.import_module(f"arcana.{backend}.arrays")
+    side = load(backend, "arrays")
     inputs = [array_of(f"the input of step {i}", each) for i, each in enumerate(inputs)]
     if not inputs:
         msg = "inputs hold no step: nothing would be recorded"

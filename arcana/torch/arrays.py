@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from arcana.testing._values import Array
-
-TITLE = "PyTorch"
+Array = np.ndarray[Any, Any]
 
 
 def from_numpy(array: Array) -> torch.Tensor:
@@ -46,7 +44,7 @@ def is_array(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
-def pull_back(
+def vjp(
     function: Callable[[Sequence[Any]], dict[str, Any]], leaves: Sequence[Array], differentiable: Sequence[int]
 ) -> tuple[dict[str, Any], Callable[[dict[str, Array]], list[Array | None]]]:
     """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves.

@@ -7,16 +7,14 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from arcana.surrogate import Surrogate
 from arcana.torch import spike
-from arcana.torch.arrays import from_numpy as from_numpy, to_numpy as to_numpy
+from arcana.torch.arrays import Array, from_numpy as from_numpy, to_numpy as to_numpy
 
-Array = np.ndarray[Any, Any]
 Case = tuple[Surrogate, Array, Array, str]
 """A surrogate, the bit patterns of v and of the cotangent, and their dtype."""
 Function = Callable[..., torch.Tensor]
