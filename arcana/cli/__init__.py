@@ -99,7 +99,7 @@ def _demo(surrogate: Surrogate, backends: list[str], epochs: int, seed: int, out
 
 
 def main() -> None:
-    """The command, as installed; a misuse is one line and status 2."""
+    """Run the command, as installed; a misuse is one line and status 2."""
     try:
         sys.exit(app(prog_name="arcana", standalone_mode=False))
     except typer.Abort:

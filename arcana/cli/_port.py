@@ -93,7 +93,7 @@ def _run(name: str) -> Any:
 
 
 def _thresholds(given: list[str], layers: list[str]) -> float | dict[str, float]:
-    """1 for all layers, what is given for all, or for each layer its own."""
+    """Return the threshold of all layers, 1 by default, or each layer's own."""
     common, own = 1.0, {}
     for each in given:
         layer, equals, text = each.rpartition("=")
@@ -111,7 +111,7 @@ def _thresholds(given: list[str], layers: list[str]) -> float | dict[str, float]
 
 
 def _arguments(path: Path) -> list[Any]:
-    """The arrays of an .npz in order; `a.b` and `a.c` are one dict a."""
+    """Return the arrays of an .npz in order; `a.b` and `a.c` are one dict a."""
     try:
         with np.load(path) as file:
             arrays = {key: file[key] for key in file.files}

@@ -1,4 +1,4 @@
-"""What every command shares: errors in one line, surrogates and objects by name, and files."""
+"""Helpers of every command: errors in one line, surrogates and objects by name, and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 def surrogate_named(name: str, assignments: list[str]) -> Surrogate:
-    """The surrogate of `--surrogate` and `--set`; exits with a line on what is wrong with them."""
+    """Return the surrogate of `--surrogate` and `--set`; exit with a line on what is wrong with them."""
     try:
         known = type(arcana.surrogate.get(name)).parameter_names()
         return arcana.surrogate.get(name, **_parameters(name, assignments, known))
@@ -64,7 +64,7 @@ def _value(name: str, text: str) -> float | bool:
 
 
 def surrogate_or_own(name: str, assignments: list[str]) -> Surrogate:
-    """The surrogate of a registry name, or of `module:Class` or `module:instance`."""
+    """Return the surrogate of a registry name, or of `module:Class` or `module:instance`."""
     if ":" not in name:
         return surrogate_named(name, assignments)
     found = named(name)
@@ -82,7 +82,7 @@ def surrogate_or_own(name: str, assignments: list[str]) -> Surrogate:
 
 
 def named(name: str) -> Any:
-    """What `module:name` stands for; a module in the current folder is found too."""
+    """Return the object that `module:name` names; a module in the current folder is found too."""
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         fail(f"expected module:name, got {name!r}")
@@ -101,18 +101,18 @@ def named(name: str) -> Any:
 
 
 def near(name: str, known: Sequence[str]) -> str:
-    """`; did you mean ...?` if there is a near name, else nothing."""
+    """Return `; did you mean ...?` if there is a near name, else nothing."""
     found = difflib.get_close_matches(name, known, n=3)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one line."""
+    """Return an exception as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def existing(path: Path) -> Path:
-    """The path of a file; exits with the near names if there is none."""
+    """Return the path of a file; exit with the near names if there is none."""
     if not path.is_file():
         fail(f"there is no file {str(path)!r}{near(path.name, [each.name for each in path.parent.glob('*')])}")
     return path

@@ -1,4 +1,4 @@
-"""What both sides share: settings, digits, initial weights and batches, all from one NumPy generator."""
+"""The common ground of both sides: settings, digits, initial weights and batches, all from one NumPy generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `compare` and `record` need of JAX: arrays in and out, one vector-Jacobian product, and the settings."""
+"""JAX for `compare` and `record` of `arcana.testing`: arrays in and out, a vector-Jacobian product, and the settings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Array = np.ndarray[Any, Any]
 
 
 def from_numpy(array: Array) -> jax.Array:
-    """An array of JAX; float64 becomes float32 while `jax_enable_x64` is off, as in the user's own code."""
+    """Make an array of JAX; float64 becomes float32 while `jax_enable_x64` is off, as in the user's own code."""
     return jnp.array(array)
 
 
 def to_numpy(value: Any) -> Array:
-    """The array of one of JAX's, or of anything that NumPy takes."""
+    """Return the array of one of JAX's, or of anything that NumPy takes."""
     return np.asarray(value)
 
 
 def check(name: str, array: Array) -> None:
-    """A TypeError where JAX would keep only a part of each integer."""
+    """Raise a TypeError if JAX would keep only a part of each integer."""
     if array.dtype.kind in "iu" and not np.array_equal(np.asarray(from_numpy(array)), array):
         msg = f"{name} holds integers that JAX cuts off while jax_enable_x64 is off"
         raise TypeError(msg)
@@ -38,9 +38,9 @@ def is_array(value: Any) -> bool:
 def vjp(
     function: Callable[[Sequence[Any]], dict[str, Any]], leaves: Sequence[Array], differentiable: Sequence[int]
 ) -> tuple[dict[str, Any], Callable[[dict[str, Array]], list[Array | None]]]:
-    """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves.
+    """Return the outputs by name, and a function from cotangents by output to the gradients of the differentiable leaves.
 
-    Of complex numbers JAX's pullback is the transpose and torch's the adjoint; here both are torch's.
+    JAX's pullback of complex numbers is the transpose and torch's the adjoint; here both are torch's.
     """
     inputs = [from_numpy(leaf) for leaf in leaves]
 
@@ -62,7 +62,7 @@ def vjp(
 
 
 def settings() -> dict[str, str]:
-    """What of JAX's state changes numbers."""
+    """Return the parts of JAX's state that change numbers."""
     precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     tiny = jnp.full(1, np.finfo(np.float32).tiny, jnp.float32)

@@ -30,12 +30,12 @@ class ComparisonError(AssertionError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """What both functions gave; printed, a line for each array, what may have caused a difference, and the settings.
+    """The results of both functions; printed, a line for each array, what may have caused a difference, and the settings.
 
     Attributes:
         outputs: the arrays that the functions return.
-        gradients: of each output the gradient with respect to each floating-point or complex argument, for one fixed
-            cotangent; of a complex argument it is ∂/∂real + i·∂/∂imaginary, as PyTorch has it.
+        gradients: the gradient of each output with respect to each floating-point or complex argument, for one fixed
+            cotangent; that of a complex argument is ∂/∂real + i·∂/∂imaginary, as PyTorch has it.
         settings: by framework its version and what of its state changes numbers.
         causes: what the differences point to, most direct first.
     """
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What `close` says: same, or else the kind of the first cause."""
+        """The string "same" where `close` holds, else the kind of the first cause."""
         return "same" if self.close else self.causes[0].kind if self.causes else "differs"
 
     def assert_close(self, *, relative: float | None = None, absolute: float | None = None) -> None:
@@ -82,13 +82,13 @@ class Comparison:
         return "\n".join([*_lines(self.leaves, [leaf for leaf in self.leaves if not leaf.close()]), *self.notes()])
 
     def notes(self) -> list[str]:
-        """The lines under the table: causes and settings."""
+        """Return the lines under the table: causes and settings."""
         names = list(next(iter(self.settings.values())))
         rows = [["", *self.settings], *([name, *(side[name] for side in self.settings.values())] for name in names)]
         return [*(f"likely: {cause.evidence}" for cause in self.causes), *aligned(rows)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         return {
             "verdict": self.verdict,
             "outputs": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.outputs],
@@ -194,7 +194,7 @@ def _name(root: str, path: tuple[Any, ...]) -> str:
 
 
 def _cotangent(like: Array, seed: int) -> Array:
-    """Random numbers that every dtype holds exactly: n/64 with |n| from 16 to 127; complex where `like` is."""
+    """Draw numbers that every dtype holds exactly: n/64 with |n| from 16 to 127; complex where `like` is."""
     generator = np.random.default_rng(seed)
 
     def part() -> Array:
@@ -204,7 +204,7 @@ def _cotangent(like: Array, seed: int) -> Array:
 
 
 def _differentiable(leaf: Leaf) -> bool:
-    """Whether both have the output in one shape and as floats, or both as complex numbers."""
+    """Whether the output has one shape on both sides and is of floats on both, or of complex numbers on both."""
     if leaf.torch is None or leaf.jax is None or leaf.torch.shape != leaf.jax.shape:
         return False
     names = [each.dtype.name for each in (leaf.torch, leaf.jax)]
@@ -220,7 +220,7 @@ def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict
 
 
 def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dict[str, Pullback]) -> list[Leaf]:
-    """The gradients of one output with respect to every argument; one that torch has no path for is 0."""
+    """Return the gradients of one output with respect to every argument; 0 where torch has no path."""
     ours, theirs = (pullbacks[name]({output: cotangent}) for name in ("torch", "jax"))
     rows = []
     for name, torch, jax in zip(arguments.differentiable_names(), ours, theirs, strict=True):
@@ -230,7 +230,7 @@ def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dic
 
 
 def _first_rows(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, Pullback]) -> Callable[[Leaf], list[Leaf]]:
-    """Of an output the gradients of its first row alone: of spikes over time, those of the first step."""
+    """Return a function from an output to the gradients of its first row alone: the first step of spikes over time."""
 
     def of(leaf: Leaf) -> list[Leaf]:
         like = np.zeros(()) if leaf.torch is None else leaf.torch

@@ -30,8 +30,8 @@ class Flip:
         neuron: its index without the step: (sample, ...), or (neuron,) without samples.
         fired: which of the two fired, "torch" or "JAX".
         threshold: the neuron's.
-        potentials: of torch and of JAX.
-        margins: potential minus threshold in units in the last place of the threshold, of torch and of JAX.
+        potentials: torch's and JAX's.
+        margins: potential minus threshold of torch and of JAX, in units in the last place of the threshold.
         bound: the accumulated rounding of the step, in the same units.
         explained: whether both margins lie inside it, on either side of the threshold as the spikes say.
     """
@@ -60,19 +60,19 @@ class Flip:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Divergence:
-    """What `first_divergence` found; printed, it is the verdict and its evidence.
+    """The result of `first_divergence`; printed, it is the verdict and its evidence.
 
     Attributes:
         verdict: "same" where no spike differs and no potential by more than rounding, "rounding" where rounding explains
             each sample's first differing spike, otherwise the kind of the first cause, see `Cause`.
         first: the first spike that differs; None where none does.
-        unexplained: of the samples whose first differing spike rounding does not explain, the first such spike.
+        unexplained: the first spike that differs in a sample where rounding does not explain it; None where it always does.
         causes: what else than rounding the evidence points to.
-        differing: by layer how many spikes differ, all from the first one on.
-        spikes: by layer how many were compared.
+        differing: the number of spikes that differ by layer, all from the first one on.
+        spikes: the number of spikes that were compared by layer.
         samples: how many samples there are, how many have a differing spike, and for how many rounding explains the first.
-        largest: by layer the largest difference of two potentials with the same spikes behind them, and the bound there,
-            in units in the last place of the layer's largest potential.
+        largest: the largest difference of two potentials before any spike differs, and the bound there, by layer, in units
+            in the last place of the layer's largest potential.
         dtype: the dtype whose rounding is meant.
     """
 
@@ -142,7 +142,7 @@ class Divergence:
             yield f"{diverging} of {samples} samples have a spike that differs; rounding explains the first of {explained}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the runs as plain values, for JSON."""
+        """Return everything but the runs as plain values, for JSON."""
         return {
             "verdict": self.verdict,
             "explained": self.explained,

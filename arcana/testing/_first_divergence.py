@@ -26,8 +26,8 @@ def first_divergence(torch_run: Any, jax_run: Any, *, threshold: Any = 1.0, term
         torch_run: what PyTorch did: a `Run` (`record` makes one), the path of an .npz, or arrays: (potentials, spikes) of
             one layer, a list of such pairs in the order of the layers, or a dict of them by name. Time first; with three
             axes or more, the second are independent samples.
-        jax_run: the same of JAX.
-        threshold: of all layers, or a dict by layer; a number, or an array that broadcasts to the potentials.
+        jax_run: what JAX did, likewise.
+        threshold: a number, or an array that broadcasts to the potentials, for all layers; or a dict of them by layer.
         terms: how many numbers a neuron adds up in a step. By default the width of what comes before the layer and its
             own width, and 1024 for the first layer where the runs hold no inputs.
 
@@ -62,7 +62,7 @@ def first_divergence(torch_run: Any, jax_run: Any, *, threshold: Any = 1.0, term
 
 
 def _first_flips(sides: SideBySide) -> list[Flip]:
-    """Of each sample that has one its first differing spike, in order."""
+    """Return the first differing spike of each sample that has one, in order."""
     places = len(sides.pairs) * len(sides.pairs[0].torch)
     order = [int(sample) for sample in np.argsort(sides.parted, kind="stable") if sides.parted[sample] < places]
     return [_flip(sides, sample, *divmod(int(sides.parted[sample]), len(sides.pairs))) for sample in order]
@@ -104,12 +104,12 @@ def _unnamed(flip: Flip) -> Cause:
 
 
 def _unit(pair: Pair, threshold: float, dtype: str) -> float:
-    """A unit in the last place of the threshold; where that is 0, of the layer's largest potential."""
+    """Return a unit in the last place of the threshold, or of the layer's largest potential where the threshold is 0."""
     return spacing(threshold or pair.size, dtype)
 
 
 def _largest(sides: SideBySide, layer: int) -> tuple[float, float]:
-    """The largest difference of potentials with the same spikes behind them, and its bound, both in units."""
+    """Return the largest difference of potentials before any spike differs, and its bound, both in units."""
     pair, untouched = sides.pairs[layer], sides.untouched(layer)
     difference = np.where(untouched, np.abs(pair.difference).max(axis=2), 0.0)
     step = int(np.argmax((difference / np.maximum(pair.bound, np.finfo(float).tiny)[:, None]).max(axis=1)))

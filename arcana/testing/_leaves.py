@@ -20,7 +20,7 @@ INEXACT = (*BITS, *PARTS)
 
 
 def array_of(name: str, value: Any) -> Array:
-    """The array of one leaf, with every bit of it; a TypeError that names the leaf where NumPy has no such array.
+    """Return the array of one leaf, with every bit of it; raise a TypeError that names the leaf if NumPy has no such array.
 
     Taken are arrays of NumPy, torch and JAX, numbers, and sequences of numbers.
     """
@@ -46,7 +46,7 @@ def is_leaf(value: Any) -> bool:
 
 
 def named_leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The leaves of nested containers by their path, each named `name.key.key`; None holds nothing.
+    """Yield the leaves of nested containers by their path, each named `name.key.key`; None holds nothing.
 
     Containers are mappings, tuples and lists with all that inherits from them, dataclasses, what JAX flattens, and
     what has a state_dict.
@@ -61,7 +61,7 @@ def named_leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def unique(named: Iterator[tuple[str, Any]]) -> dict[str, Any]:
-    """The leaves by name; a ValueError where two have one name, of which a dict would keep the second."""
+    """Return the leaves by name; raise a ValueError if two have one name, of which a dict would keep the second."""
     leaves: dict[str, Any] = {}
     for name, leaf in named:
         if name in leaves:
@@ -72,14 +72,14 @@ def unique(named: Iterator[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def holds_arrays(value: Any) -> str:
-    """The path of an array in a dataclass that no framework takes for a container; empty where there is none."""
+    """Return the path of an array in a dataclass that no framework takes for a container; empty if there is none."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return ""
     return next((name for name, leaf in named_leaves("", value) if is_leaf(leaf) and hasattr(leaf, "dtype")), "")
 
 
 def _held(value: Any) -> list[tuple[str, Any]] | None:
-    """What a container holds, by key; None where the value is no container."""
+    """Return the values in a container by key; None if the value is no container."""
     if isinstance(value, Mapping):
         return [(str(key), each) for key, each in value.items()]
     if isinstance(value, tuple | list):
@@ -96,7 +96,7 @@ def _held(value: Any) -> list[tuple[str, Any]] | None:
 
 
 def _flattened_by_jax(value: Any) -> list[tuple[str, Any]] | None:
-    """The children of what is registered with JAX as a container; only where JAX is loaded can anything be."""
+    """Return the children of a container that is registered with JAX; without JAX there is none."""
     jax = sys.modules.get("jax")
     if jax is None:
         return None

@@ -11,7 +11,7 @@ from arcana.testing._surrogate import check_surrogate
 def conformance_test(
     *surrogates: Surrogate | type[Surrogate], backends: Sequence[str] = ("torch", "jax")
 ) -> Callable[[Surrogate | type[Surrogate]], None]:
-    """A test function that checks each of the surrogates; one line of a user's test file makes it.
+    """Return a test function that checks each of the surrogates; one line of a user's test file makes it.
 
     >>> from arcana.surrogate import FastSigmoid
     >>> test_surrogates = conformance_test(FastSigmoid, FastSigmoid(scale=25.0))

@@ -68,7 +68,7 @@ class Run:
 
     @classmethod
     def of(cls, value: Any) -> Run:
-        """A run from a `Run`, the path of an .npz, (potentials, spikes), a list of such pairs, or a dict of them by name."""
+        """Make a run of a `Run`, the path of an .npz, (potentials, spikes), a list of such pairs, or a dict of them by name."""
         if isinstance(value, Run):
             return value
         if isinstance(value, str | Path):
@@ -81,7 +81,7 @@ class Run:
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
-        """The run of an .npz: `<layer>.potentials` and `<layer>.spikes` in order, perhaps `inputs` and `parameters.<name>`."""
+        """Read an .npz: `<layer>.potentials` and `<layer>.spikes` in order, perhaps `inputs` and `parameters.<name>`."""
         try:
             with np.load(path) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -170,7 +170,7 @@ def _stepped(step: Callable[[Any, Any], Any], state: Any, given: Any) -> tuple[A
 
 
 def layer_pairs(torch_run: Run, jax_run: Run) -> Iterator[tuple[str, Layer, Layer]]:
-    """The layers of both, in order; a ValueError where names or shapes differ."""
+    """Yield the layers of both runs in order; raise a ValueError if names or shapes differ."""
     if list(torch_run.layers) != list(jax_run.layers):
         names = f"{list(torch_run.layers)} in torch, {list(jax_run.layers)} in JAX"
         msg = f"both runs have the same layers in the same order, got {names}"
@@ -185,7 +185,7 @@ def layer_pairs(torch_run: Run, jax_run: Run) -> Iterator[tuple[str, Layer, Laye
 
 
 def _same_parameters(torch_run: Run, jax_run: Run) -> None:
-    """A ValueError where only one of two runs that hold parameters has one: it would go by uncompared."""
+    """Raise a ValueError if only one of two runs that hold parameters has one: it would go by uncompared."""
     ours, theirs = torch_run.parameters, jax_run.parameters
     alone = [f"{name!r} only in torch" for name in ours if name not in theirs]
     alone += [f"{name!r} only in JAX" for name in theirs if name not in ours]
@@ -224,5 +224,5 @@ def _check(name: str, layer: Layer) -> None:
 
 
 def _storable(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """bfloat16 as float32, which holds the same numbers: an .npz cannot hold bfloat16."""
+    """Return bfloat16 as float32, which holds the same numbers: an .npz cannot hold bfloat16."""
     return {key: value.astype(np.float32) if value.dtype.name == "bfloat16" else value for key, value in arrays.items()}

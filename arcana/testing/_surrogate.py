@@ -45,7 +45,7 @@ def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[s
 
 
 def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Report]:
-    """A report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
+    """Return a report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
     sides = {name: load(name, "conformance") for name in backends}
     rows = {surrogate: list(definition_rows(surrogate)) for surrogate in surrogates}
     checks = [_numbers(surrogates, sides)]
@@ -58,7 +58,7 @@ def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Re
 
 
 def exact_spikes(bits: Array, dtype: str, fires_at_threshold: bool = True) -> Array:
-    """The spikes of bit patterns, as bit patterns, from the integers alone."""
+    """Return the spikes of bit patterns, as bit patterns, from the integers alone."""
     infinity = from_float(np.array(np.inf), dtype)
     zeros = (bits << bits.dtype.type(1)) == 0
     fires = ((bits <= infinity) & ~zeros) | (zeros & fires_at_threshold)
@@ -66,7 +66,7 @@ def exact_spikes(bits: Array, dtype: str, fires_at_threshold: bool = True) -> Ar
 
 
 def _reference(surrogate: Surrogate, v: Array, c: Array) -> tuple[Array, Array]:
-    """c · h(v) in float64, and the condition number |v·h′/h| that rounding v by one unit would bring."""
+    """Return c · h(v) in float64, and the condition number |v·h′/h| of h."""
     with np.errstate(all="ignore"):
         v, c = v.astype(np.float64), c.astype(np.float64)
         h = surrogate.derivative(v)
@@ -84,7 +84,7 @@ class _Sample:
 
     Attributes:
         exact: c · h(v) in float64.
-        bound: in units in the last place: 4·(1 + |v·h′/h|), where the quotient is what rounding v by one unit would bring.
+        bound: 4·(1 + |v·h′/h|) units in the last place, where the quotient is what rounding v by one unit would bring.
         counts: where c · h is no subnormal, which XLA may take for zero.
     """
 
@@ -106,7 +106,7 @@ class _Sample:
         return cls(surrogate, dtype, v, c, exact, 4 * (1 + condition * COMPUTED_FINER[dtype]), np.abs(exact) > 8 * smallest)
 
     def gradient_row(self, where: str, what: str, found: Array, expected: Array, source: str) -> Row:
-        """Whether two gradients lie within the bound of each other, and where they are farthest apart if not."""
+        """Check that two gradients lie within the bound of each other; the row tells where they are farthest beyond it."""
         error = np.where(self.counts, ulp_difference(found, expected, self.dtype), 0)
         detail = f"{int(error.max())} ULP at most from {source}"
         passed = bool((error <= self.bound).all())
@@ -117,7 +117,7 @@ class _Sample:
         return Row(where, f"{what}, {self.dtype}", passed, detail)
 
     def nan_row(self, where: str, spikes: Array, gradient: Array) -> Row:
-        """Whether NaN does not fire and has the gradient of NumPy's h(NaN), NaN or 0 or a number; NaN comes from nothing else."""
+        """Check that NaN does not fire, that its gradient is what NumPy's h(NaN) is, and that nothing else gives NaN."""
         v, found, expected = (to_float(each, self.dtype) for each in (self.v, gradient, from_float(self.exact, self.dtype)))
         wrong = np.isnan(found) != np.isnan(expected)
         wrong |= np.isnan(v) & ((spikes != 0) | ((found == 0) != (expected == 0)))
@@ -126,7 +126,7 @@ class _Sample:
 
 
 def _numbers(surrogates: Sequence[Surrogate], sides: dict[str, Any]) -> Iterator[tuple[Surrogate, Row]]:
-    """Spikes and gradients of each backend, in each way of calling it, against the truth and against the other backends."""
+    """Check spikes and gradients of each backend in each mode, against the truth and against the other backends."""
     samples = [_Sample.of(surrogate, dtype) for surrogate in surrogates for dtype in BITS]
     cases = [(each.surrogate, each.v, each.cotangent, each.dtype) for each in samples]
     ways = {(name, mode): side.spikes_and_gradients(cases, mode) for name, side in sides.items() for mode in side.MODES}
@@ -196,7 +196,7 @@ def _parameters(owners: Sequence[tuple[Surrogate, str]], name: str, side: Any, v
 
 
 def _for_each(owners: Sequence[Any], x: Array) -> Array:
-    """x as a column for each of the owners."""
+    """Return x as a column for each of the owners."""
     return np.repeat(x[:, None], len(owners), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""What `arcana.testing` checks of this backend: one call on bit patterns, and the transforms by the names of its rows."""
+"""The rows of `check_surrogate` for this backend: one call on bit patterns, and its transforms by the names of the rows."""
 
 from __future__ import annotations
 
