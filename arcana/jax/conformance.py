@@ -65,11 +65,6 @@ def spikes_and_gradients(cases: Sequence[Case], mode: str = "eager") -> list[tup
         return [(to_bits(one), to_bits(other)) for one, other in zip(spikes, gradients, strict=True)]
 
 
-def spikes_and_gradient(surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager") -> tuple[Array, Array]:
-    """Return spikes and cotangent · h of one case."""
-    return spikes_and_gradients([(surrogate, v, cotangent, dtype)], mode)[0]
-
-
 EXPORT = "export, vjp_order=1"
 
 FIRST = (
@@ -106,23 +101,7 @@ PARAMETER = ("grad", "jit(grad)", "vmap(grad)", "checkpoint", "jvp", "jit(jvp)")
 NONLINEAR = ("grad of grad", "hessian", "scan: jit(grad of grad)", "jvp of jvp")
 """Rows of second derivatives of what is not linear in the spikes."""
 
-MORE_NONLINEAR = (
-    "jit(grad of grad)",
-    "vmap(grad of grad)",
-    "checkpoint, grad of grad",
-    "jvp of grad",
-    "linearize of grad",
-    "jit(jacfwd of grad)",
-    "jacrev of grad",
-    "scan: grad of grad",
-    "scan: hessian",
-    "scan: vmap(grad of grad)",
-    "scan: checkpoint, grad of grad",
-    "scan: jvp of jvp",
-)
-"""More of them, for which a check of one surrogate has no time; what differs between them is not the definition's."""
-
-ONE_CIRCUIT = {way: "a recurrent neuron" for way in (*NONLINEAR, *MORE_NONLINEAR) if way != "grad of grad"}
+ONE_CIRCUIT = {way: "a recurrent neuron" for way in NONLINEAR if way != "grad of grad"}
 """Rows of `NONLINEAR` for one circuit alone: each costs XLA a second or two."""
 
 WRAPPERS = {"jit": jax.jit, "checkpoint": jax.checkpoint}

@@ -61,11 +61,6 @@ def spikes_and_gradients(
     return [(to_bits(one), to_bits(other)) for one, other in zip(spikes, gradients, strict=True)]
 
 
-def spikes_and_gradient(surrogate: Surrogate, v: Array, cotangent: Array, dtype: str, mode: str = "eager") -> tuple[Array, Array]:
-    """Return spikes and cotangent · h of one case."""
-    return spikes_and_gradients([(surrogate, v, cotangent, dtype)], mode)[0]
-
-
 FIRST = (
     "backward",
     "backward of a strided view",
