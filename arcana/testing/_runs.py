@@ -6,7 +6,7 @@ import dataclasses
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def record(
     state: Any,
     inputs: Iterable[Array],
     *,
-    backend: Literal["torch", "jax"],
+    backend: str,
     parameters: Any = None,
 ) -> Run:
     """Run a user's step function over time and keep what its layers do.
@@ -128,7 +128,7 @@ def record(
             in order, (potentials as compared with the threshold, spikes).
         state: what the first step gets.
         inputs: arrays, one a step: an array with time first.
-        backend: "torch" or "jax".
+        backend: the name of the backend, "torch" or "jax".
         parameters: the weights, to be compared too: a state dict, a module of torch or Flax, or dicts, tuples and lists
             nested as you like, of which each array is named by its path. Give both runs one layout.
 

@@ -161,47 +161,50 @@ def _shapes(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[t
 
 def _transforms(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
     points = np.array(TRANSFORM_POINTS, np.float32)
-    v, c = _for_each(surrogates, points), _for_each(surrogates, np.linspace(0.5, 2.0, points.size, dtype=np.float32))
-    for way in side.FIRST:
-        if way in side.NOT_CHECKED:
-            row = Row(f"{name} {way}", "cotangent · h", True, f"not checked: {side.NOT_CHECKED[way]}")
-            yield from ((surrogate, row) for surrogate in surrogates)
-            continue
-        found = transform(side, way, surrogates, v, c)
-        for i, surrogate in enumerate(surrogates):
-            expected = c[:, i] * surrogate.derivative(points)
-            yield surrogate, _close(f"{name} {way}", "cotangent · h", found[:, i], expected)
     interior = points[np.isfinite(points) & (points != 0)]
-    wide, v, c = interior.astype(np.float64), _for_each(surrogates, interior), c[: interior.size]
-    for way in side.SECOND:
-        found = transform(side, way, surrogates, v, c)
-        for i, surrogate in enumerate(surrogates):
-            slope = (surrogate.derivative(wide + 1e-6) - surrogate.derivative(wide - 1e-6)) / 2e-6
-            yield surrogate, _close(f"{name} {way}", "cotangent · h′", found[:, i], c[:, i] * slope)
-    owners = [(surrogate, parameter) for surrogate in surrogates if surrogate.has_primitive() for parameter in surrogate.numbers]
+    wide = interior.astype(np.float64)
+    c = np.linspace(0.5, 2.0, points.size, dtype=np.float32)
+
+    def slope(surrogate: Surrogate) -> Array:
+        return (surrogate.derivative(wide + 1e-6) - surrogate.derivative(wide - 1e-6)) / 2e-6
+
+    first = [(each, "h", each.derivative(points)) for each in surrogates]
+    second = [(each, "h′", slope(each)) for each in surrogates]
+    owners = [(each, parameter) for each in surrogates if each.has_primitive() for parameter in each.numbers]
+    third = [(each, f"dG/d{parameter}", _parameter_slope(each, parameter, wide)) for each, parameter in owners]
+    yield from _pointwise_rows(name, side, side.FIRST, first, (points, c))
+    yield from _pointwise_rows(name, side, side.SECOND, second, (interior, c[: interior.size]))
     if owners:
-        yield from _parameters(owners, name, side, interior)
+        p = np.stack([np.full_like(interior, each.numbers[parameter]) for each, parameter in owners], -1)
+        arrays = (p, interior, np.linspace(0.5, 1.5, interior.size, dtype=np.float32))
+        yield from _pointwise_rows(name, side, side.PARAMETER, third, arrays, [parameter for _, parameter in owners])
 
 
-def _parameters(owners: Sequence[tuple[Surrogate, str]], name: str, side: Any, v: Array) -> Iterator[tuple[Surrogate, Row]]:
-    surrogates, parameters = zip(*owners, strict=True)
-    c = np.linspace(0.5, 1.5, v.size, dtype=np.float32)
-    p = np.stack([np.full_like(v, surrogate.numbers[parameter]) for surrogate, parameter in owners], -1)
-    for way in side.PARAMETER:
-        arrays = (p, _for_each(owners, v), _for_each(owners, c))
-        found = transform(side, way, surrogates, *arrays, parameters=parameters)
-        for i, (surrogate, parameter) in enumerate(owners):
-            expected = c * _parameter_slope(surrogate, parameter, p[:, i].astype(np.float64), v.astype(np.float64))
-            yield surrogate, _close(f"{name} {way}", f"cotangent · dG/d{parameter}", found[:, i], expected)
+def _pointwise_rows(
+    name: str,
+    side: Any,
+    ways: Sequence[str],
+    slopes: Sequence[tuple[Surrogate, str, Array]],
+    arrays: Sequence[Array],
+    parameters: Sequence[str] = (),
+) -> Iterator[tuple[Surrogate, Row]]:
+    """Check that each way gives the cotangent, the last of the arrays, times the slope of each surrogate, told by its name.
+
+    Arrays and parameters are those of `transform`; one column of an array serves all surrogates.
+    """
+    columns = [x if x.ndim == 2 else np.repeat(x[:, None], len(slopes), axis=1) for x in arrays]
+    for way in ways:
+        if note := side.NOT_CHECKED.get(way):
+            for surrogate, what, _ in slopes:
+                yield surrogate, Row(f"{name} {way}", f"cotangent · {what}", True, f"not checked: {note}")
+            continue
+        found = transform(side, way, [surrogate for surrogate, *_ in slopes], *columns, parameters=parameters)
+        for i, (surrogate, what, slope) in enumerate(slopes):
+            yield surrogate, _close(f"{name} {way}", f"cotangent · {what}", found[:, i], arrays[-1] * slope)
 
 
-def _for_each(owners: Sequence[Any], x: Array) -> Array:
-    """Return x as a column for each of the owners."""
-    return np.repeat(x[:, None], len(owners), axis=1)
-
-
-def _parameter_slope(surrogate: Surrogate, name: str, p: Array, v: Array) -> Array:
-    value = float(p.flat[0])
+def _parameter_slope(surrogate: Surrogate, name: str, v: Array) -> Array:
+    value = float(np.float32(surrogate.numbers[name]))
     step = 1e-5 * max(abs(value), 1.0)
     # A default may lie at the end of its domain.
     low, high = (surrogate.rounded(name, value + change, "float64") for change in (-step, step))

@@ -32,25 +32,26 @@ def spelled(name: str, words: Mapping[str, Word]) -> Word:
 
 def pointwise_words(side: Any) -> dict[str, Word]:
     """Return the words that make a function of (x, ..., c) from f(x, ...): c · ∂f/∂x, or c · ∂²f/∂x² by those of two steps."""
+    transforms = side.transforms
 
     def grad_of_grad(g: Function, x: Any, c: Any) -> Any:
-        return side.transforms.grad(lambda y: (c * side.transforms.grad(lambda z: g(z).sum())(y)).sum())(x)
+        return transforms.grad(lambda y: (c * transforms.grad(lambda z: g(z).sum())(y)).sum())(x)
 
     def jvp_of_jvp(g: Function, x: Any, c: Any) -> Any:
-        return side.transforms.jvp(lambda y: side.transforms.jvp(g, (y,), (side.functions.ones_like(y),))[1], (x,), (c,))[1]
+        return transforms.jvp(lambda y: transforms.jvp(g, (y,), (side.functions.ones_like(y),))[1], (x,), (c,))[1]
 
     rules = {
-        "grad": lambda g, x, c: side.transforms.grad(lambda y: (c * g(y)).sum())(x),
-        "vjp": lambda g, x, c: side.transforms.vjp(g, x)[1](c)[0],
-        "jvp": lambda g, x, c: side.transforms.jvp(g, (x,), (c,))[1],
-        "jacrev": lambda g, x, c: c * _diagonal(side.transforms.jacrev(g)(x), x),
-        "jacfwd": lambda g, x, c: c * _diagonal(side.transforms.jacfwd(g)(x), x),
+        "grad": lambda g, x, c: transforms.grad(lambda y: (c * g(y)).sum())(x),
+        "vjp": lambda g, x, c: transforms.vjp(g, x)[1](c)[0],
+        "jvp": lambda g, x, c: transforms.jvp(g, (x,), (c,))[1],
+        "jacrev": lambda g, x, c: c * _diagonal(transforms.jacrev(g)(x), x),
+        "jacfwd": lambda g, x, c: c * _diagonal(transforms.jacfwd(g)(x), x),
         "grad of grad": grad_of_grad,
-        "hessian": lambda g, x, c: c * _diagonal(side.transforms.hessian(lambda y: g(y).sum())(x), x),
+        "hessian": lambda g, x, c: c * _diagonal(transforms.hessian(lambda y: g(y).sum())(x), x),
         "jvp of jvp": jvp_of_jvp,
         **side.POINTWISE,
     }
-    return {**side.WRAPPERS, "vmap": side.transforms.vmap, **{name: _by_first_array(rule) for name, rule in rules.items()}}
+    return {**side.WRAPPERS, "vmap": transforms.vmap, **{name: _by_first_array(rule) for name, rule in rules.items()}}
 
 
 def _by_first_array(rule: Callable[[Function, Any, Any], Any]) -> Word:
@@ -69,45 +70,45 @@ def product_words(side: Any) -> dict[str, Word]:
     It gives the Hessian of sum(c · f) in (p, v) times (dp, dv), (2, points); forward over forward gives one row, the
     second derivative along (dp, dv).
     """
-    both = (0, 1)
+    transforms, stack, both = side.transforms, side.functions.stack, (0, 1)
 
     def gradients(f: Function, c: Any) -> Function:
-        return side.transforms.grad(lambda p, v: (c * f(p, v)).sum(), both)
+        return transforms.grad(lambda p, v: (c * f(p, v)).sum(), both)
 
     def grad_of_grad(f: Function, p: Any, v: Any, c: Any, dp: Any, dv: Any) -> Any:
         def along(p: Any, v: Any) -> Any:
             by_p, by_v = gradients(f, c)(p, v)
             return (dp * by_p).sum() + (dv * by_v).sum()
 
-        return side.functions.stack(side.transforms.grad(along, both)(p, v))
+        return stack(transforms.grad(along, both)(p, v))
 
     def jvp_of_grad(f: Function, p: Any, v: Any, c: Any, dp: Any, dv: Any) -> Any:
-        return side.functions.stack(side.transforms.jvp(gradients(f, c), (p, v), (dp, dv))[1])
+        return stack(transforms.jvp(gradients(f, c), (p, v), (dp, dv))[1])
 
     def jvp_of_jvp(f: Function, p: Any, v: Any, c: Any, dp: Any, dv: Any) -> Any:
         def along(p: Any, v: Any) -> Any:
-            return side.transforms.jvp(f, (p, v), (dp, dv))[1]
+            return transforms.jvp(f, (p, v), (dp, dv))[1]
 
-        return (c * side.transforms.jvp(along, (p, v), (dp, dv))[1])[None]
+        return (c * transforms.jvp(along, (p, v), (dp, dv))[1])[None]
 
     def at_each_point(hessian: Callable[[Function], Function]) -> Callable[..., Any]:
         def at_point(f: Function, p: Any, v: Any, c: Any, dp: Any, dv: Any) -> Any:
             rows = hessian(lambda p, v: c * f(p, v))(p, v)
-            return side.functions.stack([by_p * dp + by_v * dv for by_p, by_v in rows])
+            return stack([by_p * dp + by_v * dv for by_p, by_v in rows])
 
-        return lambda f, *arrays: side.transforms.vmap(functools.partial(at_point, f), 0, 1)(*arrays)
+        return lambda f, *arrays: transforms.vmap(functools.partial(at_point, f), 0, 1)(*arrays)
 
     rules = {
         "grad of grad": grad_of_grad,
         "jvp of grad": jvp_of_grad,
         "jvp of jvp": jvp_of_jvp,
-        "hessian": at_each_point(lambda f: side.transforms.hessian(f, both)),
-        "jacfwd of grad": at_each_point(lambda f: side.transforms.jacfwd(side.transforms.grad(f, both), both)),
-        "jacrev of grad": at_each_point(lambda f: side.transforms.jacrev(side.transforms.grad(f, both), both)),
+        "hessian": at_each_point(lambda f: transforms.hessian(f, both)),
+        "jacfwd of grad": at_each_point(lambda f: transforms.jacfwd(transforms.grad(f, both), both)),
+        "jacrev of grad": at_each_point(lambda f: transforms.jacrev(transforms.grad(f, both), both)),
         **side.PRODUCTS,
     }
     words = {name: functools.partial(functools.partial, rule) for name, rule in rules.items()}
-    return {**side.WRAPPERS, "vmap": lambda f: side.transforms.vmap(f, 0, 1), **words}
+    return {**side.WRAPPERS, "vmap": lambda f: transforms.vmap(f, 0, 1), **words}
 
 
 def traceable(side: Any, name: str, surrogates: Sequence[Surrogate], parameters: Sequence[str] = ()) -> Function:

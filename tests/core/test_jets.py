@@ -124,6 +124,7 @@ class Side:
     ONE_CIRCUIT: ClassVar = {"along": "spikes of spikes"}
     REPEATS: ClassVar = {}
     WRAPPERS: ClassVar = {}
+    transforms, functions = None, np
     double_precision = contextlib.nullcontext
     from_numpy = to_numpy = staticmethod(np.asarray)
 
