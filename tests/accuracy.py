@@ -25,8 +25,8 @@ from known_values import KNOWN, variants
 from mpmath import mpf
 from truth import operands
 
-import arcana.jax._conformance as jax_side
-import arcana.torch._conformance as torch_side
+import arcana.jax.conformance as jax_side
+import arcana.torch.conformance as torch_side
 from arcana import surrogate as definitions
 from arcana.testing._values import BITS, from_float, hard_sample, to_float
 
@@ -113,7 +113,7 @@ def errors(
     at_zero = truth(surrogate, dtype, from_float(np.zeros(1), dtype)).high[0]
     found = {}
     for way, (side, mode) in WAYS.items():
-        _, gradient = side.spikes_and_gradient(surrogate, bits, one, dtype, mode)
+        ((_, gradient),) = side.spikes_and_gradients([(surrogate, bits, one, dtype)], mode)
         values = to_float(gradient, dtype).astype(np.float64)
         if side is jax_side:
             flushed = subnormal & (values == np.asarray(at_zero, to_float(gradient, dtype).dtype))

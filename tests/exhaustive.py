@@ -14,8 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-import arcana.jax._conformance as jax_side
-import arcana.torch._conformance as torch_side
+import arcana.jax.conformance as jax_side
+import arcana.torch.conformance as torch_side
 from arcana import surrogate as definitions
 from arcana.testing._values import is_subnormal, ulp_difference
 
@@ -54,7 +54,7 @@ def cotangents(bits: Array) -> Array:
 def subnormal_on_the_way(surrogate: definitions.Surrogate, v: Array, gradients: list[Array]) -> Array:
     """Whether the potential, h or a gradient is subnormal."""
     ones = np.full_like(v, 0x3F800000)
-    h = torch_side.spikes_and_gradient(surrogate, v, ones, "float32")[1]
+    h = torch_side.spikes_and_gradients([(surrogate, v, ones, "float32")])[0][1]
     return np.logical_or.reduce([is_subnormal(x, "float32") for x in (v, h, *gradients)])
 
 
@@ -63,7 +63,7 @@ def run(surrogate: definitions.Surrogate, start: int) -> tuple[int, int, int]:
     v = np.arange(start, start + CHUNK, dtype=np.uint64).astype(np.uint32)
     c = cotangents(v)
     ways = [(torch_side, mode) for mode in torch_side.MODES] + [(jax_side, mode) for mode in jax_side.MODES]
-    results = [side.spikes_and_gradient(surrogate, v, c, "float32", mode) for side, mode in ways]
+    results = [side.spikes_and_gradients([(surrogate, v, c, "float32")], mode)[0] for side, mode in ways]
     truth = exact_spikes(v)
     wrong = sum(int((spikes != truth).sum()) for spikes, _ in results)
     reference = results[0][1]

@@ -39,7 +39,7 @@ GUARDS: dict[str, list[str]] = {
         "tests/agreement/test_backends.py tests/test_cli.py",
         "tests/torch/test_calls.py tests/jax/test_calls.py -k conformance",
     ],
-    "arcana/torch/_conformance.py": ["tests/torch/test_transforms.py", "tests/torch/test_calls.py -k conformance"],
+    "arcana/torch/conformance.py": ["tests/torch/test_transforms.py", "tests/torch/test_calls.py -k conformance"],
     "arcana/torch": [
         "tests/torch/test_programs.py tests/torch/test_spike.py tests/torch/test_formulas.py -m 'not slow'",
         "tests/torch/test_far_potentials.py tests/torch/test_surroundings.py tests/torch/test_lifetimes.py",
@@ -48,7 +48,7 @@ GUARDS: dict[str, list[str]] = {
         "tests/agreement/test_formulas.py tests/agreement/test_second_order.py tests/agreement/test_messages.py",
         "tests/torch tests/agreement/test_backends.py",
     ],
-    "arcana/jax/_conformance.py": ["tests/jax/test_transforms.py", "tests/jax/test_calls.py -k conformance"],
+    "arcana/jax/conformance.py": ["tests/jax/test_transforms.py", "tests/jax/test_calls.py -k conformance"],
     "arcana/jax": [
         "tests/jax/test_namespace.py tests/jax/test_rule.py tests/jax/test_arguments.py",
         "tests/jax/test_speed.py tests/jax/test_calls.py",
@@ -71,9 +71,11 @@ OWN: dict[str, str] = {
     "arcana/testing/_definition.py": "tests/agreement/test_backends.py -k conformance",
     "arcana/testing/_divergence.py": "tests/agreement/test_divergence.py",
     "arcana/testing/_layers.py": "tests/agreement/test_divergence.py",
-    "arcana/testing/_plot.py": "tests/agreement/test_divergence.py -k picture",
+    "arcana/testing/_first_divergence.py": "tests/agreement/test_divergence.py",
+    "arcana/testing/plot.py": "tests/agreement/test_divergence.py -k picture",
     "arcana/testing/_runs.py": "tests/agreement/test_divergence.py",
     "arcana/testing/_surrogate.py": "tests/agreement/test_backends.py -k conformance",
+    "arcana/testing/_transforms.py": "tests/core/test_jets.py tests/torch/test_transforms.py",
 }
 """By module the tests that are nearest to it, which come before those of `GUARDS`."""
 
@@ -123,7 +125,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "within = np.stack([surrogate.derivative(v + width * x) for x in np.linspace(-1, 1, 22)])",
     ): "any number of points does",
     (
-        "arcana/testing/_jax_side.py",
+        "arcana/jax/arrays.py",
         "tiny = jnp.full(2, np.finfo(np.float32).tiny, jnp.float32)",
     ): "the first of them is asked for",
     (
@@ -136,7 +138,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "any start does",
     (
         "arcana/testing/_second_order.py",
-        "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, *shape))",
+        "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, v.size))",
     ): "any directions do",
     (
         "arcana/testing/_surrogate.py",
@@ -147,21 +149,17 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "zeros = (bits << (1)) == 0",
     ): "NumPy shifts by a Python number in the array's own dtype",
     (
-        "arcana/testing/_torch_side.py",
+        "arcana/torch/arrays.py",
         "tiny = torch.tensor([np.finfo(np.float32).tiny]) * 0.505",
     ): "any factor below 1 gives a subnormal",
     (
-        "arcana/testing/_torch_side.py",
+        "arcana/torch/arrays.py",
         '"subnormals": "kept" if (tiny.item()) else "flushed to zero",',
     ): "a number that is not 0 is true",
     (
         "arcana/testing/_values.py",
         'exponents = np.arange(2 << (width - 1 - mantissa), dtype=f"uint{width}") << kind(mantissa)',
     ): "the same patterns, and each of them twice",
-    (
-        "arcana/torch/_conformance.py",
-        "return result.detach().numpy().reshape(arrays[1].shape)",
-    ): "the arrays of a row have one shape",
     (
         "arcana/torch/_eager.py",
         "rows = [0.5, 0.7575000000000001, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]",

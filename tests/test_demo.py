@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from command import arcana_command, assert_one_line
 
-from arcana.demo.comparison import compare, relative_difference
-from arcana.demo.experiment import Experiment, Settings, prepare
-from arcana.demo.training import Record, train
+from arcana.demo.comparison import compare_trainings, relative_difference
+from arcana.demo.experiment import Experiment, TrainingSettings, prepare
+from arcana.demo.training import Training, train
 from arcana.surrogate import FastSigmoid
 
-SHORT = Settings(surrogate=FastSigmoid(), epochs=2)
+SHORT = TrainingSettings(surrogate=FastSigmoid(), epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def experiment() -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def records(experiment: Experiment) -> dict[str, Record]:
+def trainings(experiment: Experiment) -> dict[str, Training]:
     import jax
 
     from arcana.demo import jax_network, torch_network
@@ -52,53 +52,53 @@ def test_train_and_test_images_are_all_the_digits_once(experiment: Experiment) -
         assert len(np.unique(epoch)) == epoch.size
 
 
-def test_both_sides_see_the_same_batches(experiment: Experiment, records: dict[str, Record]) -> None:
-    torch, jax = records["torch"], records["jax"]
+def test_both_sides_see_the_same_batches(experiment: Experiment, trainings: dict[str, Training]) -> None:
+    torch, jax = trainings["torch"], trainings["jax"]
     assert len(torch.losses) == len(jax.losses) == experiment.training_steps
     # Batches differ in their loss by several percent: two sides that agree to 1e-3 for five steps saw the same ones.
     np.testing.assert_allclose(torch.losses[:5], jax.losses[:5], rtol=1e-3)
     assert np.ptp(torch.losses[:5]) > 0.05
 
 
-def test_the_losses_fall_and_are_finite(records: dict[str, Record]) -> None:
-    for record in records.values():
+def test_the_losses_fall_and_are_finite(trainings: dict[str, Training]) -> None:
+    for record in trainings.values():
         first, second = record.epoch_losses()
         assert np.isfinite(record.losses).all()
         assert second < first / 2
         assert record.accuracies[-1] > 0.8
 
 
-def test_the_first_gradient_differs_by_rounding(records: dict[str, Record]) -> None:
+def test_the_first_gradient_differs_by_rounding(trainings: dict[str, Training]) -> None:
     # Measured 2e-7 to 5e-7; a spike that differs in the very first step would give 1e-3.
-    comparison = compare(records["torch"], records["jax"])
+    comparison = compare_trainings(trainings["torch"], trainings["jax"])
     assert comparison.first_gradient < 1e-5
-    assert all(np.abs(gradient).max() > 0 for gradient in records["jax"].first_gradient.values())
-    assert list(records["torch"].first_gradient) == list(records["jax"].first_gradient)
+    assert all(np.abs(gradient).max() > 0 for gradient in trainings["jax"].first_gradient.values())
+    assert list(trainings["torch"].first_gradient) == list(trainings["jax"].first_gradient)
 
 
-def test_the_first_training_step_spikes_alike(experiment: Experiment, records: dict[str, Record]) -> None:
+def test_the_first_training_step_spikes_alike(experiment: Experiment, trainings: dict[str, Training]) -> None:
     settings = experiment.settings
-    comparison = compare(records["torch"], records["jax"])
+    comparison = compare_trainings(trainings["torch"], trainings["jax"])
     assert comparison.spikes_per_step == settings.steps * settings.batch_size * 128
     assert comparison.first_spike_step is None or comparison.first_spike_step > 1
-    fired = np.unpackbits(records["torch"].spikes[0]).mean()
+    fired = np.unpackbits(trainings["torch"].spikes[0]).mean()
     assert 0.05 < fired < 0.6
 
 
-def record_of(gradient: list[float], spikes: list[list[int]]) -> Record:
+def training_of(gradient: list[float], spikes: list[list[int]]) -> Training:
     bits = [np.packbits(np.array(row, bool)) for row in spikes]
-    return Record(first_gradient={"w": np.array(gradient, np.float32)}, spikes=bits, spikes_per_step=len(spikes[0]))
+    return Training(first_gradient={"w": np.array(gradient, np.float32)}, spikes=bits, spikes_per_step=len(spikes[0]))
 
 
 def test_compare_finds_the_first_spike_and_the_largest_difference() -> None:
-    one = record_of([1.0, -4.0], [[1, 0, 1], [1, 1, 0], [0, 0, 0]])
-    other = record_of([1.0, -3.0], [[1, 0, 1], [0, 1, 1], [0, 1, 0]])
-    comparison = compare(one, other)
+    one = training_of([1.0, -4.0], [[1, 0, 1], [1, 1, 0], [0, 0, 0]])
+    other = training_of([1.0, -3.0], [[1, 0, 1], [0, 1, 1], [0, 1, 0]])
+    comparison = compare_trainings(one, other)
     assert comparison.first_gradient == 0.25
     assert comparison.first_spike_step == 2
     assert comparison.first_spike_count == 2
     assert comparison.shares == [0, 2 / 3, 1 / 3]
-    assert compare(one, one).first_spike_step is None
+    assert compare_trainings(one, one).first_spike_step is None
     assert relative_difference(np.zeros(3, np.float32), np.zeros(3, np.float32)) == 0
 
 

@@ -13,12 +13,13 @@
 - dispatch: from an array to its backend
 - generated: the function and the class that a backend makes of a definition
 - caches: results that live as long as a class; pytrees: surrogates as JAX sees them
+- missing: the error for a package that is not installed
 
 A call goes: `FastSigmoid()(v)` (surrogate) asks dispatch for the backend of v and calls its `spike(v, surrogate)`. The backend
 has the call checked (checks), gets a `Formula` and parameters, and computes with its own `xp` what `Formula.evaluate` says.
 """
 
-from arcana._core.backend import BACKENDS, Arrays, Backend
+from arcana._core.backend import BACKENDS, TITLES, Arrays, Backend
 from arcana._core.caches import MOST, per_class_cache
 from arcana._core.checks import AnySurrogate, check_which, checked_call, checked_potential, surrogate_of
 from arcana._core.expression import (
@@ -33,6 +34,7 @@ from arcana._core.expression import (
 )
 from arcana._core.formula import Formula
 from arcana._core.generated import DefinitionMeta, GeneratedClass, SurrogateFunction
+from arcana._core.missing import MissingDependencyError
 from arcana._core.namespace import FAR, FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace, compute_dtype
 from arcana._core.parameters import parameter, positive
 from arcana._core.pytrees import register_pytrees, register_pytrees_with_jax
@@ -46,6 +48,7 @@ __all__ = [
     "MOST",
     "SHORTCUTS",
     "SIGNIFICANT_BITS",
+    "TITLES",
     "AnySurrogate",
     "Arrays",
     "Backend",
@@ -55,6 +58,7 @@ __all__ = [
     "Formula",
     "GeneratedClass",
     "Kept",
+    "MissingDependencyError",
     "Namespace",
     "Surrogate",
     "SurrogateFunction",

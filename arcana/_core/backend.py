@@ -58,3 +58,6 @@ class Arrays(Protocol):
 
 BACKENDS: dict[str, str] = {"torch": "arcana.torch", "jax": "arcana.jax", "jaxlib": "arcana.jax"}
 """The module of a backend, by the top-level package of its arrays' class. A backend elsewhere adds itself here."""
+
+TITLES = {"torch": "PyTorch", "jax": "JAX"}
+"""The backends that `arcana.testing` and the command line know, by name, and how their frameworks write themselves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from arcana.cli._bench import bench
 from arcana.cli._catalogue import list_command, show
 from arcana.cli._check import check
 from arcana.cli._port import compare, diverge
-from arcana.cli._shared import fail as _fail, surrogate_named as _surrogate, writable
+from arcana.cli._shared import CHOICES, backends_of, fail as _fail, surrogate_named as _surrogate, writable
 from arcana.surrogate import Surrogate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -40,7 +40,7 @@ def demo(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the surrogate, scale=25; may be repeated."),
     ] = None,
-    backend: Annotated[Literal["torch", "jax", "both"], typer.Option(help="Where to train.")] = "both",
+    backend: Annotated[str, typer.Option(metavar=CHOICES, help="Where to train.")] = "both",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the weights and the batches.")] = 0,
     output: Annotated[Path, typer.Option(help="Where to write the picture, a PNG.")] = Path("arcana-demo.png"),
@@ -54,22 +54,23 @@ def demo(
     """
     chosen = _surrogate(surrogate, assignments or [])
     writable(output, "--output")
-    from arcana._missing import MissingDependencyError
+    from arcana._core import MissingDependencyError
 
     try:
-        _demo(chosen, ["torch", "jax"] if backend == "both" else [backend], epochs, seed, output, as_json)
+        _demo(chosen, backends_of(backend), epochs, seed, output, as_json)
     except MissingDependencyError as error:
         _fail(str(error), status=1)
 
 
 def _demo(surrogate: Surrogate, backends: list[str], epochs: int, seed: int, output: Path, as_json: bool) -> None:
     from arcana.demo import figure
-    from arcana.demo.experiment import Settings, prepare
-    from arcana.demo.run import TITLES, load_trainers, run, to_plain
+    from arcana.demo.experiment import TrainingSettings, prepare
+    from arcana.demo.run import load_trainers, run, to_plain
     from arcana.demo.table import render
+    from arcana.testing.backends import TITLES
 
     log = Console(stderr=True, highlight=False)
-    experiment = prepare(Settings(surrogate=surrogate, epochs=epochs, seed=seed))
+    experiment = prepare(TrainingSettings(surrogate=surrogate, epochs=epochs, seed=seed))
     with log.status("importing the frameworks"):
         trainers, missing = load_trainers(backends)
     if not trainers:
@@ -81,24 +82,24 @@ def _demo(surrogate: Surrogate, backends: list[str], epochs: int, seed: int, out
     with Progress(*columns, console=log) as progress:
         total = experiment.training_steps
         tasks = {name: progress.add_task(TITLES[name], total=total, start=False) for name in trainers}
-        results = run(
+        outcome = run(
             experiment,
             trainers,
             missing,
             on_start=lambda name: progress.start_task(tasks[name]),
             on_step=lambda name: progress.advance(tasks[name]),
         )
-    figure.save(results, output)
+    figure.save(outcome, output)
     if as_json:
-        typer.echo(json.dumps({**to_plain(results), "figure": str(output)}, indent=2, allow_nan=False))
+        typer.echo(json.dumps({**to_plain(outcome), "figure": str(output)}, indent=2, allow_nan=False))
     else:
         console = Console(highlight=False)
-        console.print(render(results))
+        console.print(render(outcome))
         console.print(f"Loss curves and spike raster: {output}", markup=False, soft_wrap=True)
 
 
 def main() -> None:
-    """The command, as installed; a misuse is one line and status 2."""
+    """Run the command, as installed; a misuse is one line and status 2."""
     try:
         sys.exit(app(prog_name="arcana", standalone_mode=False))
     except typer.Abort:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from arcana.cli._shared import Json, fail, installed, near, surrogate_named, writable
+from arcana.cli._shared import Json, fail, near, surrogate_named, writable
+from arcana.testing.backends import missing
 
 if TYPE_CHECKING:
     from arcana.bench.records import Part, Results, Settings
@@ -78,12 +79,12 @@ def _measured(settings: Settings) -> Results:
     from arcana.bench.run import run
 
     with Console(stderr=True, highlight=False).status("importing the frameworks and the libraries") as status:
-        missing = installed(settings.frameworks)
-        found = [each for each in settings.frameworks if each not in missing]
+        absent = missing(settings.frameworks)
+        found = [each for each in settings.frameworks if each not in absent]
         if not found:
-            fail("; ".join(missing.values()), status=1)
+            fail("; ".join(absent.values()), status=1)
         results = run(settings, found, say=status.update)
-    results.left_out |= missing
+    results.left_out |= absent
     return results
 
 

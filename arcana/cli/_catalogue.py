@@ -90,14 +90,14 @@ def _facts(surrogate: Surrogate) -> dict[str, Any]:
 
 
 def _formulas(surrogate: Surrogate) -> list[str]:
-    """The lines `h(v) = …` and `G(v) = …` of the docstring, each with what follows it."""
+    """Return the lines `h(v) = …` and `G(v) = …` of the docstring, each with what follows it."""
     first = (inspect.getdoc(type(surrogate)) or "").split("\n\n")
     paragraphs = [each for each in first if re.match(r"[hG]\(v\) = ", each)]
     return [" ".join(line.split()) for each in paragraphs for line in re.split(r"\n(?=[hG]\(v\) = )", each)]
 
 
 def _curve(surrogate: Surrogate) -> list[str]:
-    """h over [−2, 2] in characters: a point a column, the peak at the top."""
+    """Return h over [−2, 2] in characters: a point a column, the peak at the top."""
     v = np.linspace(-EXTENT, EXTENT, COLUMNS)
     h = surrogate.derivative(v)
     low, high = min(0.0, float(h.min())), max(0.0, float(h.max()))

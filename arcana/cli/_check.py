@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from arcana.cli._shared import TITLES, Assignments, Json, fail, installed, surrogate_or_own
+from arcana.cli._shared import CHOICES, Assignments, Json, backends_of, fail, surrogate_or_own
+from arcana.testing import backends
 
 
 def check(
     name: Annotated[str, typer.Argument(help="A name of the catalogue, or module:Class.")],
     assignments: Assignments = None,
-    backend: Annotated[Literal["torch", "jax", "both"], typer.Option(help="Where to check it.")] = "both",
+    backend: Annotated[str, typer.Option(metavar=CHOICES, help="Where to check it.")] = "both",
     as_json: Json = False,
 ) -> None:
     """Check a surrogate, your own included, in every backend that is installed; status 1 if a check fails.
@@ -24,12 +25,12 @@ def check(
     Example: arcana check my_module:Cauchy --set width=0.5 --backend jax
     """
     surrogate = surrogate_or_own(name, assignments or [])
-    wanted = ["torch", "jax"] if backend == "both" else [backend]
-    missing = installed(wanted)
+    wanted = backends_of(backend)
+    missing = backends.missing(wanted)
     if set(missing) == set(wanted):
         fail("; ".join(missing.values()))
     for left_out, note in missing.items():
-        typer.echo(f"{TITLES[left_out]} is left out. {note}", err=True)
+        typer.echo(f"{backends.TITLES[left_out]} is left out. {note}", err=True)
     from arcana.testing import ConformanceError, check_surrogate
 
     try:

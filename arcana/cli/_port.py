@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from arcana.cli._shared import Json, existing, fail, installed, named, one_line, writable
+from arcana.cli._shared import Json, existing, fail, named, one_line, writable
+from arcana.testing import backends
 
 
 def compare(
@@ -30,7 +31,7 @@ def compare(
     """
     functions = [named(torch_function), named(jax_function)]
     arguments = _arguments(existing(data))
-    missing = installed(["torch", "jax"])
+    missing = backends.missing(backends.BACKENDS)
     if missing:
         fail(f"compare needs both frameworks. {'; '.join(missing.values())}")
     from arcana import testing
@@ -92,7 +93,7 @@ def _run(name: str) -> Any:
 
 
 def _thresholds(given: list[str], layers: list[str]) -> float | dict[str, float]:
-    """1 for all layers, what is given for all, or for each layer its own."""
+    """Return the threshold of all layers, 1 by default, or each layer's own."""
     common, own = 1.0, {}
     for each in given:
         layer, equals, text = each.rpartition("=")
@@ -110,7 +111,7 @@ def _thresholds(given: list[str], layers: list[str]) -> float | dict[str, float]
 
 
 def _arguments(path: Path) -> list[Any]:
-    """The arrays of an .npz in order; `a.b` and `a.c` are one dict a."""
+    """Return the arrays of an .npz in order; `a.b` and `a.c` are one dict a."""
     try:
         with np.load(path) as file:
             arrays = {key: file[key] for key in file.files}

@@ -1,4 +1,4 @@
-"""What every command shares: errors in one line, surrogates and objects by name, and files."""
+"""Helpers of every command: errors in one line, surrogates and objects by name, and files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import typer
 
 import arcana
 from arcana.surrogate import Surrogate
+from arcana.testing.backends import BACKENDS
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the surrogate, scale=25; may be repeated."),
 ]
-TITLES = {"torch": "PyTorch", "jax": "JAX"}
+CHOICES = f"<{'|'.join(BACKENDS)}|both>"
+"""What `--backend` takes."""
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
@@ -28,7 +30,7 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 def surrogate_named(name: str, assignments: list[str]) -> Surrogate:
-    """The surrogate of `--surrogate` and `--set`; exits with a line on what is wrong with them."""
+    """Return the surrogate of `--surrogate` and `--set`; exit with a line on what is wrong with them."""
     try:
         known = type(arcana.surrogate.get(name)).parameter_names()
         return arcana.surrogate.get(name, **_parameters(name, assignments, known))
@@ -62,7 +64,7 @@ def _value(name: str, text: str) -> float | bool:
 
 
 def surrogate_or_own(name: str, assignments: list[str]) -> Surrogate:
-    """The surrogate of a registry name, or of `module:Class` or `module:instance`."""
+    """Return the surrogate of a registry name, or of `module:Class` or `module:instance`."""
     if ":" not in name:
         return surrogate_named(name, assignments)
     found = named(name)
@@ -80,7 +82,7 @@ def surrogate_or_own(name: str, assignments: list[str]) -> Surrogate:
 
 
 def named(name: str) -> Any:
-    """What `module:name` stands for; a module in the current folder is found too."""
+    """Return the object that `module:name` names; a module in the current folder is found too."""
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         fail(f"expected module:name, got {name!r}")
@@ -99,18 +101,18 @@ def named(name: str) -> Any:
 
 
 def near(name: str, known: Sequence[str]) -> str:
-    """`; did you mean ...?` if there is a near name, else nothing."""
+    """Return `; did you mean ...?` if there is a near name, else nothing."""
     found = difflib.get_close_matches(name, known, n=3)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one line."""
+    """Return an exception as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def existing(path: Path) -> Path:
-    """The path of a file; exits with the near names if there is none."""
+    """Return the path of a file; exit with the near names if there is none."""
     if not path.is_file():
         fail(f"there is no file {str(path)!r}{near(path.name, [each.name for each in path.parent.glob('*')])}")
     return path
@@ -122,12 +124,8 @@ def writable(path: Path | None, option: str) -> None:
         fail(f"{option}: cannot write a file at {str(path)!r}")
 
 
-def installed(backends: Sequence[str]) -> dict[str, str]:
-    """Of backends those that cannot be imported, and what to install."""
-    missing = {}
-    for backend in backends:
-        try:
-            importlib.import_module(f"arcana.{backend}")
-        except ImportError as error:
-            missing[backend] = str(error)
-    return missing
+def backends_of(choice: str) -> list[str]:
+    """Return the names of the backends that `--backend` asks for; exit if there is no such backend."""
+    if choice not in (*BACKENDS, "both"):
+        fail(f"--backend: {choice!r} is not one of {', '.join(BACKENDS)}, both")
+    return list(BACKENDS) if choice == "both" else [choice]

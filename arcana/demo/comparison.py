@@ -1,4 +1,4 @@
-"""What differs between two trainings that saw the same batches."""
+"""Compare two trainings that saw the same batches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 
 from arcana.demo.experiment import Floats
-from arcana.demo.training import Record
+from arcana.demo.training import Training
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Differences:
     """Two trainings side by side.
 
     Attributes:
-        first_gradient: of the first training step's gradient the largest relative difference over the parameters.
+        first_gradient: the largest relative difference, over the parameters, of the first training step's gradients.
         first_gradient_in: the parameter where it is.
         first_spike_step: the first training step, from 1, with a hidden spike that differs; None if there is none.
         first_spike_count: how many differ there.
@@ -31,12 +31,12 @@ class Comparison:
     shares: list[float]
 
 
-def compare(one: Record, other: Record) -> Comparison:
+def compare_trainings(one: Training, other: Training) -> Differences:
     differences = {name: relative_difference(one.first_gradient[name], other.first_gradient[name]) for name in one.first_gradient}
     largest = max(differences, key=differences.__getitem__)
     counts = [int(np.bitwise_count(a ^ b).sum()) for a, b in zip(one.spikes, other.spikes, strict=True)]
     first = next((i for i, count in enumerate(counts) if count), None)
-    return Comparison(
+    return Differences(
         first_gradient=differences[largest],
         first_gradient_in=largest,
         first_spike_step=None if first is None else first + 1,
@@ -47,6 +47,6 @@ def compare(one: Record, other: Record) -> Comparison:
 
 
 def relative_difference(a: Floats, b: Floats) -> float:
-    """max |a − b| / max |a, b|: the largest difference in units of the largest element, 0 where both are all zeros."""
+    """Return max |a − b| / max |a, b|, 0 where both are all zeros."""
     size = max(float(np.abs(a).max()), float(np.abs(b).max()))
     return float(np.abs(a - b).max()) / size if size else 0.0

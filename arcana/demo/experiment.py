@@ -1,4 +1,4 @@
-"""What both sides share: settings, digits, initial weights and batches, all from one NumPy generator."""
+"""The common ground of both sides: settings, digits, initial weights and batches, all from one NumPy generator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from arcana._missing import MissingDependencyError
+from arcana._core import MissingDependencyError
 from arcana.surrogate import Surrogate
 
 Floats = npt.NDArray[np.float32]
@@ -19,7 +19,7 @@ INPUTS, HIDDEN, CLASSES = 64, 128, 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """The hyperparameters of the network and its training, the same numbers on both sides."""
 
     surrogate: Surrogate
@@ -53,17 +53,17 @@ class Experiment:
 
     Attributes:
         weights: by name; a matrix has the shape (outputs, inputs).
-        order: for every epoch and batch the rows of `train` in it, shape (epochs, batches, batch_size).
+        order: the rows of `train` in every batch, (epochs, batches, batch_size).
     """
 
-    settings: Settings
+    settings: TrainingSettings
     train: Digits
     test: Digits
     weights: dict[str, Floats]
     order: npt.NDArray[np.int64]
 
     def batches(self, epoch: int) -> Iterator[Digits]:
-        """The batches of an epoch, in order."""
+        """Yield the batches of an epoch, in order."""
         for rows in self.order[epoch]:
             yield Digits(self.train.images[rows], self.train.labels[rows])
 
@@ -72,8 +72,8 @@ class Experiment:
         return self.order.shape[0] * self.order.shape[1]
 
 
-def prepare(settings: Settings) -> Experiment:
-    """The experiment of these settings: equal settings give equal numbers."""
+def prepare(settings: TrainingSettings) -> Experiment:
+    """Make the experiment: equal settings give equal numbers."""
     generator = np.random.default_rng(settings.seed)
     digits = _load()
     shuffled = generator.permutation(len(digits.labels))

@@ -1,4 +1,4 @@
-"""The results as a picture: the loss, the share of spikes that differ, and a spike raster of one test image."""
+"""The outcome as a picture: the loss, the share of spikes that differ, and a spike raster of one test image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from arcana._missing import MissingDependencyError
-from arcana.demo.run import TITLES, Results
+from arcana._core import MissingDependencyError
+from arcana.demo.run import Outcome
 
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,36 +16,36 @@ try:
 except ImportError as error:
     raise MissingDependencyError(package="matplotlib", install="matplotlib") from error
 
-# Apart for the colour-blind too; the second line is drawn thinner, over the first.
-COLOURS = {"torch": "#E69F00", "jax": "#0072B2"}
-SHARED = "#333333"
+from arcana.testing.backends import TITLES
+from arcana.testing.plot import COLOURS, SHARED, draw_raster
 
 
-def save(results: Results, path: Path) -> None:
+def save(outcome: Outcome, path: Path) -> None:
     """Write the picture as a PNG."""
     figure = Figure(figsize=(12, 6.5), layout="constrained")
     FigureCanvasAgg(figure)
-    settings = results.experiment.settings
-    names = " and ".join(TITLES[name] for name in results.records)
+    settings = outcome.experiment.settings
+    names = " and ".join(TITLES[name] for name in outcome.trainings)
     figure.suptitle(f"A spiking network on handwritten digits in {names}: {settings.surrogate!r}, seed {settings.seed}")
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.15), height_ratios=(1.3, 1))
-    if results.comparison is None:
-        _draw_losses(figure.add_subplot(grid[:, 0]), results)
+    if outcome.differences is None:
+        _draw_losses(figure.add_subplot(grid[:, 0]), outcome)
     else:
-        _draw_losses(figure.add_subplot(grid[0, 0]), results)
-        _draw_shares(figure.add_subplot(grid[1, 0]), results.comparison.shares)
-    _draw_raster(figure.add_subplot(grid[:, 1]), results)
+        _draw_losses(figure.add_subplot(grid[0, 0]), outcome)
+        _draw_shares(figure.add_subplot(grid[1, 0]), outcome.differences.shares)
+    _draw_raster(figure.add_subplot(grid[:, 1]), outcome)
     figure.savefig(path, format="png", dpi=120)
 
 
-def _draw_losses(axes: Any, results: Results) -> None:
-    for width, (name, record) in zip((3.2, 1.1), results.records.items(), strict=False):
-        label = f"{TITLES[name]}, test accuracy {record.accuracies[-1]:.1%}"
-        steps = np.arange(1, len(record.losses) + 1)
-        axes.plot(steps, record.losses, color=COLOURS[name], linewidth=width, label=label)
+def _draw_losses(axes: Any, outcome: Outcome) -> None:
+    # The second line is thinner and lies over the first.
+    for width, (name, training) in zip((3.2, 1.1), outcome.trainings.items(), strict=False):
+        label = f"{TITLES[name]}, test accuracy {training.accuracies[-1]:.1%}"
+        steps = np.arange(1, len(training.losses) + 1)
+        axes.plot(steps, training.losses, color=COLOURS[name], linewidth=width, label=label)
     axes.set(title="Loss", xlabel="training step", ylabel="cross-entropy of the batch", yscale="log")
-    if results.comparison is not None and results.comparison.first_spike_step is not None:
-        step = results.comparison.first_spike_step
+    if outcome.differences is not None and outcome.differences.first_spike_step is not None:
+        step = outcome.differences.first_spike_step
         label = f"first spike that differs: step {step}"
         axes.axvline(step, color=SHARED, linewidth=1, linestyle=":", label=label)
     axes.grid(alpha=0.25)
@@ -63,28 +63,13 @@ def _draw_shares(axes: Any, shares: list[float]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _draw_raster(axes: Any, results: Results) -> None:
-    rasters = {name: record.raster for name, record in results.records.items()}
-    if len(rasters) == 1:
-        ((name, raster),) = rasters.items()
-        groups = [(TITLES[name], raster, COLOURS[name])]
-    else:
-        torch, jax = rasters["torch"], rasters["jax"]
-        groups = [
-            ("both", torch & jax, SHARED),
-            ("PyTorch only", torch & ~jax, COLOURS["torch"]),
-            ("JAX only", jax & ~torch, COLOURS["jax"]),
-        ]
-    for label, raster, colour in groups:
-        time, neuron = np.nonzero(raster)
-        size = 9 if label in ("both", *TITLES.values()) else 26
-        text = f"{label}: {len(time)} spikes"
-        axes.scatter(time + 1, neuron, s=size, marker="s", linewidth=0, color=colour, label=text)
+def _draw_raster(axes: Any, outcome: Outcome) -> None:
+    rasters = {name: training.raster for name, training in outcome.trainings.items()}
+    draw_raster(axes, rasters, start=1)
     steps, neurons = next(iter(rasters.values())).shape
-    digit = results.experiment.test.labels[0]
+    digit = outcome.experiment.test.labels[0]
     axes.set(title=f"Hidden spikes of a test image, a {digit}, after the training", xlabel="step")
     axes.set(ylabel="hidden neuron", xlim=(0.3, steps + 0.7), ylim=(-2, neurons + 1), xticks=range(1, steps + 1))
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.09), ncols=3, frameon=False)
     image = axes.inset_axes((1.02, 0.86, 0.14, 0.14))
-    image.imshow(results.experiment.test.images[0].reshape(8, 8), cmap="gray_r")
+    image.imshow(outcome.experiment.test.images[0].reshape(8, 8), cmap="gray_r")
     image.set(xticks=[], yticks=[])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from arcana._missing import MissingDependencyError
-from arcana.demo.experiment import CLASSES, HIDDEN, INPUTS, Digits, Experiment, Floats, Settings
+from arcana._core import MissingDependencyError
+from arcana.demo.experiment import CLASSES, HIDDEN, INPUTS, Digits, Experiment, Floats, TrainingSettings
 from arcana.demo.training import Prediction, Update
 from arcana.surrogate import Surrogate
 
@@ -26,7 +26,7 @@ import numpy as np
 
 
 def leaky_integrate_and_fire(current: jax.Array, surrogate: Surrogate, *, decay: float, threshold: float) -> jax.Array:
-    """The spikes of neurons that get `current`, time first; a spike takes the threshold off, without a gradient."""
+    """Return the spikes of neurons that get `current`, time first; a spike takes the threshold off, without a gradient."""
 
     def advance(potential: jax.Array, current_now: jax.Array) -> tuple[jax.Array, jax.Array]:
         potential = potential * decay + current_now
@@ -38,7 +38,7 @@ def leaky_integrate_and_fire(current: jax.Array, surrogate: Surrogate, *, decay:
 
 
 def leaky_integrate(current: jax.Array, *, decay: float) -> jax.Array:
-    """The potentials of neurons that get `current`, time first, and never fire."""
+    """Return the potentials of neurons that get `current`, time first, and never fire."""
 
     def advance(potential: jax.Array, current_now: jax.Array) -> tuple[jax.Array, jax.Array]:
         potential = potential * decay + current_now
@@ -54,13 +54,13 @@ class SpikingNetwork(nnx.Module):
     A digit's score is its integrator's potential summed over the steps, times 1 − decay.
     """
 
-    def __init__(self, settings: Settings, weights: dict[str, Floats]) -> None:
+    def __init__(self, settings: TrainingSettings, weights: dict[str, Floats]) -> None:
         self.hidden = _linear(INPUTS, HIDDEN, weights["hidden.weight"], weights["hidden.bias"])
         self.output = _linear(HIDDEN, CLASSES, weights["output.weight"], weights["output.bias"])
         self.settings = settings
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The scores of the digits, and the hidden spikes with time first."""
+        """Return the scores of the digits, and the hidden spikes with time first."""
         settings = self.settings
         current = self.hidden(images)
         spikes = leaky_integrate_and_fire(
@@ -83,7 +83,7 @@ class JaxTrainer:
         self.optimizer = nnx.Optimizer(self.network, adam, wrt=nnx.Param)
 
     def update(self, batch: Digits) -> Update:
-        """One training step; the first one compiles."""
+        """Take one training step; the first one compiles."""
         loss, spikes, gradients = _update(self.network, self.optimizer, jnp.asarray(batch.images), jnp.asarray(batch.labels))
         return Update(float(loss), np.asarray(spikes), _by_name(gradients))
 
@@ -94,7 +94,7 @@ class JaxTrainer:
 
 @contextlib.contextmanager
 def trainer(experiment: Experiment) -> Iterator[JaxTrainer]:
-    """The trainer, with JAX on the CPU while it is in use: torch's side runs there too."""
+    """Yield the trainer, with JAX on the CPU meanwhile: torch's side runs there too."""
     with jax.default_device(jax.devices("cpu")[0]):
         yield JaxTrainer(experiment)
 
@@ -126,7 +126,7 @@ def _predict(network: SpikingNetwork, images: jax.Array) -> tuple[jax.Array, jax
 
 
 def _by_name(gradients: nnx.State) -> dict[str, Floats]:
-    """The gradients under the names and in the shapes of the experiment's weights."""
+    """Return the gradients under the names and in the shapes of the experiment's weights."""
     named = {}
     for layer in ("hidden", "output"):
         named[f"{layer}.weight"] = np.asarray(gradients[layer]["kernel"][...]).T

@@ -1,4 +1,4 @@
-"""The whole demo: the sides that can run, their records, and the results as plain values."""
+"""The whole demo: the sides that can run, their trainings, and the outcome as plain values."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from arcana._missing import MissingDependencyError
-from arcana.demo.comparison import Comparison, compare
+from arcana._core import MissingDependencyError
+from arcana.demo.comparison import Differences, compare_trainings
 from arcana.demo.experiment import Experiment
-from arcana.demo.training import OpenTrainer, Record, train
-
-TITLES = {"torch": "PyTorch", "jax": "JAX"}
+from arcana.demo.training import OpenTrainer, Training, train
 
 
 @dataclasses.dataclass(frozen=True)
-class Results:
-    """The records by backend; the comparison if there are two; why a backend is missing."""
+class Outcome:
+    """The trainings by backend, what differs if there are two, and why a backend is missing."""
 
     experiment: Experiment
-    records: dict[str, Record]
-    comparison: Comparison | None
+    trainings: dict[str, Training]
+    differences: Differences | None
     missing: dict[str, str]
 
 
 def load_trainers(backends: Sequence[str]) -> tuple[dict[str, OpenTrainer], dict[str, str]]:
-    """The trainers of the backends that are installed, and for the others what to install."""
+    """Return the trainers of the backends that are installed, and for the others what to install."""
     trainers, missing = {}, {}
     for backend in backends:
         try:
@@ -47,34 +45,34 @@ def run(
     *,
     on_start: Callable[[str], object],
     on_step: Callable[[str], object],
-) -> Results:
+) -> Outcome:
     """Train with one backend after the other; the callbacks get the backend's name at its start and at every step."""
-    records = {}
+    trainings = {}
     for name, trainer in trainers.items():
         on_start(name)
-        records[name] = train(trainer, experiment, functools.partial(on_step, name))
-    comparison = compare(records["torch"], records["jax"]) if set(records) == {"torch", "jax"} else None
-    return Results(experiment, records, comparison, dict(missing))
+        trainings[name] = train(trainer, experiment, functools.partial(on_step, name))
+    differences = compare_trainings(trainings["torch"], trainings["jax"]) if set(trainings) == {"torch", "jax"} else None
+    return Outcome(experiment, trainings, differences, dict(missing))
 
 
-def to_plain(results: Results) -> dict[str, Any]:
-    """The results as JSON has them; a number that is not finite is None."""
-    settings = dataclasses.asdict(results.experiment.settings)
-    settings["surrogate"] = results.experiment.settings.surrogate.to_dict()
+def to_plain(outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome as JSON has it; a number that is not finite is None."""
+    settings = dataclasses.asdict(outcome.experiment.settings)
+    settings["surrogate"] = outcome.experiment.settings.surrogate.to_dict()
     backends = {
         name: {
-            "loss": [_finite(loss) for loss in record.epoch_losses()],
-            "test_accuracy": record.accuracies,
-            "seconds": record.seconds,
-            "first_step_seconds": record.first_step_seconds,
+            "loss": [_finite(loss) for loss in training.epoch_losses()],
+            "test_accuracy": training.accuracies,
+            "seconds": training.seconds,
+            "first_step_seconds": training.first_step_seconds,
         }
-        for name, record in results.records.items()
+        for name, training in outcome.trainings.items()
     }
     comparison = None
-    if results.comparison is not None:
-        comparison = dataclasses.asdict(results.comparison)
-        comparison["first_gradient"] = _finite(results.comparison.first_gradient)
-    return {"settings": settings, "backends": backends, "comparison": comparison, "missing": results.missing}
+    if outcome.differences is not None:
+        comparison = dataclasses.asdict(outcome.differences)
+        comparison["first_gradient"] = _finite(outcome.differences.first_gradient)
+    return {"settings": settings, "backends": backends, "comparison": comparison, "missing": outcome.missing}
 
 
 def _finite(value: float) -> float | None:

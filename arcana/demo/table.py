@@ -1,4 +1,4 @@
-"""The results as a table for the terminal."""
+"""The outcome as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -6,51 +6,52 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from arcana.demo.comparison import Comparison
-from arcana.demo.run import TITLES, Results
+from arcana.demo.comparison import Differences
+from arcana.demo.run import Outcome
+from arcana.testing.backends import TITLES
 
 
-def render(results: Results) -> Group:
-    """The epochs of every backend, and under them what differs."""
-    settings = results.experiment.settings
+def render(outcome: Outcome) -> Group:
+    """Return a table of every backend's epochs, and under it what differs."""
+    settings = outcome.experiment.settings
     title = f"Handwritten digits, 64 → 128 → 10, {settings.steps} steps, {settings.surrogate!r}, seed {settings.seed}"
     table = Table()
     table.add_column("epoch", justify="right")
-    for name in results.records:
+    for name in outcome.trainings:
         table.add_column(f"{TITLES[name]}\nloss", justify="right")
         table.add_column(f"{TITLES[name]}\naccuracy", justify="right")
-    losses = {name: record.epoch_losses() for name, record in results.records.items()}
+    losses = {name: training.epoch_losses() for name, training in outcome.trainings.items()}
     for epoch in range(settings.epochs):
         cells = [str(epoch + 1)]
-        for name, record in results.records.items():
-            cells += [f"{losses[name][epoch]:.6f}", f"{record.accuracies[epoch]:.2%}"]
+        for name, training in outcome.trainings.items():
+            cells += [f"{losses[name][epoch]:.6f}", f"{training.accuracies[epoch]:.2%}"]
         table.add_row(*cells)
-    return Group(Text(title, style="bold"), table, _summary(results))
+    return Group(Text(title, style="bold"), table, _summary(outcome))
 
 
-def _summary(results: Results) -> Table:
+def _summary(outcome: Outcome) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
-    if results.comparison is not None:
-        for label, text in _differences(results.comparison):
+    if outcome.differences is not None:
+        for label, text in _lines(outcome.differences):
             facts.add_row(label, Text(text))
-    for name, record in results.records.items():
-        seconds = f"{record.seconds:.1f} s, of which the first training step {record.first_step_seconds:.1f} s"
+    for name, training in outcome.trainings.items():
+        seconds = f"{training.seconds:.1f} s, of which the first training step {training.first_step_seconds:.1f} s"
         facts.add_row(f"{TITLES[name]} took", Text(seconds))
     return facts
 
 
-def _differences(comparison: Comparison) -> list[tuple[str, str]]:
+def _lines(differences: Differences) -> list[tuple[str, str]]:
     gradient = (
-        f"{comparison.first_gradient:.1e} in {comparison.first_gradient_in}, the largest over the\n"
+        f"{differences.first_gradient:.1e} in {differences.first_gradient_in}, the largest over the\n"
         "parameters of max |torch − jax| / max |gradient|"
     )
     spikes = "none differs in any training step"
-    if comparison.first_spike_step is not None:
+    if differences.first_spike_step is not None:
         spikes = (
-            f"training step {comparison.first_spike_step} of {len(comparison.shares)}\n"
-            f"{comparison.first_spike_count:,} of {comparison.spikes_per_step:,} hidden neurons × steps × images;\n"
-            f"{comparison.shares[-1]:.2%} of them in the last training step"
+            f"training step {differences.first_spike_step} of {len(differences.shares)}\n"
+            f"{differences.first_spike_count:,} of {differences.spikes_per_step:,} hidden neurons × steps × images;\n"
+            f"{differences.shares[-1]:.2%} of them in the last training step"
         )
     return [("First gradient differs by", gradient), ("First spike that differs", spikes)]

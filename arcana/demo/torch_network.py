@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from arcana._missing import MissingDependencyError
-from arcana.demo.experiment import CLASSES, HIDDEN, INPUTS, Digits, Experiment, Floats, Settings
+from arcana._core import MissingDependencyError
+from arcana.demo.experiment import CLASSES, HIDDEN, INPUTS, Digits, Experiment, Floats, TrainingSettings
 from arcana.demo.training import Prediction, Update
 from arcana.surrogate import Surrogate
 
@@ -19,7 +19,7 @@ import torch
 
 
 def leaky_integrate_and_fire(current: torch.Tensor, surrogate: Surrogate, *, decay: float, threshold: float) -> torch.Tensor:
-    """The spikes of neurons that get `current`, time first; a spike takes the threshold off, without a gradient."""
+    """Return the spikes of neurons that get `current`, time first; a spike takes the threshold off, without a gradient."""
     potential = torch.zeros_like(current[0])
     spikes = []
     for current_now in current:
@@ -31,7 +31,7 @@ def leaky_integrate_and_fire(current: torch.Tensor, surrogate: Surrogate, *, dec
 
 
 def leaky_integrate(current: torch.Tensor, *, decay: float) -> torch.Tensor:
-    """The potentials of neurons that get `current`, time first, and never fire."""
+    """Return the potentials of neurons that get `current`, time first, and never fire."""
     potential = torch.zeros_like(current[0])
     potentials = []
     for current_now in current:
@@ -46,7 +46,7 @@ class SpikingNetwork(torch.nn.Module):
     A digit's score is its integrator's potential summed over the steps, times 1 − decay.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TrainingSettings) -> None:
         super().__init__()
         # Without an initialisation of their own, which would draw from torch's global generator.
         self.hidden = torch.nn.utils.skip_init(torch.nn.Linear, INPUTS, HIDDEN)
@@ -54,7 +54,7 @@ class SpikingNetwork(torch.nn.Module):
         self.settings = settings
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The scores of the digits, and the hidden spikes with time first."""
+        """Return the scores of the digits, and the hidden spikes with time first."""
         settings = self.settings
         current = self.hidden(images).expand(settings.steps, -1, -1)
         spikes = leaky_integrate_and_fire(current, settings.surrogate, decay=settings.decay, threshold=settings.threshold)
@@ -77,7 +77,7 @@ class TorchTrainer:
         )
 
     def update(self, batch: Digits) -> Update:
-        """One training step."""
+        """Take one training step."""
         scores, spikes = self.network(torch.from_numpy(batch.images))
         loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(batch.labels).long())
         self.optimizer.zero_grad()
@@ -96,7 +96,7 @@ class TorchTrainer:
 
 @contextlib.contextmanager
 def trainer(experiment: Experiment) -> Iterator[TorchTrainer]:
-    """The trainer, with one thread for torch while it is in use."""
+    """Yield the trainer, with one thread for torch meanwhile."""
     # The tensors are small: a second thread gains nothing, and on busy cores waiting for it takes most of the time.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

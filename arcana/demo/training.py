@@ -1,4 +1,4 @@
-"""The training loop, written once: a framework comes in as a `Trainer`, and a `Record` of NumPy arrays comes out."""
+"""The training loop, written once: a framework comes in as a `Trainer`, and a `Training` of NumPy arrays comes out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from arcana.demo.experiment import Digits, Experiment, Floats
 
 
 class Update(NamedTuple):
-    """What one training step gives: the loss, the hidden spikes before it, and the gradient by parameter."""
+    """The loss of one training step, the hidden spikes before it, and the gradient by parameter."""
 
     loss: float
     spikes: npt.NDArray[Any]
@@ -40,8 +40,8 @@ OpenTrainer = Callable[[Experiment], AbstractContextManager[Trainer]]
 
 
 @dataclasses.dataclass
-class Record:
-    """What happened in one training.
+class Training:
+    """The course of one training.
 
     Attributes:
         losses: the loss of every training step.
@@ -64,27 +64,27 @@ class Record:
     first_step_seconds: float = 0.0
 
     def epoch_losses(self) -> list[float]:
-        """The mean loss of every epoch."""
+        """Return the mean loss of every epoch."""
         return [float(np.mean(part)) for part in np.split(np.array(self.losses), len(self.accuracies))]
 
 
-def train(open_trainer: OpenTrainer, experiment: Experiment, on_step: Callable[[], object]) -> Record:
+def train(open_trainer: OpenTrainer, experiment: Experiment, on_step: Callable[[], object]) -> Training:
     """Train on the experiment's batches, calling `on_step` after each."""
-    record = Record()
+    training = Training()
     start = time.perf_counter()
     with open_trainer(experiment) as trainer:
         for epoch in range(experiment.settings.epochs):
             for batch in experiment.batches(epoch):
                 update = trainer.update(batch)
-                if not record.losses:
-                    record.first_step_seconds = time.perf_counter() - start
-                    record.first_gradient = {name: value.copy() for name, value in update.gradient.items()}
-                    record.spikes_per_step = update.spikes.size
-                record.losses.append(update.loss)
-                record.spikes.append(np.packbits(update.spikes > 0))
+                if not training.losses:
+                    training.first_step_seconds = time.perf_counter() - start
+                    training.first_gradient = {name: value.copy() for name, value in update.gradient.items()}
+                    training.spikes_per_step = update.spikes.size
+                training.losses.append(update.loss)
+                training.spikes.append(np.packbits(update.spikes > 0))
                 on_step()
             prediction = trainer.predict(experiment.test.images)
-            record.accuracies.append(float(np.mean(prediction.scores.argmax(1) == experiment.test.labels)))
-            record.raster = prediction.spikes[:, 0] > 0
-    record.seconds = time.perf_counter() - start
-    return record
+            training.accuracies.append(float(np.mean(prediction.scores.argmax(1) == experiment.test.labels)))
+            training.raster = prediction.spikes[:, 0] > 0
+    training.seconds = time.perf_counter() - start
+    return training

@@ -1,4 +1,4 @@
-"""What other libraries compute, by their own names, parameters and defaults, as surrogates of Arcana.
+"""The surrogates of other libraries, by their own names, parameters and defaults, as surrogates of Arcana.
 
 >>> from arcana import presets
 >>> presets.get("snntorch.fast_sigmoid", slope=25)

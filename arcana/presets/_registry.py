@@ -1,4 +1,4 @@
-"""The names of the presets, and the way from a name to a surrogate."""
+"""Find a preset by its name, and make a surrogate of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def preset(function: PresetT) -> PresetT:
 
 
 def names(library: str | None = None) -> list[str]:
-    """The presets' names, sorted: of all libraries, or of one ("snntorch")."""
+    """Return the presets' names, sorted: of all libraries, or of one ("snntorch")."""
     if library is None:
         return sorted(_PRESETS)
     libraries = sorted({_library(name) for name in _PRESETS})
@@ -33,7 +33,7 @@ def names(library: str | None = None) -> list[str]:
 
 
 def get(name: str, **parameters: Any) -> Surrogate:
-    """The surrogate that a library computes: `get("snntorch.fast_sigmoid", slope=25)`.
+    """Return the surrogate that a library computes: `get("snntorch.fast_sigmoid", slope=25)`.
 
     Args:
         name: library and function, see `names`.
@@ -56,12 +56,12 @@ def get(name: str, **parameters: Any) -> Surrogate:
 
 
 def defaults(name: str) -> dict[str, Any]:
-    """A preset's parameters with the library's defaults."""
+    """Return a preset's parameters with the library's defaults."""
     return {parameter.name: parameter.default for parameter in inspect.signature(_find(name)).parameters.values()}
 
 
 def describe(name: str) -> str:
-    """A preset's call with its defaults, and its description: the formula, where the library has it, what differs."""
+    """Return a preset's call with its defaults, and its description: formula, place in the library, what differs."""
     return f"{name}({_shown(defaults(name))})\n\n{inspect.getdoc(_find(name))}"
 
 
@@ -83,13 +83,13 @@ def _find(name: str) -> Callable[..., Surrogate]:
 
 
 def _namesakes(name: str) -> list[str]:
-    """The presets of this name in lower case, whatever their library."""
+    """Return the presets of this name in lower case, whatever their library."""
     function = name.rpartition(".")[2]
     return [name] if name in _PRESETS else sorted(known for known in _PRESETS if known.partition(".")[2] == function)
 
 
 def _candidates(name: str) -> list[str]:
-    """The presets of the library that the name begins with, or the libraries."""
+    """Return the presets of the library that the name begins with, or the libraries."""
     of_library = [known for known in _PRESETS if _library(known) == _library(name.lower())]
     return of_library or [f"{library}.*" for library in {_library(known) for known in _PRESETS}]
 

@@ -3,7 +3,8 @@
 from arcana.testing._cause import Cause
 from arcana.testing._compare import Comparison, ComparisonError, compare
 from arcana.testing._difference import Leaf, Worst
-from arcana.testing._divergence import Divergence, DivergenceError, Flip, first_divergence
+from arcana.testing._divergence import Divergence, DivergenceError, Flip
+from arcana.testing._first_divergence import first_divergence
 from arcana.testing._pytest import conformance_test
 from arcana.testing._report import ConformanceError, Report, Row
 from arcana.testing._runs import Layer, Run, record

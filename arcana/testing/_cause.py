@@ -1,4 +1,4 @@
-"""What a difference points to."""
+"""A cause of a difference."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ from arcana.testing._gradient_causes import causes_of
 from arcana.testing._leaves import INEXACT, PARTS, array_of, holds_arrays, is_leaf, named_leaves, unique
 from arcana.testing._table import aligned
 from arcana.testing._values import Array
+from arcana.testing.backends import TITLES, load
 
-GradientOf = Callable[[dict[str, Array]], list[Array | None]]
+Pullback = Callable[[dict[str, Array]], list[Array | None]]
 
 
 class ComparisonError(AssertionError):
@@ -30,12 +30,12 @@ class ComparisonError(AssertionError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """What both functions gave; printed, a line for each array, what may have caused a difference, and the settings.
+    """The results of both functions; printed, a line for each array, what may have caused a difference, and the settings.
 
     Attributes:
         outputs: the arrays that the functions return.
-        gradients: of each output the gradient with respect to each floating-point or complex argument, for one fixed
-            cotangent; of a complex argument it is ∂/∂real + i·∂/∂imaginary, as PyTorch has it.
+        gradients: the gradient of each output with respect to each floating-point or complex argument, for one fixed
+            cotangent; that of a complex argument is ∂/∂real + i·∂/∂imaginary, as PyTorch has it.
         settings: by framework its version and what of its state changes numbers.
         causes: what the differences point to, most direct first.
     """
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What `close` says: same, or else the kind of the first cause."""
+        """The string "same" where `close` holds, else the kind of the first cause."""
         return "same" if self.close else self.causes[0].kind if self.causes else "differs"
 
     def assert_close(self, *, relative: float | None = None, absolute: float | None = None) -> None:
@@ -82,13 +82,13 @@ class Comparison:
         return "\n".join([*_lines(self.leaves, [leaf for leaf in self.leaves if not leaf.close()]), *self.notes()])
 
     def notes(self) -> list[str]:
-        """The lines under the table: causes and settings."""
+        """Return the lines under the table: causes and settings."""
         names = list(next(iter(self.settings.values())))
         rows = [["", *self.settings], *([name, *(side[name] for side in self.settings.values())] for name in names)]
         return [*(f"likely: {cause.evidence}" for cause in self.causes), *aligned(rows)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         return {
             "verdict": self.verdict,
             "outputs": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.outputs],
@@ -120,18 +120,14 @@ def compare(
             on whole: masked, of objects or strings, or of a dtype that one framework lacks.
         ValueError: the results hold no number to compare, or two of their arrays have one name.
     """
-    # Each says what to install.
-    for backend in ("torch", "jax"):
-        importlib.import_module(f"arcana.{backend}")
-    from arcana.testing import _jax_side, _torch_side
-
-    sides: dict[str, tuple[Any, Callable[..., Any]]] = {"torch": (_torch_side, torch_function), "jax": (_jax_side, jax_function)}
-    arguments = _Arguments(arrays, (_torch_side, _jax_side))
+    sides = {name: load(name, "arrays") for name in ("torch", "jax")}
+    arguments = _Arguments(arrays, list(sides.values()))
     outputs: dict[str, dict[str, Array]] = {}
-    pullbacks: dict[str, GradientOf] = {}
-    for name, (side, function) in sides.items():
-        raw, pullbacks[name] = side.pull_back(arguments.flat(function, side.TITLE), arguments.leaves, arguments.differentiable)
-        outputs[name] = {key: array_of(f"{side.TITLE}'s {key}", value) for key, value in raw.items()}
+    pullbacks: dict[str, Pullback] = {}
+    for (name, side), function in zip(sides.items(), (torch_function, jax_function), strict=True):
+        flat = arguments.flat(function, side, TITLES[name])
+        raw, pullbacks[name] = side.vjp(flat, arguments.leaves, arguments.differentiable)
+        outputs[name] = {key: array_of(f"{TITLES[name]}'s {key}", value) for key, value in raw.items()}
     keys = list(dict.fromkeys([*outputs["torch"], *outputs["jax"]]))
     if not any(each.size for found in outputs.values() for each in found.values()):
         held = f"empty arrays only, {', '.join(keys)}" if keys else "no array at all"
@@ -140,13 +136,13 @@ def compare(
     compared = tuple(Leaf(key, outputs["torch"].get(key), outputs["jax"].get(key)) for key in keys)
     slopes = tuple(_gradients(compared, arguments, pullbacks)) if gradients else ()
     causes = causes_of(compared, slopes, _first_rows(compared, arguments, pullbacks))
-    return Comparison(compared, slopes, {side.TITLE: side.settings() for side, _ in sides.values()}, causes)
+    return Comparison(compared, slopes, {TITLES[name]: side.settings() for name, side in sides.items()}, causes)
 
 
 class _Arguments:
     """The arguments as leaves, and functions of the leaves in place of functions of the arguments."""
 
-    def __init__(self, arrays: tuple[Any, ...], sides: tuple[Any, ...]) -> None:
+    def __init__(self, arrays: tuple[Any, ...], sides: Sequence[Any]) -> None:
         import jax
 
         paths, self.structure = jax.tree_util.tree_flatten_with_path(arrays)
@@ -169,8 +165,8 @@ class _Arguments:
     def differentiable_names(self) -> list[str]:
         return [self.names[self.places[i]] for i in self.differentiable]
 
-    def flat(self, function: Callable[..., Any], title: str) -> Callable[[Sequence[Any]], dict[str, Any]]:
-        """The function from leaves to its results by name."""
+    def flat(self, function: Callable[..., Any], side: Any, title: str) -> Callable[[Sequence[Any]], dict[str, Any]]:
+        """Return the function from leaves to its results by name: arrays of that framework, or of NumPy."""
         import jax
 
         def from_leaves(leaves: Sequence[Any]) -> dict[str, Any]:
@@ -185,7 +181,8 @@ class _Arguments:
                 if not is_leaf(leaf):
                     msg = f"{title}'s {name} is no array or number but a {type(leaf).__qualname__}"
                     raise TypeError(msg)
-            return named
+            # What is not the framework's is compared as it is: it may have no such dtype.
+            return {key: leaf if side.is_array(leaf) else array_of(f"{title}'s {key}", leaf) for key, leaf in named.items()}
 
         return from_leaves
 
@@ -197,7 +194,7 @@ def _name(root: str, path: tuple[Any, ...]) -> str:
 
 
 def _cotangent(like: Array, seed: int) -> Array:
-    """Random numbers that every dtype holds exactly: n/64 with |n| from 16 to 127; complex where `like` is."""
+    """Draw numbers that every dtype holds exactly: n/64 with |n| from 16 to 127; complex where `like` is."""
     generator = np.random.default_rng(seed)
 
     def part() -> Array:
@@ -207,14 +204,14 @@ def _cotangent(like: Array, seed: int) -> Array:
 
 
 def _differentiable(leaf: Leaf) -> bool:
-    """Whether both have the output in one shape and as floats, or both as complex numbers."""
+    """Whether the output has one shape on both sides and is of floats on both, or of complex numbers on both."""
     if leaf.torch is None or leaf.jax is None or leaf.torch.shape != leaf.jax.shape:
         return False
     names = [each.dtype.name for each in (leaf.torch, leaf.jax)]
     return all(name in INEXACT for name in names) and len({name in PARTS for name in names}) == 1
 
 
-def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, GradientOf]) -> list[Leaf]:
+def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, Pullback]) -> list[Leaf]:
     rows = []
     for seed, leaf in enumerate(outputs):
         if _differentiable(leaf) and leaf.torch is not None:
@@ -222,8 +219,8 @@ def _gradients(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict
     return rows
 
 
-def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dict[str, GradientOf]) -> list[Leaf]:
-    """The gradients of one output with respect to every argument; one that torch has no path for is 0."""
+def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dict[str, Pullback]) -> list[Leaf]:
+    """Return the gradients of one output with respect to every argument; 0 where torch has no path."""
     ours, theirs = (pullbacks[name]({output: cotangent}) for name in ("torch", "jax"))
     rows = []
     for name, torch, jax in zip(arguments.differentiable_names(), ours, theirs, strict=True):
@@ -232,10 +229,8 @@ def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dic
     return rows
 
 
-def _first_rows(
-    outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, GradientOf]
-) -> Callable[[Leaf], list[Leaf]]:
-    """Of an output the gradients of its first row alone: of spikes over time, those of the first step."""
+def _first_rows(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, Pullback]) -> Callable[[Leaf], list[Leaf]]:
+    """Return a function from an output to the gradients of its first row alone: the first step of spikes over time."""
 
     def of(leaf: Leaf) -> list[Leaf]:
         like = np.zeros(()) if leaf.torch is None else leaf.torch

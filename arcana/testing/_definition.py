@@ -17,13 +17,14 @@ WHERE = "definition"
 
 
 def definition_rows(surrogate: Surrogate) -> Iterator[Row]:
-    """Every row that needs no framework."""
+    """Yield every row that needs no framework."""
     yield from _facts(surrogate)
     if surrogate.has_primitive():
         yield from _primitive(surrogate)
     elif math.isfinite(surrogate.area):
         yield _integral(surrogate)
     yield from _special_values(surrogate)
+    yield _nan(surrogate)
     yield from _value_semantics(surrogate)
 
 
@@ -69,7 +70,7 @@ def _primitive(surrogate: Surrogate) -> Iterator[Row]:
 
 
 def _integral(surrogate: Surrogate) -> Row:
-    """The area of a definition without a primitive, by the trapezoidal rule; the grid's steps make it good to 0.1 %."""
+    """Check the area of a definition without a primitive by the trapezoidal rule, which is good to 0.1 % on this grid."""
     v = _grid()
     found = float(np.trapezoid(surrogate.derivative(v), v))
     return Row(
@@ -90,6 +91,13 @@ def _special_values(surrogate: Surrogate) -> Iterator[Row]:
             bad.size == 0 and kept,
             f"{v.size} values to ±inf" if not bad.size else f"not at v = {bad[0]!r}",
         )
+
+
+def _nan(surrogate: Surrogate) -> Row:
+    """Check that h(NaN) is of one kind in every dtype: NaN as in most, 0 as in a window, or a number as in a constant h."""
+    found = [float(surrogate.derivative(np.array(math.nan, dtype))) for dtype in ("float64", "float32", "float16")]
+    kinds = {"NaN" if math.isnan(h) else "0" if h == 0 else "infinite" if math.isinf(h) else "a number" for h in found}
+    return Row(WHERE, "NaN", len(kinds) == 1 and "infinite" not in kinds, f"h(NaN) is {' or '.join(sorted(kinds))}")
 
 
 def _value_semantics(surrogate: Surrogate) -> Iterator[Row]:

@@ -18,9 +18,9 @@ RELATIVE |= {name: RELATIVE[part] for name, part in PARTS.items()}
 
 @dataclasses.dataclass(frozen=True)
 class Worst:
-    """The largest of one kind of difference, the index where it is, and what both say there.
+    """The largest of one kind of difference, its index, and both numbers there.
 
-    Of a complex number it is the part that differs more; the index then ends in 0 for the real and 1 for the imaginary part.
+    Complex numbers are compared by their parts: the index then ends in 0 for the real and 1 for the imaginary part.
     """
 
     value: float
@@ -47,7 +47,7 @@ class Leaf:
 
     @functools.cached_property
     def mismatch(self) -> str:
-        """Why the numbers cannot be compared, or are of two dtypes; empty if neither."""
+        """The reason why the numbers cannot be compared, or the two dtypes; empty if there is none."""
         if self.torch is None or self.jax is None:
             return "only in JAX" if self.torch is None else "only in torch"
         if self.torch.shape != self.jax.shape:
@@ -123,12 +123,12 @@ class Leaf:
 
     @property
     def differing(self) -> int:
-        """How many elements are not the same number."""
+        """The number of elements that differ."""
         apart = self.apart.any(axis=-1) if self._complex and self._pair is not None else self.apart
         return int(np.count_nonzero(apart))
 
     def close(self, relative: float | None = None, absolute: float | None = None) -> bool:
-        """|torch − JAX| ≤ absolute + relative · |JAX| everywhere, in one shape and dtype; see `Comparison.assert_close`."""
+        """Whether |torch − JAX| ≤ absolute + relative · |JAX|, in one shape and dtype; see `Comparison.assert_close`."""
         if self.torch is None or self.jax is None or self.torch.shape != self.jax.shape:
             return False
         if self._whole:
@@ -152,7 +152,7 @@ class Leaf:
         return Worst(float(differences[index]), index, float(a[index]), float(b[index]))
 
     def to_dict(self) -> dict[str, Any]:
-        """The differences as plain values."""
+        """Return the differences as plain values."""
         return {
             "name": self.name,
             "shape": {name: None if each is None else list(each.shape) for name, each in self._sides()},
@@ -167,7 +167,7 @@ class Leaf:
 
 
 def _parts(array: Array) -> Array:
-    """The real and the imaginary part of each number, on an axis of their own."""
+    """Return the real and the imaginary part of each number, on a last axis."""
     return np.stack([array.real, array.imag], axis=-1).astype(np.float64)
 
 

@@ -1,18 +1,14 @@
-"""Where two runs of one network first spike differently, and whether rounding explains it."""
+"""The place where two runs of one network first spike differently: as values, in words, and as a picture."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from arcana.testing._cause import Cause
-from arcana.testing._divergence_text import divergence_text
-from arcana.testing._layers import Pair, SideBySide, side_by_side, spacing
-from arcana.testing._run_causes import causes, check_threshold
 from arcana.testing._runs import Run
 
 
@@ -34,8 +30,8 @@ class Flip:
         neuron: its index without the step: (sample, ...), or (neuron,) without samples.
         fired: which of the two fired, "torch" or "JAX".
         threshold: the neuron's.
-        potentials: of torch and of JAX.
-        margins: potential minus threshold in units in the last place of the threshold, of torch and of JAX.
+        potentials: torch's and JAX's.
+        margins: potential minus threshold of torch and of JAX, in units in the last place of the threshold.
         bound: the accumulated rounding of the step, in the same units.
         explained: whether both margins lie inside it, on either side of the threshold as the spikes say.
     """
@@ -50,22 +46,33 @@ class Flip:
     bound: float
     explained: bool
 
+    @property
+    def _place(self) -> str:
+        return f"step {self.step}, layer {self.layer!r}, neuron {self.neuron}"
+
+    def _margin_lines(self) -> Iterator[str]:
+        """Yield a line with the potentials and the threshold, and one with the margins and the rounding."""
+        ours, theirs = self.potentials
+        yield f"{self.fired} fires; threshold {self.threshold:.9g}, potential {ours:.9g} in torch and {theirs:.9g} in JAX"
+        margins = "{:+,.1f} ULP in torch and {:+,.1f} ULP in JAX".format(*self.margins)
+        yield f"margin to the threshold {margins}; accumulated rounding {self.bound:,.1f} ULP"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Divergence:
-    """What `first_divergence` found; printed, it is the verdict and its evidence.
+    """The result of `first_divergence`; printed, it is the verdict and its evidence.
 
     Attributes:
         verdict: "same" where no spike differs and no potential by more than rounding, "rounding" where rounding explains
             each sample's first differing spike, otherwise the kind of the first cause, see `Cause`.
         first: the first spike that differs; None where none does.
-        unexplained: of the samples whose first differing spike rounding does not explain, the first such spike.
+        unexplained: the first spike that differs in a sample where rounding does not explain it; None where it always does.
         causes: what else than rounding the evidence points to.
-        differing: by layer how many spikes differ, all from the first one on.
-        spikes: by layer how many were compared.
+        differing: the number of spikes that differ by layer, all from the first one on.
+        spikes: the number of spikes that were compared by layer.
         samples: how many samples there are, how many have a differing spike, and for how many rounding explains the first.
-        largest: by layer the largest difference of two potentials with the same spikes behind them, and the bound there,
-            in units in the last place of the layer's largest potential.
+        largest: the largest difference of two potentials before any spike differs, and the bound there, by layer, in units
+            in the last place of the layer's largest potential.
         dtype: the dtype whose rounding is meant.
     """
 
@@ -93,15 +100,49 @@ class Divergence:
 
     def plot(self, path: str | Path) -> None:
         """Write a PNG: the rasters of both runs, the layer in which the difference began, and how it grew. Needs matplotlib."""
-        from arcana.testing._plot import save
+        from arcana.testing.plot import save_runs
 
-        save(self, Path(path))
+        flip = self.unexplained or self.first
+        layer = flip.layer if flip else next(iter(self.spikes))
+        sample = (flip.neuron[0] if flip else 0) if self.torch_run.layers[layer].spikes.ndim > 2 else None
+        runs = {"torch": self.torch_run, "jax": self.jax_run}
+        title = f"Where the runs part: {self.verdict}"
+        save_runs(runs, Path(path), title=title, layer=layer, sample=sample, step=flip.step if flip else None)
 
     def __str__(self) -> str:
-        return divergence_text(self)
+        return "\n".join([self._headline(), *(f"  {line}" for line in self._details())])
+
+    def _headline(self) -> str:
+        if self.first is None:
+            judged = "" if self.explained else f", and yet the runs differ by more than rounding: {self.verdict}"
+            return f"No spike differs{judged}."
+        judged = "Rounding explains it." if self.explained else f"Rounding does not explain it: {self.verdict}."
+        return f"The first spike that differs: {self.first._place}. {judged}"
+
+    def _details(self) -> Iterator[str]:
+        yield from (f"likely: {cause.evidence}" for cause in self.causes)
+        if self.first is not None:
+            yield from self.first._margin_lines()
+            if self.unexplained is not None and self.unexplained is not self.first:
+                yield f"the first that rounding does not explain: {self.unexplained._place}"
+                yield from self.unexplained._margin_lines()
+            yield from self._counts()
+        for name, (ulp, bound) in self.largest.items():
+            yield (
+                f"{name}: before any spike differs, potentials are at most {_number(ulp)} ULP apart (of the largest); "
+                f"rounding in {self.dtype} accounts for {_number(bound)}"
+            )
+
+    def _counts(self) -> Iterator[str]:
+        total, compared = sum(self.differing.values()), sum(self.spikes.values())
+        each = ", ".join(f"{name} {count:,} of {self.spikes[name]:,}" for name, count in self.differing.items())
+        yield f"from there on {total:,} of {compared:,} spikes differ: {each}"
+        samples, diverging, explained = self.samples
+        if samples > 1:
+            yield f"{diverging} of {samples} samples have a spike that differs; rounding explains the first of {explained}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the runs as plain values, for JSON."""
+        """Return everything but the runs as plain values, for JSON."""
         return {
             "verdict": self.verdict,
             "explained": self.explained,
@@ -116,110 +157,6 @@ class Divergence:
         }
 
 
-def first_divergence(torch_run: Any, jax_run: Any, *, threshold: Any = 1.0, terms: int | None = None) -> Divergence:
-    """Find where two runs of one network first spike differently, in which layer, and whether rounding explains it.
-
-    Until a sample's first differing spike all its spikes are the same in both runs, so its potentials differ by
-    arithmetic alone. Rounding explains the spike if both potentials lie within the accumulated rounding of that step
-    from the threshold (λ·u·sqrt(2n)·max |v|, with n = steps · terms roundings and λ = 4), and if no potential until then
-    differs by more. Otherwise the evidence is searched for a cause: other weights or inputs, a dtype, a comparison, a
-    threshold, the leak, the reset.
-
-    Args:
-        torch_run: what PyTorch did: a `Run` (`record` makes one), the path of an .npz, or arrays: (potentials, spikes) of
-            one layer, a list of such pairs in the order of the layers, or a dict of them by name. Time first; with three
-            axes or more, the second are independent samples.
-        jax_run: the same of JAX.
-        threshold: of all layers, or a dict by layer; a number, or an array that broadcasts to the potentials.
-        terms: how many numbers a neuron adds up in a step. By default the width of what comes before the layer and its
-            own width, and 1024 for the first layer where the runs hold no inputs.
-
-    Returns:
-        The divergence; `assert_explained()` on it raises if rounding does not explain it.
-
-    Raises:
-        ValueError: layers or shapes differ, spikes are not 0 and 1, or neither run has this threshold.
-    """
-    ours, theirs = Run.of(torch_run), Run.of(jax_run)
-    sides = side_by_side(ours, theirs, threshold, terms)
-    check_threshold(sides.pairs, sides.dtype)
-    flips = _first_flips(sides)
-    unexplained = next((flip for flip in flips if not flip.explained), None)
-    found = causes(ours, theirs, sides)
-    if not found and unexplained is not None:
-        found = (_unnamed(unexplained),)
-    verdict = found[0].kind if found else "rounding" if flips else "same"
-    return Divergence(
-        verdict=verdict,
-        first=flips[0] if flips else None,
-        unexplained=unexplained,
-        causes=found,
-        differing={pair.name: int(pair.flips.sum()) for pair in sides.pairs},
-        spikes={pair.name: pair.flips.size for pair in sides.pairs},
-        samples=(len(sides.parted), len(flips), sum(flip.explained for flip in flips)),
-        largest={pair.name: _largest(sides, i) for i, pair in enumerate(sides.pairs)},
-        dtype=sides.dtype,
-        torch_run=ours,
-        jax_run=theirs,
-    )
-
-
-def _first_flips(sides: SideBySide) -> list[Flip]:
-    """Of each sample that has one its first differing spike, in order."""
-    places = len(sides.pairs) * len(sides.pairs[0].torch)
-    order = [int(sample) for sample in np.argsort(sides.parted, kind="stable") if sides.parted[sample] < places]
-    return [_flip(sides, sample, *divmod(int(sides.parted[sample]), len(sides.pairs))) for sample in order]
-
-
-def _flip(sides: SideBySide, sample: int, step: int, layer: int) -> Flip:
-    pair = sides.pairs[layer]
-    differing = np.flatnonzero(pair.flips[step, sample])
-    # Of several in one step the one that rounding explains least.
-    apart = [np.abs(v - pair.threshold)[step, sample, differing] for v in (pair.torch, pair.jax)]
-    place = (step, sample, int(differing[np.argmax(np.maximum(*apart))]))
-    threshold = float(pair.threshold[place])
-    ours, theirs = float(pair.torch[place]), float(pair.jax[place])
-    fired_in_torch = bool(pair.torch_fired[place])
-    unit = _unit(pair, threshold, sides.dtype)
-    slack = spacing(threshold, sides.dtype) if threshold else 0.0
-    firing, silent = (ours, theirs) if fired_in_torch else (theirs, ours)
-    # The one that fired may not lie below the threshold, nor the other above it, by more than the comparison itself rounds.
-    ordered = firing >= threshold - slack and silent <= threshold + slack and firing > silent
-    index = np.unravel_index(sample * pair.torch.shape[2] + place[2], pair.shape)
-    return Flip(
-        layer=pair.name,
-        step=step,
-        neuron=tuple(int(i) for i in index),
-        fired="torch" if fired_in_torch else "JAX",
-        threshold=threshold,
-        potentials=(ours, theirs),
-        margins=((ours - threshold) / unit, (theirs - threshold) / unit),
-        bound=float(pair.bound[step]) / unit,
-        explained=bool(ordered and max(abs(ours - threshold), abs(theirs - threshold)) <= pair.bound[step]),
-    )
-
-
-def _unnamed(flip: Flip) -> Cause:
-    if flip.potentials[0] == flip.potentials[1]:
-        text = f"{flip.fired} fires and the other does not at one and the same potential, {flip.potentials[0]:.9g}"
-        return Cause("comparison", flip.layer, f"{text}: another comparison or another threshold")
-    return Cause("potentials", flip.layer, "a spike differs, and the potentials before it show no cause")
-
-
-def _unit(pair: Pair, threshold: float, dtype: str) -> float:
-    """A unit in the last place of the threshold; where that is 0, of the layer's largest potential."""
-    return spacing(threshold or pair.size, dtype)
-
-
-def _largest(sides: SideBySide, layer: int) -> tuple[float, float]:
-    """The largest difference of potentials with the same spikes behind them, and its bound, both in units."""
-    pair, untouched = sides.pairs[layer], sides.untouched(layer)
-    difference = np.where(untouched, np.abs(pair.difference).max(axis=2), 0.0)
-    step = int(np.argmax((difference / np.maximum(pair.bound, np.finfo(float).tiny)[:, None]).max(axis=1)))
-    unit = spacing(pair.size, sides.dtype)
-    return float(difference[step].max() / unit), float(pair.bound[step] / unit)
-
-
 def _plain(flip: Flip | None) -> dict[str, Any] | None:
     if flip is None:
         return None
@@ -231,3 +168,7 @@ def _plain(flip: Flip | None) -> dict[str, Any] | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if value < 1000 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""What the differences of outputs and gradients point to."""
+"""The causes that differing outputs and gradients point to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arcana.testing._values import Array
 def causes_of(
     outputs: tuple[Leaf, ...], gradients: tuple[Leaf, ...], first_row: Callable[[Leaf], list[Leaf]]
 ) -> tuple[Cause, ...]:
-    """The causes, the most direct first; `first_row` gives the gradients of an output's first row alone."""
+    """Return the causes, the most direct first; `first_row` gives the gradients of an output's first row alone."""
     different = [leaf for leaf in outputs if not leaf.close()]
     causes = [
         Cause("dtype", leaf.name, f"{leaf.name}: {leaf.mismatch}: a dtype of the data, a cast, or jax_enable_x64")
@@ -43,7 +43,7 @@ def _spikes(leaf: Leaf) -> Cause:
 
 
 def _gradient_cause(outputs: tuple[Leaf, ...], failing: list[Leaf], first_row: Callable[[Leaf], list[Leaf]]) -> Cause:
-    """Which of the two ways of getting a gradient wrong while the forward pass is right."""
+    """Return the cause of a wrong gradient where the forward pass is right: another surrogate, or a path that is cut."""
     of_spikes = [leaf for leaf in outputs if _is_spikes(leaf) and any(f"∂{leaf.name}/" in each.name for each in failing)]
     if not of_spikes:
         cut = failing[0].name.partition("/")[0].removeprefix("∂")

@@ -32,7 +32,7 @@ class Pair:
         torch, jax: the potentials.
         torch_fired, jax_fired: the spikes as booleans.
         threshold: broadcasts to the potentials.
-        bound: of each step the accumulated rounding, (steps,); see `accumulated_rounding`.
+        bound: the accumulated rounding of each step, (steps,); see `accumulated_rounding`.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Pair:
 
     @property
     def flips(self) -> Array:
-        """Where a spike differs."""
+        """A mask of the spikes that differ."""
         return self.torch_fired != self.jax_fired
 
 
@@ -69,8 +69,8 @@ class SideBySide:
 
     Attributes:
         pairs: the layers in order.
-        dtype: in whose unit roundoff the bounds are: the coarser of the runs'.
-        parted: of each sample the place `step · layers + layer` of its first spike that differs; all places where none does.
+        dtype: the coarser of the runs', whose unit roundoff the bounds rest on.
+        parted: the place `step · layers + layer` of each sample's first spike that differs, steps · layers where none does.
     """
 
     pairs: tuple[Pair, ...]
@@ -78,16 +78,16 @@ class SideBySide:
     parted: Array
 
     def untouched(self, layer: int) -> Array:
-        """(steps, samples): where a layer's potentials have had the same spikes behind them in both runs.
+        """Return a mask, (steps, samples), of where a layer's potentials come from the same spikes in both runs.
 
-        The place of a sample's first differing spike is one of them: what is behind it was the same.
+        The place of a sample's first differing spike is among them: all before it was the same.
         """
         steps = np.arange(len(self.pairs[layer].torch))
         return steps[:, None] * len(self.pairs) + layer <= self.parted[None, :]
 
 
 def side_by_side(torch_run: Run, jax_run: Run, threshold: Any, terms: int | None) -> SideBySide:
-    """Both runs with the bound of each layer and the place where each sample parts."""
+    """Set two runs side by side, with the bound of each layer and the place where each sample parts."""
     layers = list(layer_pairs(torch_run, jax_run))
     if isinstance(threshold, Mapping) and (unknown := [str(name) for name in threshold if name not in torch_run.layers]):
         msg = f"threshold: there is no layer {', '.join(unknown)}, the runs have {', '.join(torch_run.layers)}"
@@ -108,7 +108,7 @@ def side_by_side(torch_run: Run, jax_run: Run, threshold: Any, terms: int | None
 
 
 def accumulated_rounding(dtype: str, terms: int, size: Array) -> Array:
-    """How far rounding can take two correct runs apart by each step.
+    """Return how far rounding can take two correct runs apart by each step.
 
     λ · u · sqrt(2 · n) · size, n = terms · (step + 1) roundings in each run: rounding errors are as good as independent and of
     mean zero, and n of them add up to λ·sqrt(n)·u with a probability of 2·exp(−λ²/2) for more (N. J. Higham and T. Mary
@@ -120,7 +120,7 @@ def accumulated_rounding(dtype: str, terms: int, size: Array) -> Array:
 
 
 def spacing(value: float, dtype: str) -> float:
-    """One unit in the last place of a value."""
+    """Return one unit in the last place of a value."""
     magnitude = float(to_float(from_float(np.array([abs(value)]), dtype), dtype)[0])
     if not math.isfinite(magnitude) or magnitude == 0.0:
         return math.nan
@@ -128,7 +128,7 @@ def spacing(value: float, dtype: str) -> float:
 
 
 def numbers_of(run: Run) -> str:
-    """The coarsest dtype that holds every potential of a run: float64 arrays may hold float32 numbers."""
+    """Return the coarsest dtype that holds every potential of a run: float64 arrays may hold float32 numbers."""
     arrays = [layer.potentials for layer in run.layers.values()]
     own = min((array.dtype.name for array in arrays), key=UNIT.__getitem__)
     coarser = [dtype for dtype in UNIT if UNIT[dtype] > UNIT[own]]
@@ -185,7 +185,7 @@ def _parted(pairs: list[Pair]) -> Array:
 
 
 def _largest(pair: Pair, untouched: Array) -> Array:
-    """Of each step the largest potential until then, and at least the threshold, which the reset takes off."""
+    """Return the largest potential until each step, at least the threshold, which the reset takes off."""
     sizes = np.maximum(np.abs(pair.torch), np.abs(pair.threshold))
     sizes = np.where(untouched[:, :, None] & np.isfinite(sizes), sizes, 0.0)
     return np.maximum.accumulate(sizes.max(axis=(1, 2)))

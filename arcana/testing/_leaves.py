@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from arcana.testing._values import BITS, Array
+from arcana.testing.backends import BACKENDS, load
 
 PARTS = {"complex64": "float32", "complex128": "float64"}
 """The dtype of the real and the imaginary part."""
@@ -19,21 +20,17 @@ INEXACT = (*BITS, *PARTS)
 
 
 def array_of(name: str, value: Any) -> Array:
-    """The array of one leaf, with every bit of it; a TypeError that names the leaf where NumPy has no such array.
+    """Return the array of one leaf, with every bit of it; raise a TypeError that names the leaf if NumPy has no such array.
 
     Taken are arrays of NumPy, torch and JAX, numbers, and sequences of numbers.
     """
     if isinstance(value, np.ma.MaskedArray):
         msg = f"{name} is a masked array, and its mask would be lost; give its .filled(...) instead"
         raise TypeError(msg)
-    torch = sys.modules.get("torch")
+    # jaxlib holds the classes of JAX's arrays.
+    packages = {kind.__module__.partition(".")[0].removesuffix("lib") for kind in type(value).__mro__}
     try:
-        if torch is not None and isinstance(value, torch.Tensor):
-            from arcana.testing._torch_side import to_numpy
-
-            array = to_numpy(value)
-        else:
-            array = np.asarray(value)
+        array = next((load(name, "arrays").to_numpy for name in BACKENDS if name in packages), np.asarray)(value)
     except (TypeError, ValueError, RuntimeError) as error:
         msg = f"{name} has no NumPy array: {str(error).partition(chr(10))[0]}"
         raise TypeError(msg) from error
@@ -49,7 +46,7 @@ def is_leaf(value: Any) -> bool:
 
 
 def named_leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The leaves of nested containers by their path, each named `name.key.key`; None holds nothing.
+    """Yield the leaves of nested containers by their path, each named `name.key.key`; None holds nothing.
 
     Containers are mappings, tuples and lists with all that inherits from them, dataclasses, what JAX flattens, and
     what has a state_dict.
@@ -64,7 +61,7 @@ def named_leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def unique(named: Iterator[tuple[str, Any]]) -> dict[str, Any]:
-    """The leaves by name; a ValueError where two have one name, of which a dict would keep the second."""
+    """Return the leaves by name; raise a ValueError if two have one name, of which a dict would keep the second."""
     leaves: dict[str, Any] = {}
     for name, leaf in named:
         if name in leaves:
@@ -75,14 +72,14 @@ def unique(named: Iterator[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def holds_arrays(value: Any) -> str:
-    """The path of an array in a dataclass that no framework takes for a container; empty where there is none."""
+    """Return the path of an array in a dataclass that no framework takes for a container; empty if there is none."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return ""
     return next((name for name, leaf in named_leaves("", value) if is_leaf(leaf) and hasattr(leaf, "dtype")), "")
 
 
 def _held(value: Any) -> list[tuple[str, Any]] | None:
-    """What a container holds, by key; None where the value is no container."""
+    """Return the values in a container by key; None if the value is no container."""
     if isinstance(value, Mapping):
         return [(str(key), each) for key, each in value.items()]
     if isinstance(value, tuple | list):
@@ -99,7 +96,7 @@ def _held(value: Any) -> list[tuple[str, Any]] | None:
 
 
 def _flattened_by_jax(value: Any) -> list[tuple[str, Any]] | None:
-    """The children of what is registered with JAX as a container; only where JAX is loaded can anything be."""
+    """Return the children of a container that is registered with JAX; without JAX there is none."""
     jax = sys.modules.get("jax")
     if jax is None:
         return None

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from arcana.surrogate import Surrogate
 from arcana.testing._surrogate import check_surrogate
+from arcana.testing.backends import BACKENDS
 
 
 def conformance_test(
-    *surrogates: Surrogate | type[Surrogate], backends: Sequence[str] = ("torch", "jax")
+    *surrogates: Surrogate | type[Surrogate], backends: Sequence[str] = BACKENDS
 ) -> Callable[[Surrogate | type[Surrogate]], None]:
-    """A test function that checks each of the surrogates; one line of a user's test file makes it.
+    """Return a test function that checks each of the surrogates; one line of a user's test file makes it.
 
     >>> from arcana.surrogate import FastSigmoid
     >>> test_surrogates = conformance_test(FastSigmoid, FastSigmoid(scale=25.0))

@@ -1,4 +1,4 @@
-"""What a check found: rows that print as a table, and an error that shows the failing ones."""
+"""The result of a check: rows that print as a table, and an error that shows the failing ones."""
 
 from __future__ import annotations
 

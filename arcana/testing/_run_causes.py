@@ -1,4 +1,4 @@
-"""What the evidence in two runs points to: each cause with the figures it rests on."""
+"""The causes that two differing runs point to, each with the figures it rests on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GIVEN = ("dtype", "transposed", "seed", "weights", "inputs")
 
 
 def causes(torch_run: Run, jax_run: Run, sides: SideBySide) -> tuple[Cause, ...]:
-    """Every cause that the evidence names, what was given to the networks first, then what they did with it."""
+    """Return every cause that the evidence names, what was given to the networks first, then what they did with it."""
     found = [*_given(torch_run, jax_run), *_dtype(torch_run, jax_run, sides)]
     for pair in sides.pairs:
         found += _threshold(pair, sides.dtype)
@@ -52,7 +52,7 @@ def _same_given(torch_run: Run, jax_run: Run) -> bool:
 
 
 def _array_difference(ours: Array, theirs: Array) -> tuple[str, str]:
-    """The kind of difference of two arrays that should be equal, and the figures; both empty if it is float32's rounding."""
+    """Return the kind of difference of two arrays that should be equal, and the figures; both empty if it is rounding."""
     if ours.shape != theirs.shape:
         turned = ours.ndim == 2 and ours.shape[::-1] == theirs.shape and _array_difference(ours.T, theirs)[0] == ""
         shapes = f"shape {ours.shape} in torch, {theirs.shape} in JAX"
@@ -99,7 +99,7 @@ def _dtype(torch_run: Run, jax_run: Run, sides: SideBySide) -> Iterator[Cause]:
 
 
 def _mostly_finer(run: Run, dtype: str) -> bool:
-    """Whether a dtype cannot hold most potentials of a run; a few that it cannot may be rounding among round numbers."""
+    """Whether a dtype cannot hold most potentials of a run; a few may be rounding among round numbers."""
     values = np.concatenate([layer.potentials.astype(np.float64).ravel() for layer in run.layers.values()])
     return bool(np.mean(to_float(from_float(values, dtype), dtype) != values) > 0.5)
 
@@ -114,7 +114,7 @@ def _within(sides: SideBySide, dtype: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class _Firing:
-    """Between which distances from the threshold a run begins to fire, and which comparison that is."""
+    """The distances from the threshold between which a run begins to fire."""
 
     low: float
     high: float
@@ -130,7 +130,7 @@ class _Firing:
 
     @property
     def comparison(self) -> str:
-        """`>=` or `>` where a potential on the threshold shows it, empty where none does."""
+        """The comparison, `>=` or `>`, if a potential on the threshold shows it; empty if none does."""
         if self.low < 0.0 == self.high:
             return ">="
         return ">" if self.low == 0.0 < self.high else ""
@@ -142,7 +142,7 @@ class _Firing:
 
 
 def firings(pair: Pair) -> tuple[_Firing, _Firing]:
-    """Of torch and of JAX where a layer begins to fire; each run's own potentials say it, whatever came before."""
+    """Return where a layer begins to fire in torch and in JAX; each run's own potentials say it, whatever came before."""
     return _Firing.of(pair.torch, pair.torch_fired, pair.threshold), _Firing.of(pair.jax, pair.jax_fired, pair.threshold)
 
 
@@ -161,7 +161,7 @@ def _threshold(pair: Pair, dtype: str) -> Iterator[Cause]:
 
 
 def _dynamics(sides: SideBySide, *, same_given: bool) -> Iterator[Cause]:
-    """The first place where potentials with the same spikes behind them differ by more than rounding, and how."""
+    """Yield the cause at the first place where potentials from the same spikes differ by more than rounding."""
     places = []
     for i, pair in enumerate(sides.pairs):
         over = sides.untouched(i) & (np.abs(pair.difference).max(axis=2) > pair.bound[:, None])
@@ -173,7 +173,7 @@ def _dynamics(sides: SideBySide, *, same_given: bool) -> Iterator[Cause]:
 
 
 def _at(pair: Pair, step: int, samples: Array, same_given: bool) -> Cause:
-    """What the differences at one step are proportional to; the more telling explanations first."""
+    """Return the cause that the differences at one step are in proportion to, trying the more telling ones first."""
     difference, now = pair.difference[step][samples], pair.torch[step][samples]
     where = f"at step {step} of layer {pair.name!r}"
     factor, share = _fit(difference, now)
@@ -211,7 +211,7 @@ def _scaled(pair: Pair, evidence: str, same_given: bool) -> Cause:
 
 
 def _fit(difference: Array, explanation: Array) -> tuple[float, float]:
-    """The factor that best explains a difference, and the share of its square that it explains."""
+    """Return the factor that best explains a difference, and the share of its square that it explains."""
     finite = np.isfinite(difference) & np.isfinite(explanation)
     difference, explanation = difference[finite], explanation[finite]
     square, total = float(explanation @ explanation), float(difference @ difference)
@@ -222,7 +222,7 @@ def _fit(difference: Array, explanation: Array) -> tuple[float, float]:
 
 
 def check_threshold(pairs: tuple[Pair, ...], dtype: str) -> None:
-    """A ValueError if neither run has the threshold that the caller gave: then no margin would mean anything."""
+    """Raise a ValueError if neither run has the threshold that the caller gave: then no margin would mean anything."""
     for pair in pairs:
         if not (pair.torch_fired.any() and pair.jax_fired.any()):
             continue

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from arcana.testing._leaves import array_of, named_leaves, unique
 from arcana.testing._values import BITS, Array
+from arcana.testing.backends import load
 
 PARTS = ("potentials", "spikes")
 
@@ -68,7 +68,7 @@ class Run:
 
     @classmethod
     def of(cls, value: Any) -> Run:
-        """A run from a `Run`, the path of an .npz, (potentials, spikes), a list of such pairs, or a dict of them by name."""
+        """Make a run of a `Run`, the path of an .npz, (potentials, spikes), a list of such pairs, or a dict of them by name."""
         if isinstance(value, Run):
             return value
         if isinstance(value, str | Path):
@@ -81,7 +81,7 @@ class Run:
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
-        """The run of an .npz: `<layer>.potentials` and `<layer>.spikes` in order, perhaps `inputs` and `parameters.<name>`."""
+        """Read an .npz: `<layer>.potentials` and `<layer>.spikes` in order, perhaps `inputs` and `parameters.<name>`."""
         try:
             with np.load(path) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -118,7 +118,7 @@ def record(
     state: Any,
     inputs: Iterable[Array],
     *,
-    backend: Literal["torch", "jax"],
+    backend: str,
     parameters: Any = None,
 ) -> Run:
     """Run a user's step function over time and keep what its layers do.
@@ -128,7 +128,7 @@ def record(
             in order, (potentials as compared with the threshold, spikes).
         state: what the first step gets.
         inputs: arrays, one a step: an array with time first.
-        backend: "torch" or "jax".
+        backend: the name of the backend, "torch" or "jax".
         parameters: the weights, to be compared too: a state dict, a module of torch or Flax, or dicts, tuples and lists
             nested as you like, of which each array is named by its path. Give both runs one layout.
 
@@ -137,8 +137,7 @@ def record(
         TypeError: the step returns something else, or a parameter or an input is no array or number.
         ValueError: there is no step, or two parameters have one name.
     """
-    importlib.import_module(f"arcana.{backend}")
-    side = importlib.import_module(f"arcana.testing._{backend}_side")
+    side = load(backend, "arrays")
     inputs = [array_of(f"the input of step {i}", each) for i, each in enumerate(inputs)]
     if not inputs:
         msg = "inputs hold no step: nothing would be recorded"
@@ -171,7 +170,7 @@ def _stepped(step: Callable[[Any, Any], Any], state: Any, given: Any) -> tuple[A
 
 
 def layer_pairs(torch_run: Run, jax_run: Run) -> Iterator[tuple[str, Layer, Layer]]:
-    """The layers of both, in order; a ValueError where names or shapes differ."""
+    """Yield the layers of both runs in order; raise a ValueError if names or shapes differ."""
     if list(torch_run.layers) != list(jax_run.layers):
         names = f"{list(torch_run.layers)} in torch, {list(jax_run.layers)} in JAX"
         msg = f"both runs have the same layers in the same order, got {names}"
@@ -186,7 +185,7 @@ def layer_pairs(torch_run: Run, jax_run: Run) -> Iterator[tuple[str, Layer, Laye
 
 
 def _same_parameters(torch_run: Run, jax_run: Run) -> None:
-    """A ValueError where only one of two runs that hold parameters has one: it would go by uncompared."""
+    """Raise a ValueError if only one of two runs that hold parameters has one: it would go by uncompared."""
     ours, theirs = torch_run.parameters, jax_run.parameters
     alone = [f"{name!r} only in torch" for name in ours if name not in theirs]
     alone += [f"{name!r} only in JAX" for name in theirs if name not in ours]
@@ -225,5 +224,5 @@ def _check(name: str, layer: Layer) -> None:
 
 
 def _storable(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """bfloat16 as float32, which holds the same numbers: an .npz cannot hold bfloat16."""
+    """Return bfloat16 as float32, which holds the same numbers: an .npz cannot hold bfloat16."""
     return {key: value.astype(np.float32) if value.dtype.name == "bfloat16" else value for key, value in arrays.items()}

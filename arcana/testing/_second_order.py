@@ -6,6 +6,7 @@ A loss that is linear in the spikes cannot see a rule whose spikes are constants
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,18 +14,19 @@ import numpy as np
 
 from arcana.surrogate import Surrogate
 from arcana.testing._report import Row
+from arcana.testing._transforms import product_words, spelled
 from arcana.testing._values import Array
 
 Spike = Callable[[Any], Any]
 Repeat = Callable[[Callable[[Any], Any], Any, int], Any]
 Circuit = Callable[[Spike, Any, Repeat], Any]
-"""Of a spike function, v and a way to repeat a step: an array of v's shape. By +, − and · alone, so that it takes jets too."""
+"""A function of a spike function, v and a way to repeat a step. It has +, − and · alone, so that it takes jets too."""
 
 POINTS = (-1.37, -0.61, -0.23, 0.13, 0.37, 0.83, 1.19)
 
 
 def loop(step: Callable[[Any], Any], carry: Any, count: int) -> Any:
-    """The carry after so many steps, unrolled."""
+    """Return the carry after so many steps, unrolled."""
     for _ in range(count):
         carry = step(carry)
     return carry
@@ -58,10 +60,10 @@ CIRCUITS: dict[str, Circuit] = {
 
 
 def paces_of(surrogate: Surrogate) -> dict[str, float]:
-    """How fast each parameter moves with one variable p, which is 0 at their own values.
+    """Return how fast each parameter moves with one variable p, which is 0 at their own values.
 
     So the second derivative in p has those in each parameter and in every pair. A parameter that p would take out of
-    its domain is left as it is, and so is each of a definition without a primitive.
+    its domain does not move, and none does in a definition without a primitive.
     """
     if not surrogate.has_primitive():
         return {}
@@ -105,35 +107,38 @@ class Jet:
         zero = 0.0 * value
         return cls(value, (zero + (which == 0), zero + (which == 1)), (zero, zero, zero))
 
+    @staticmethod
+    def of(x: Any) -> Jet:
+        return x if isinstance(x, Jet) else Jet(x, (0.0, 0.0), (0.0, 0.0, 0.0))
+
     def __add__(self, other: Any) -> Jet:
-        if not isinstance(other, Jet):
-            return Jet(self.value + other, self.first, self.second)
-        first = (self.first[0] + other.first[0], self.first[1] + other.first[1])
-        return Jet(self.value + other.value, first, _added(self.second, other.second))
+        other = Jet.of(other)
+        (ap, av), (bp, bv) = self.first, other.first
+        app, apv, avv = self.second
+        bpp, bpv, bvv = other.second
+        return Jet(self.value + other.value, (ap + bp, av + bv), (app + bpp, apv + bpv, avv + bvv))
 
     def __mul__(self, other: Any) -> Jet:
-        if not isinstance(other, Jet):
-            return Jet(self.value * other, _scaled(self.first, other), _scaled(self.second, other))
-        a, b = self, other
-        first = (a.first[0] * b.value + a.value * b.first[0], a.first[1] * b.value + a.value * b.first[1])
-        (ap, av), (bp, bv) = a.first, b.first
-        cross = (2 * ap * bp, ap * bv + av * bp, 2 * av * bv)
-        outer = _added(_scaled(a.second, b.value), _scaled(b.second, a.value))
-        return Jet(a.value * b.value, first, _added(outer, cross))
+        other = Jet.of(other)
+        a, (ap, av), (app, apv, avv) = self.value, self.first, self.second
+        b, (bp, bv), (bpp, bpv, bvv) = other.value, other.first, other.second
+        second = (
+            app * b + 2 * ap * bp + a * bpp,
+            apv * b + ap * bv + av * bp + a * bpv,
+            avv * b + 2 * av * bv + a * bvv,
+        )
+        return Jet(a * b, (ap * b + a * bp, av * b + a * bv), second)
 
     __radd__, __rmul__ = __add__, __mul__
-
-    def __neg__(self) -> Jet:
-        return -1.0 * self
 
     def __sub__(self, other: Any) -> Jet:
         return self + -1.0 * other
 
     def __rsub__(self, other: Any) -> Jet:
-        return -self + other
+        return -1.0 * self + other
 
     def through(self, partials: Partials) -> Jet:
-        """G(x, p) of this jet as x: the chain rule."""
+        """Return the jet of G(x, p) for this jet as x, by the chain rule."""
         _, h, g, hx, hp, gp = partials
         xp, xv = self.first
         xpp, xpv, xvv = self.second
@@ -145,21 +150,13 @@ class Jet:
         return Jet(partials.value, (g + h * xp, h * xv), second)
 
 
-def _added(one: tuple[Any, ...], other: tuple[Any, ...]) -> Any:
-    return tuple(a + b for a, b in zip(one, other, strict=True))
-
-
-def _scaled(values: tuple[Any, ...], factor: Any) -> Any:
-    return tuple(factor * value for value in values)
-
-
 def expected(circuit: Circuit, v: Any, partials: Callable[[Any], Partials]) -> Jet:
-    """The jet of a circuit at p = 0 and v, from the partial derivatives of the spike function at each potential."""
+    """Return the jet of a circuit at p = 0 and v, from the partial derivatives of the spike function at each potential."""
     return circuit(lambda x: x.through(partials(x.value)), Jet.variable(v, 1), loop)
 
 
 def differences(surrogate: Surrogate) -> Callable[[Array], Partials]:
-    """The partial derivatives of a definition, by differences; NaN where one-sided ones differ, at a kink that is."""
+    """Return the partial derivatives of a definition by differences: NaN at a kink, where one-sided ones differ."""
     paces = paces_of(surrogate)
 
     def of(x: Array, p: float, which: str) -> Array:
@@ -191,28 +188,45 @@ def _slope(below: Array, here: Array, above: Array, step: float) -> Array:
     return np.where(smooth, slope, np.nan)
 
 
+def product(side: Any, name: str, surrogate: Surrogate, circuit: Circuit, *arrays: Array) -> Array:
+    """Evaluate one row of NONLINEAR in float64.
+
+    Args:
+        side: the module `conformance` of a backend.
+        name: the row.
+        surrogate: the one whose spikes and parameters these are.
+        circuit: what the spikes go into.
+        arrays: p, v, c, dp and dv, each (points,).
+
+    Returns:
+        The Hessian of sum(c · circuit) in (p, v) times (dp, dv), (2, points), or one row, the second derivative along it.
+    """
+    prefix, _, recipe = name.rpartition(": ")
+    repeat = side.REPEATS.get(prefix, loop)
+    paces = paces_of(surrogate)
+
+    def f(p: Any, v: Any) -> Any:
+        numbers = {name: surrogate.numbers[name] + pace * p for name, pace in paces.items()}
+        return circuit(lambda x: side.spike(x, surrogate, **numbers), v, repeat)
+
+    with side.double_precision():
+        return side.to_numpy(spelled(recipe, product_words(side))(f)(*map(side.from_numpy, arrays)))
+
+
 def second_order_rows(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
-    """Of each circuit the product of its Hessian in (p, v) with a direction, all circuits and surrogates in one call."""
-    names = list(CIRCUITS)
-    shape = (len(names), len(POINTS), len(surrogates))
-    v = np.broadcast_to(np.array(POINTS)[None, :, None], shape)
-    c, towards_p, towards_v = np.random.default_rng(2).uniform(0.5, 2.0, (3, *shape))
-    exact = np.zeros((2, *shape))
-    for k, circuit in enumerate(CIRCUITS.values()):
-        for i, surrogate in enumerate(surrogates):
-            pp, pv, vv = expected(circuit, v[k, :, i], differences(surrogate)).second
-            exact[0, k, :, i] = c[k, :, i] * (pp * towards_p[k, :, i] + pv * towards_v[k, :, i])
-            exact[1, k, :, i] = c[k, :, i] * (pv * towards_p[k, :, i] + vv * towards_v[k, :, i])
-    along = exact[0] * towards_p + exact[1] * towards_v
-    for way in side.NONLINEAR:
-        taken = [names.index(circuit) for circuit in side.CIRCUITS.get(way, names)]
-        arrays = (each[taken] for each in (np.zeros(shape), v, c, towards_p, towards_v))
-        circuits = [CIRCUITS[names[k]] for k in taken]
-        found = side.nonlinear(way, surrogates, [paces_of(each) for each in surrogates], circuits, *arrays)
-        right = exact if len(found) == 2 else along[None]
-        for i, surrogate in enumerate(surrogates):
-            for j, k in enumerate(taken):
-                yield surrogate, _row(f"{name} {way}", names[k], found[:, j, :, i], right[:, k, :, i])
+    """Yield for each way, surrogate and circuit whether the product of its Hessian with a direction is the chain rule's."""
+    v = np.array(POINTS)
+    c, dp, dv = np.random.default_rng(2).uniform(0.5, 2.0, (3, v.size))
+    exact = {}
+    for surrogate, (title, circuit) in itertools.product(surrogates, CIRCUITS.items()):
+        pp, pv, vv = expected(circuit, v, differences(surrogate)).second
+        exact[surrogate, title] = c * np.stack([pp * dp + pv * dv, pv * dp + vv * dv])
+    for way, (surrogate, title) in itertools.product(side.NONLINEAR, exact):
+        if side.ONE_CIRCUIT.get(way, title) == title:
+            found = product(side, way, surrogate, CIRCUITS[title], np.zeros(v.size), v, c, dp, dv)
+            by_p, by_v = exact[surrogate, title]
+            right = np.stack([by_p, by_v] if len(found) == 2 else [by_p * dp + by_v * dv])
+            yield surrogate, _row(f"{name} {way}", title, found, right)
 
 
 def _row(where: str, circuit: str, found: Array, right: Array) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,9 @@ from arcana.surrogate import Surrogate
 from arcana.testing._definition import definition_rows
 from arcana.testing._report import ConformanceError, Report, Row
 from arcana.testing._second_order import second_order_rows
+from arcana.testing._transforms import transform
 from arcana.testing._values import BITS, Array, from_float, hard_sample, to_float, ulp_difference
+from arcana.testing.backends import BACKENDS, load
 
 COMPUTED_FINER = {"float64": 1.0, "float32": 1.0, "float16": 2.0**-13, "bfloat16": 2.0**-16}
 """How many times finer a dtype is computed than it is stored."""
@@ -23,7 +24,7 @@ COMPUTED_FINER = {"float64": 1.0, "float32": 1.0, "float16": 2.0**-13, "bfloat16
 TRANSFORM_POINTS = (-np.inf, -2.0, -0.9, -0.4, -0.03, -0.0, 0.0, 0.02, 0.3, 0.7, 1.6, np.inf)
 
 
-def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[str] = ("torch", "jax")) -> Report:
+def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[str] = BACKENDS) -> Report:
     """Check a definition and what each backend makes of it.
 
     Args:
@@ -44,8 +45,8 @@ def check_surrogate(surrogate: Surrogate | type[Surrogate], backends: Sequence[s
 
 
 def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Report]:
-    """A report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
-    sides = {name: importlib.import_module(f"arcana.{name}._conformance") for name in backends}
+    """Return a report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
+    sides = {name: load(name, "conformance") for name in backends}
     rows = {surrogate: list(definition_rows(surrogate)) for surrogate in surrogates}
     checks = [_numbers(surrogates, sides)]
     for name, side in sides.items():
@@ -57,7 +58,7 @@ def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Re
 
 
 def exact_spikes(bits: Array, dtype: str, fires_at_threshold: bool = True) -> Array:
-    """The spikes of bit patterns, as bit patterns, from the integers alone."""
+    """Return the spikes of bit patterns, as bit patterns, from the integers alone."""
     infinity = from_float(np.array(np.inf), dtype)
     zeros = (bits << bits.dtype.type(1)) == 0
     fires = ((bits <= infinity) & ~zeros) | (zeros & fires_at_threshold)
@@ -65,7 +66,7 @@ def exact_spikes(bits: Array, dtype: str, fires_at_threshold: bool = True) -> Ar
 
 
 def _reference(surrogate: Surrogate, v: Array, c: Array) -> tuple[Array, Array]:
-    """c · h(v) in float64, and the condition number |v·h′/h| that rounding v by one unit would bring."""
+    """Return c · h(v) in float64, and the condition number |v·h′/h| of h."""
     with np.errstate(all="ignore"):
         v, c = v.astype(np.float64), c.astype(np.float64)
         h = surrogate.derivative(v)
@@ -83,7 +84,7 @@ class _Sample:
 
     Attributes:
         exact: c · h(v) in float64.
-        bound: in units in the last place: 4·(1 + |v·h′/h|), where the quotient is what rounding v by one unit would bring.
+        bound: 4·(1 + |v·h′/h|) units in the last place, where the quotient is what rounding v by one unit would bring.
         counts: where c · h is no subnormal, which XLA may take for zero.
     """
 
@@ -105,7 +106,7 @@ class _Sample:
         return cls(surrogate, dtype, v, c, exact, 4 * (1 + condition * COMPUTED_FINER[dtype]), np.abs(exact) > 8 * smallest)
 
     def gradient_row(self, where: str, what: str, found: Array, expected: Array, source: str) -> Row:
-        """Whether two gradients lie within the bound of each other, and where they are farthest apart if not."""
+        """Check that two gradients lie within the bound of each other; the row tells where they are farthest beyond it."""
         error = np.where(self.counts, ulp_difference(found, expected, self.dtype), 0)
         detail = f"{int(error.max())} ULP at most from {source}"
         passed = bool((error <= self.bound).all())
@@ -115,9 +116,17 @@ class _Sample:
             detail += f"; {int(error[worst])} at {place}, bound {self.bound[worst]:.3g}"
         return Row(where, f"{what}, {self.dtype}", passed, detail)
 
+    def nan_row(self, where: str, spikes: Array, gradient: Array) -> Row:
+        """Check that NaN does not fire, that its gradient is what NumPy's h(NaN) is, and that nothing else gives NaN."""
+        v, found, expected = (to_float(each, self.dtype) for each in (self.v, gradient, from_float(self.exact, self.dtype)))
+        wrong = np.isnan(found) != np.isnan(expected)
+        wrong |= np.isnan(v) & ((spikes != 0) | ((found == 0) != (expected == 0)))
+        detail = f"h(NaN) is {float(self.surrogate.derivative(math.nan)):g}, {wrong.sum()} of {v.size} patterns wrong"
+        return Row(where, f"NaN, {self.dtype}", not wrong.any(), detail)
+
 
 def _numbers(surrogates: Sequence[Surrogate], sides: dict[str, Any]) -> Iterator[tuple[Surrogate, Row]]:
-    """Spikes and gradients of each backend, in each way of calling it, against the truth and against the other backends."""
+    """Check spikes and gradients of each backend in each mode, against the truth and against the other backends."""
     samples = [_Sample.of(surrogate, dtype) for surrogate in surrogates for dtype in BITS]
     cases = [(each.surrogate, each.v, each.cotangent, each.dtype) for each in samples]
     ways = {(name, mode): side.spikes_and_gradients(cases, mode) for name, side in sides.items() for mode in side.MODES}
@@ -131,6 +140,7 @@ def _sample_rows(sample: _Sample, results: dict[tuple[str, str], tuple[Array, Ar
     for (name, mode), (spikes, gradient) in results.items():
         wrong = int((spikes != right).sum())
         yield Row(f"{name} {mode}", f"spikes, {sample.dtype}", wrong == 0, f"{wrong} of {sample.v.size} patterns wrong")
+        yield sample.nan_row(f"{name} {mode}", spikes, gradient)
         if sample.dtype != "float64":  # NumPy has no wider dtype to compare with
             rounded = from_float(sample.exact, sample.dtype)
             yield sample.gradient_row(f"{name} {mode}", "gradient", gradient, rounded, "float64")
@@ -141,56 +151,60 @@ def _sample_rows(sample: _Sample, results: dict[tuple[str, str], tuple[Array, Ar
 
 
 def _shapes(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
+    mode = side.MODES[0]
     for surrogate, shape in itertools.product(surrogates, ((), (0, 3), (2, 1, 3))):
         v = from_float(np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape), "float32")
-        spikes, gradient = side.spikes_and_gradient(surrogate, v, v, "float32")
+        ((spikes, gradient),) = side.spikes_and_gradients([(surrogate, v, v, "float32")], mode)
         kept = spikes.shape == gradient.shape == shape
-        yield surrogate, Row(f"{name} eager", f"shape {shape}", kept, f"spikes {spikes.shape}, gradient {gradient.shape}")
+        yield surrogate, Row(f"{name} {mode}", f"shape {shape}", kept, f"spikes {spikes.shape}, gradient {gradient.shape}")
 
 
 def _transforms(surrogates: Sequence[Surrogate], name: str, side: Any) -> Iterator[tuple[Surrogate, Row]]:
     points = np.array(TRANSFORM_POINTS, np.float32)
-    v, c = _for_each(surrogates, points), _for_each(surrogates, np.linspace(0.5, 2.0, points.size, dtype=np.float32))
-    for way in side.FIRST:
-        if way in side.NOT_CHECKED:
-            row = Row(f"{name} {way}", "cotangent · h", True, f"not checked: {side.NOT_CHECKED[way]}")
-            yield from ((surrogate, row) for surrogate in surrogates)
-            continue
-        found = side.transform("first", way, surrogates, v, c)
-        for i, surrogate in enumerate(surrogates):
-            expected = c[:, i] * surrogate.derivative(points)
-            yield surrogate, _close(f"{name} {way}", "cotangent · h", found[:, i], expected)
     interior = points[np.isfinite(points) & (points != 0)]
-    wide, v, c = interior.astype(np.float64), _for_each(surrogates, interior), c[: interior.size]
-    for way in side.SECOND:
-        found = side.transform("second", way, surrogates, v, c)
-        for i, surrogate in enumerate(surrogates):
-            slope = (surrogate.derivative(wide + 1e-6) - surrogate.derivative(wide - 1e-6)) / 2e-6
-            yield surrogate, _close(f"{name} {way}", "cotangent · h′", found[:, i], c[:, i] * slope)
-    owners = [(surrogate, parameter) for surrogate in surrogates if surrogate.has_primitive() for parameter in surrogate.numbers]
+    wide = interior.astype(np.float64)
+    c = np.linspace(0.5, 2.0, points.size, dtype=np.float32)
+
+    def slope(surrogate: Surrogate) -> Array:
+        return (surrogate.derivative(wide + 1e-6) - surrogate.derivative(wide - 1e-6)) / 2e-6
+
+    first = [(each, "h", each.derivative(points)) for each in surrogates]
+    second = [(each, "h′", slope(each)) for each in surrogates]
+    owners = [(each, parameter) for each in surrogates if each.has_primitive() for parameter in each.numbers]
+    third = [(each, f"dG/d{parameter}", _parameter_slope(each, parameter, wide)) for each, parameter in owners]
+    yield from _pointwise_rows(name, side, side.FIRST, first, (points, c))
+    yield from _pointwise_rows(name, side, side.SECOND, second, (interior, c[: interior.size]))
     if owners:
-        yield from _parameters(owners, name, side, interior)
+        p = np.stack([np.full_like(interior, each.numbers[parameter]) for each, parameter in owners], -1)
+        arrays = (p, interior, np.linspace(0.5, 1.5, interior.size, dtype=np.float32))
+        yield from _pointwise_rows(name, side, side.PARAMETER, third, arrays, [parameter for _, parameter in owners])
 
 
-def _parameters(owners: Sequence[tuple[Surrogate, str]], name: str, side: Any, v: Array) -> Iterator[tuple[Surrogate, Row]]:
-    surrogates, parameters = zip(*owners, strict=True)
-    c = np.linspace(0.5, 1.5, v.size, dtype=np.float32)
-    p = np.stack([np.full_like(v, surrogate.numbers[parameter]) for surrogate, parameter in owners], -1)
-    for way in side.PARAMETER:
-        arrays = (p, _for_each(owners, v), _for_each(owners, c))
-        found = side.transform("parameter", way, surrogates, *arrays, parameters=parameters)
-        for i, (surrogate, parameter) in enumerate(owners):
-            expected = c * _parameter_slope(surrogate, parameter, p[:, i].astype(np.float64), v.astype(np.float64))
-            yield surrogate, _close(f"{name} {way}", f"cotangent · dG/d{parameter}", found[:, i], expected)
+def _pointwise_rows(
+    name: str,
+    side: Any,
+    ways: Sequence[str],
+    slopes: Sequence[tuple[Surrogate, str, Array]],
+    arrays: Sequence[Array],
+    parameters: Sequence[str] = (),
+) -> Iterator[tuple[Surrogate, Row]]:
+    """Check that each way gives the cotangent, the last of the arrays, times the slope of each surrogate, told by its name.
+
+    Arrays and parameters are those of `transform`; one column of an array serves all surrogates.
+    """
+    columns = [x if x.ndim == 2 else np.repeat(x[:, None], len(slopes), axis=1) for x in arrays]
+    for way in ways:
+        if note := side.NOT_CHECKED.get(way):
+            for surrogate, what, _ in slopes:
+                yield surrogate, Row(f"{name} {way}", f"cotangent · {what}", True, f"not checked: {note}")
+            continue
+        found = transform(side, way, [surrogate for surrogate, *_ in slopes], *columns, parameters=parameters)
+        for i, (surrogate, what, slope) in enumerate(slopes):
+            yield surrogate, _close(f"{name} {way}", f"cotangent · {what}", found[:, i], arrays[-1] * slope)
 
 
-def _for_each(owners: Sequence[Any], x: Array) -> Array:
-    """x as a column for each of the owners."""
-    return np.repeat(x[:, None], len(owners), axis=1)
-
-
-def _parameter_slope(surrogate: Surrogate, name: str, p: Array, v: Array) -> Array:
-    value = float(p.flat[0])
+def _parameter_slope(surrogate: Surrogate, name: str, v: Array) -> Array:
+    value = float(np.float32(surrogate.numbers[name]))
     step = 1e-5 * max(abs(value), 1.0)
     # A default may lie at the end of its domain.
     low, high = (surrogate.rounded(name, value + change, "float64") for change in (-step, step))

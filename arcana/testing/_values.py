@@ -12,7 +12,7 @@ BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 
 
 def to_float(bits: Array, dtype: str) -> Array:
-    """The values of bit patterns: float64 for float64, float32 for the others."""
+    """Return the values of bit patterns: float64 for float64, float32 for the others."""
     if dtype == "bfloat16":
         return (bits.astype(np.uint32) << 16).view(np.float32)
     values = bits.view(dtype)
@@ -21,7 +21,7 @@ def to_float(bits: Array, dtype: str) -> Array:
 
 
 def from_float(values: Array, dtype: str) -> Array:
-    """The bit patterns of values in a dtype, rounded to nearest even."""
+    """Return the bit patterns of values in a dtype, rounded to nearest even."""
     with np.errstate(over="ignore", invalid="ignore"):
         if dtype != "bfloat16":
             return np.asarray(values).astype(dtype).view(f"uint{BITS[dtype]}")
@@ -31,7 +31,7 @@ def from_float(values: Array, dtype: str) -> Array:
 
 
 def all_patterns(dtype: str) -> Array:
-    """Every bit pattern of a 16-bit dtype."""
+    """Return every bit pattern of a 16-bit dtype."""
     return np.arange(1 << 16, dtype=np.uint16) if BITS[dtype] == 16 else _too_many(dtype)
 
 
@@ -41,7 +41,7 @@ def _too_many(dtype: str) -> Array:
 
 
 def hard_sample(dtype: str, around: tuple[float, ...] = (0.0, 1.0), seed: int = 0) -> Array:
-    """Bit patterns of a dtype: every exponent in both signs, subnormals, zeros, ±inf, NaN, and the neighbours of given values."""
+    """Return bit patterns: every exponent in both signs, subnormals, zeros, ±inf, NaN, and the neighbours of given values."""
     width = BITS[dtype]
     if width == 16:
         return all_patterns(dtype)
@@ -60,7 +60,7 @@ def hard_sample(dtype: str, around: tuple[float, ...] = (0.0, 1.0), seed: int = 
 
 
 def ordered(bits: Array) -> Array:
-    """Bit patterns as integers in the order of the floats, −0.0 and 0.0 at the same place."""
+    """Return bit patterns as integers in the order of the floats, −0.0 and 0.0 at the same place."""
     width = bits.dtype.itemsize * 8
     signed = bits.astype(np.int64) if width < 64 else bits.view(np.int64)
     magnitude = signed & ((1 << (width - 1)) - 1) if width < 64 else signed & np.int64(0x7FFFFFFFFFFFFFFF)
@@ -69,7 +69,7 @@ def ordered(bits: Array) -> Array:
 
 
 def ulp_difference(a: Array, b: Array, dtype: str) -> Array:
-    """How many floats of the dtype lie between the bit patterns a and b; NaN and NaN are 0 apart, NaN and a number 2⁶²."""
+    """Count the floats between the bit patterns a and b; NaN and NaN are 0 apart, NaN and a number 2⁶²."""
     a_nan, b_nan = np.isnan(to_float(a, dtype)), np.isnan(to_float(b, dtype))
     distance = np.abs(ordered(a) - ordered(b))
     return np.where(a_nan | b_nan, np.where(a_nan & b_nan, 0, 1 << 62), distance)

@@ -25,7 +25,7 @@ def pulled(
     asked: tuple[bool, ...],
     *saved: torch.Tensor,
 ) -> list[torch.Tensor]:
-    """Return the gradients that are asked for, of v and the named tensors: the backward of `SpikeFunction` in a compiled graph."""
+    """Return the gradients that are asked for, of v and the named tensors: the backward of `SpikeFunction` in a graph."""
     formula, first = Formula(class_of(key), settings), len(saved) - len(names)
     kept, tensors = saved[:first], saved[first:]
     values = {**dict(numbers), **dict(zip(names, tensors, strict=True))}

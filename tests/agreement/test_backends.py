@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,9 @@ from hypothesis import given, settings, strategies as st
 from known_values import KNOWN, variants
 
 import arcana.jax
-import arcana.jax._conformance as jax_side
+import arcana.jax.conformance as jax_side
 import arcana.torch
-import arcana.torch._conformance as torch_side
+import arcana.torch.conformance as torch_side
 from arcana import surrogate as definitions
 from arcana._core.namespace import FUNCTIONS
 from arcana.surrogate import FastSigmoid, Surrogate, Triangular
@@ -69,7 +70,7 @@ def test_any_input_any_scale(values: list[float], scale: float) -> None:
     v = np.array(values, np.float32).view(np.uint32)
     c = np.array([1.5, -0.3, 2.0, 1e-3], np.float32).view(np.uint32)
     for surrogate in (FastSigmoid(scale=scale), Triangular(scale=scale)):
-        ours, theirs = (side.spikes_and_gradient(surrogate, v, c, "float32") for side in (torch_side, jax_side))
+        ours, theirs = (side.spikes_and_gradients([(surrogate, v, c, "float32")])[0] for side in (torch_side, jax_side))
         np.testing.assert_array_equal(ours[0], theirs[0])
         small = np.abs(ours[1].view(np.float32)) < 1e-30
         assert (ulp_difference(ours[1], theirs[1], "float32")[~small] == 0).all()
@@ -315,6 +316,86 @@ def test_backends_that_disagree_are_found_in_float64_too() -> None:
     failing = {(row.where, row.what) for row in caught.value.report.rows if not row.passed}
     assert ("torch eager, jax eager", "gradients agree, float64") in failing
     assert ("torch eager, jax eager", "gradients agree, float32") in failing
+
+
+class Stub:
+    """A backend in NumPy: spikes and gradients, and no transform."""
+
+    MODES = ("plain",)
+    FIRST = SECOND = PARAMETER = NONLINEAR = ()
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+
+    def spikes_and_gradients(self, cases: list[tuple[Surrogate, Array, Array, str]], mode: str) -> list[tuple[Array, Array]]:
+        return [self._one(*case) for case in cases]
+
+    @np.errstate(invalid="ignore")
+    def _one(self, surrogate: Surrogate, bits: Array, cotangent: Array, dtype: str) -> tuple[Array, Array]:
+        v, c = (to_float(x, dtype).astype(np.float64) for x in (bits, cotangent))
+        spikes, gradient = v >= 0, c * surrogate.derivative(v)
+        if self.fault == "NaN fires":
+            spikes = ~(v < 0)
+        elif self.fault == "NaN is a gradient of 0":
+            gradient = np.nan_to_num(gradient, nan=0.0)
+        elif self.fault == "a window is not shut for NaN":
+            gradient = np.where(np.isnan(v), c, gradient)
+        elif self.fault == "NaN where h is 0":
+            gradient = np.where(np.isinf(v), np.nan, gradient)
+        return from_float(spikes.astype(float), dtype), from_float(gradient, dtype)
+
+
+def test_a_backend_without_transforms_is_checked_by_its_spikes_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "arcana.stub.conformance", Stub())
+    report = check_surrogate(FastSigmoid, backends=["stub"])
+    checked = {row.what for row in report.rows if row.where == "stub plain"}
+    assert checked >= {f"{what}, {dtype}" for what in ("spikes", "NaN") for dtype in BITS}
+    assert checked >= {"gradient, float32", "shape ()", "shape (0, 3)", "shape (2, 1, 3)"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "surrogate"),
+    [
+        ("NaN fires", FastSigmoid()),
+        ("NaN is a gradient of 0", FastSigmoid()),
+        ("a window is not shut for NaN", definitions.Rectangular()),
+        ("NaN where h is 0", definitions.Gaussian()),
+    ],
+)
+def test_another_value_for_nan_is_found(fault: str, surrogate: Surrogate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "arcana.stub.conformance", Stub(fault))
+    with pytest.raises(ConformanceError) as caught:
+        check_surrogate(surrogate, backends=["stub"])
+    failing = {row.what for row in caught.value.report.rows if not row.passed}
+    assert failing >= {f"NaN, {dtype}" for dtype in BITS}
+    assert all(what.startswith(("NaN", "spikes", "gradient")) for what in failing)
+
+
+class NaNByDtype(FastSigmoid):
+    """h(NaN) is NaN in float64 and 0 in the others."""
+
+    @staticmethod
+    def derivative(v, xp, *, scale):
+        h = FastSigmoid.derivative(v, xp, scale=scale)
+        return h if str(v.dtype).endswith("64") else xp.where(v > -math.inf, h, xp.zeros_like(v))
+
+
+class NaNByBackend(FastSigmoid):
+    """h(NaN) is NaN in NumPy and 0 in JAX."""
+
+    @staticmethod
+    def derivative(v, xp, *, scale):
+        h = FastSigmoid.derivative(v, xp, scale=scale)
+        return xp.where(v > -math.inf, h, xp.zeros_like(v)) if "jax" in type(v).__module__ else h
+
+
+def test_a_definition_with_another_value_for_nan_is_found() -> None:
+    with pytest.raises(ConformanceError, match=r"h\(NaN\) is 0 or NaN"):
+        check_surrogate(NaNByDtype, backends=())
+    with pytest.raises(ConformanceError) as caught:
+        check_surrogate(NaNByBackend, backends=["jax"])
+    failing = {(row.where, row.what) for row in caught.value.report.rows if not row.passed}
+    assert failing >= {(f"jax {mode}", f"NaN, {dtype}") for mode in jax_side.MODES for dtype in BITS}
 
 
 class AreaWithoutPrimitive(Surrogate):

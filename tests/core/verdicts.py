@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from planted import Floats, Network, draw, initial_state, jax_step, run, torch_step
 
-from arcana.demo.experiment import Settings, prepare
+from arcana.demo.experiment import TrainingSettings, prepare
 from arcana.surrogate import FastSigmoid
 from arcana.testing import Divergence, Run, compare, first_divergence
 
@@ -45,7 +45,7 @@ class Subject:
 
 
 def _digits(seed: int) -> Floats:
-    images = prepare(Settings(surrogate=FastSigmoid(), epochs=1)).train.images
+    images = prepare(TrainingSettings(surrogate=FastSigmoid(), epochs=1)).train.images
     return images[np.random.default_rng(seed).permutation(len(images))[:SAMPLES]]
 
 

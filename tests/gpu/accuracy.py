@@ -142,7 +142,7 @@ def _torch_ways(session: Session) -> tuple[Way, dict[str, tuple[Way, tuple[str, 
     from arcana.torch import set_compiled_kernels
 
     torch.set_num_threads(2)
-    side: Any = importlib.import_module("arcana.torch._conformance")
+    side: Any = importlib.import_module("arcana.torch.conformance")
     device, small = session.settings.device, session.settings.small
 
     def eager(cases: Any) -> list[Numbers]:
@@ -165,7 +165,7 @@ def _torch_ways(session: Session) -> tuple[Way, dict[str, tuple[Way, tuple[str, 
 def _jax_ways(session: Session) -> tuple[Way, dict[str, tuple[Way, tuple[str, ...]]]]:
     import jax
 
-    side: Any = importlib.import_module("arcana.jax._conformance")
+    side: Any = importlib.import_module("arcana.jax.conformance")
     cpu, device = jax.devices("cpu")[0], jax.devices(session.settings.device)[0]
 
     def on(where: Any, mode: str) -> Way:

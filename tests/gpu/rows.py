@@ -5,58 +5,36 @@ from __future__ import annotations
 import types
 from typing import Any
 
-import numpy as np
 from session import Session, first_line
 
 from arcana.surrogate import Surrogate
 from arcana.testing._second_order import second_order_rows
 from arcana.testing._surrogate import _shapes, _transforms
 
+TABLES = ("FIRST", "SECOND", "PARAMETER", "NONLINEAR")
 
-def rows_of(session: Session, framework: str, side: Any, surrogates: list[Surrogate], only: tuple[str, ...] = ()) -> None:
-    """Record every row of these surrogates, or those that `only` names."""
-    watched = types.SimpleNamespace(**vars(side))
-    errors: dict[str, str] = {}
-    late: set[str] = set()
 
-    def transform(order: str, name: str, given: Any, *arrays: Any, **named: Any) -> Any:
-        if session.late():
-            late.add(f"{framework} {name}")
-            return np.full(arrays[0].shape, np.nan)
-        errors.pop(f"{framework} {name}", None)
+def rows_of(
+    session: Session, framework: str, side: Any, surrogates: list[Surrogate], only: tuple[str, ...] = (), mode: str = ""
+) -> None:
+    """Record every row of these surrogates, or those that `only` names; `mode` is told with each."""
+    none: dict[str, Any] = dict.fromkeys(TABLES, ())
+    ways = [(table, way) for table in TABLES for way in getattr(side, table) if not only or way in only]
+    for table, way in [("", "shapes"), *ways]:
+        alone = types.SimpleNamespace(**{**vars(side), **none, **({table: (way,)} if table else {})})
+        where = f"{framework} {way}"
+        if table and session.late():
+            _failed(session, where, surrogates, mode, {"left_out": "no time"})
+            continue
+        rows = second_order_rows if table == "NONLINEAR" else _transforms if table else _shapes
         try:
-            return side.transform(order, name, given, *arrays, **named)
+            for surrogate, row in rows(surrogates, framework, alone):
+                values = {"ok": bool(row.passed), "detail": row.detail[:300]}
+                session.record(f"{row.where}, {row.what}, {surrogate.name}{mode}", values)
         except Exception as error:
-            errors[f"{framework} {name}"] = first_line(error)
-            return np.full(arrays[0].shape, np.nan)
-
-    def nonlinear(name: str, given: Any, paces: Any, circuits: Any, *arrays: Any) -> Any:
-        if session.late():
-            late.add(f"{framework} {name}")
-            return np.full((2, *arrays[0].shape), np.nan)
-        errors.pop(f"{framework} {name}", None)
-        try:
-            return side.nonlinear(name, given, paces, circuits, *arrays)
-        except Exception as error:
-            errors[f"{framework} {name}"] = first_line(error)
-            return np.full((2, *arrays[0].shape), np.nan)
-
-    watched.transform, watched.nonlinear = transform, nonlinear
-    for table in ("FIRST", "SECOND", "PARAMETER", "NONLINEAR"):
-        rows = vars(side)[table]
-        setattr(watched, table, {way: row for way, row in rows.items() if not only or way in only})
-    mode = f", {named}" if (named := _compiler(side)) else ""
-    for rows in (_shapes, _transforms, second_order_rows):
-        for surrogate, row in rows(surrogates, framework, watched):
-            values = {"ok": bool(row.passed), "detail": row.detail[:300]}
-            if row.where in late:
-                values = {"left_out": "no time"}
-            elif row.where in errors:
-                values = {"ok": False, "error": errors[row.where]}
-            session.record(f"{row.where}, {row.what}, {surrogate.name}{mode}", values)
+            _failed(session, where, surrogates, mode, {"ok": False, "error": first_line(error)})
 
 
-def _compiler(side: Any) -> str:
-    """The compiler of torch's rows, where it is not the usual one."""
-    named = getattr(side.transform, "keywords", {}).get("compiler", "")
-    return "" if named == "aot_eager" else named
+def _failed(session: Session, where: str, surrogates: list[Surrogate], mode: str, values: dict[str, Any]) -> None:
+    for surrogate in surrogates:
+        session.record(f"{where}, {surrogate.name}{mode}", values)

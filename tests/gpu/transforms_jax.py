@@ -12,7 +12,7 @@ from rows import rows_of
 from samples import FAMILIES
 from session import Session
 
-from arcana.jax import _conformance, spike
+from arcana.jax import conformance, spike
 from arcana.surrogate import get
 
 
@@ -21,7 +21,7 @@ def main(session: Session, framework: str) -> None:
     for name in FAMILIES:
         session.check(f"jax, parameters, {name}", functools.partial(parameters, session, name))
         session.check(f"jax, dtypes and empty arrays, {name}", functools.partial(dtypes, session, name))
-    rows_of(session, "jax", _conformance, [get(name) for name in FAMILIES], only)
+    rows_of(session, "jax", conformance, [get(name) for name in FAMILIES], only)
 
 
 def places(session: Session) -> tuple[Any, Any]:

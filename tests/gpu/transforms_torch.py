@@ -15,7 +15,7 @@ from session import Session
 from torch.utils.checkpoint import checkpoint
 
 from arcana.surrogate import get
-from arcana.torch import Spike, _conformance, spike
+from arcana.torch import Spike, conformance as backend, spike
 
 SHAPE = (12, 5, 7, 3)
 
@@ -32,21 +32,17 @@ def main(session: Session, framework: str) -> None:
 def conformance(session: Session, only: tuple[str, ...] = (), compiler: str = "aot_eager") -> None:
     """The rows of `check_surrogate`, or those that are named."""
     device = session.settings.device
-    side = types.SimpleNamespace(**vars(_conformance))
-    side.spikes_and_gradient = functools.partial(_on_device, device)
-    side.transform = functools.partial(_conformance.transform, compiler=compiler, device=device)
-    side.nonlinear = functools.partial(_conformance.nonlinear, device=device)
-    rows_of(session, "torch", side, [get(name) for name in FAMILIES], only)
+    side = types.SimpleNamespace(**vars(backend))
+    side.spikes_and_gradients = functools.partial(backend.spikes_and_gradients, device=device)
+    side.from_numpy = lambda array: backend.from_numpy(array).to(device)
+    side.WRAPPERS = {**backend.WRAPPERS, "compile": functools.partial(backend.compiled, compiler=compiler)}
+    rows_of(session, "torch", side, [get(name) for name in FAMILIES], only, "" if compiler == "aot_eager" else f", {compiler}")
 
 
 def inductor(session: Session) -> None:
     """The compiled rows once more, by torch.compile's own compiler."""
-    compiled = tuple(way for way in _conformance.FIRST if way.startswith("compile"))
+    compiled = tuple(way for way in backend.FIRST if way.startswith("compile"))
     conformance(session, only=compiled, compiler="inductor")
-
-
-def _on_device(device: str, surrogate: Any, v: Any, c: Any, dtype: str, mode: str = "eager") -> Any:
-    return _conformance.spikes_and_gradients([(surrogate, v, c, dtype)], mode, device=device)[0]
 
 
 def training(session: Session) -> None:

@@ -17,7 +17,7 @@ from loaded import loaded_by, packages
 from truth import assert_exact, exact, hard_cases
 
 import arcana.jax
-import arcana.jax._conformance as side
+import arcana.jax.conformance as side
 from arcana import surrogate as definitions
 from arcana.jax import FastSigmoid, forward_mode, spike
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
@@ -79,7 +79,7 @@ def test_half_types_are_computed_in_float32_and_rounded_once(name: str, dtype: s
     c = from_float(np.random.default_rng(4).uniform(0.5, 2, bits.size), dtype)
     wide = np.asarray(jnp.asarray(to_float(c, dtype)) * surrogate.derivative(jnp.asarray(to_float(bits, dtype))))
     expected = from_float(wide, dtype)
-    gradient = side.spikes_and_gradient(surrogate, bits, c, dtype, mode)[1]
+    gradient = side.spikes_and_gradients([(surrogate, bits, c, dtype)], mode)[0][1]
     tiny = float(jnp.finfo(dtype).tiny)
     compared = ~np.isnan(wide) & ((np.abs(wide) >= tiny) | (wide == 0)) if dtype == "bfloat16" else ~np.isnan(wide)
     if KNOWN[name].bits:

@@ -12,10 +12,11 @@ import pytest
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
-import arcana.jax._conformance as side
+import arcana.jax.conformance as side
 from arcana import surrogate as definitions
 from arcana.jax import forward_mode, spike
 from arcana.jax._compat import enable_x64
+from arcana.testing._transforms import traceable, transform
 
 SURROGATES = [definitions.get(name) for name in KNOWN]
 """Each test passes them all through one transform: what is traced and compiled once serves all."""
@@ -28,7 +29,7 @@ def test_first_derivative(way: str, x64: bool, subtests: pytest.Subtests) -> Non
     dtype = "float64" if x64 else "float32"
     v, c = (columns(x, len(SURROGATES), dtype) for x in (POINTS, COTANGENT))
     with enable_x64(x64):
-        found, plain = (side.transform("first", each, SURROGATES, v, c) for each in (way, "vjp"))
+        found, plain = (transform(side, each, SURROGATES, v, c) for each in (way, "vjp"))
     assert found.dtype == v.dtype
     for i, surrogate in enumerate(SURROGATES):
         with subtests.test(surrogate.name):
@@ -52,14 +53,14 @@ def test_no_tracer_leaks(way: str) -> None:
     """Traced and not run: looking for leaked tracers switches JAX's caches off, so each operation would be compiled again."""
     v, c = (jnp.asarray(columns(x, len(SURROGATES), "float32")) for x in (POINTS, COTANGENT))
     with jax.check_tracer_leaks():
-        traced = jax.eval_shape(side.traceable("first", way, SURROGATES), v, c)
+        traced = jax.eval_shape(traceable(side, way, SURROGATES), v, c)
     assert (traced.shape, traced.dtype) == (v.shape, v.dtype)
 
 
 @pytest.mark.parametrize("way", side.SECOND)
 def test_second_derivative(way: str, subtests: pytest.Subtests) -> None:
     v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS, COTANGENT))
-    found = side.transform("second", way, SURROGATES, v, c)
+    found = transform(side, way, SURROGATES, v, c)
     for i, surrogate in enumerate(SURROGATES):
         with subtests.test(surrogate.name):
             assert_exact(found[:, i], exact_at_points("slope", surrogate, "float32"), 8, "float32")
@@ -71,7 +72,7 @@ def test_parameter_gradient(way: str, dtype: str, subtests: pytest.Subtests) -> 
     surrogates, names = zip(*WITH_PARAMETER, strict=True)
     v, c = (columns(x, len(surrogates), dtype) for x in (POINTS, COTANGENT))
     p = np.stack([parameter_points(*each, POINTS.size) for each in WITH_PARAMETER], -1).astype(dtype)
-    found = side.transform("parameter", way, surrogates, p, v, c, parameters=names)
+    found = transform(side, way, surrogates, p, v, c, parameters=names)
     for i, (surrogate, name) in enumerate(WITH_PARAMETER):
         with subtests.test(f"{surrogate.name}, {name}"):
             assert_exact(found[:, i], exact_at_points("parameter", surrogate, dtype, name), 8, dtype)
@@ -83,7 +84,7 @@ def test_gain_gradient_is_the_rise_of_the_primitive(way: str, subtests: pytest.S
     near = np.abs(POINTS) < 100
     v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS[near], COTANGENT[: near.sum()]))
     p = columns(np.linspace(0.5, 3, near.sum()), len(SURROGATES), "float32")
-    found = side.transform("parameter", way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
+    found = transform(side, way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
     for i, surrogate in enumerate(SURROGATES):
         with subtests.test(surrogate.name):
             rise = (surrogate.primitive(v[:, i].astype("float64")) - 0.5) * c[:, i]

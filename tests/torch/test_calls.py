@@ -14,7 +14,7 @@ from loaded import loaded_by, packages
 from truth import assert_exact, exact, hard_cases
 
 import arcana.torch
-import arcana.torch._conformance as side
+import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
@@ -66,7 +66,7 @@ def test_half_types_are_computed_in_float32_and_rounded_once(name: str, dtype: s
     c = from_float(np.random.default_rng(4).uniform(0.5, 2, bits.size), dtype)
     wide = torch.from_numpy(to_float(c, dtype)) * surrogate.derivative(torch.from_numpy(to_float(bits, dtype)))
     expected = from_float(wide.numpy(), dtype)
-    gradient = side.spikes_and_gradient(surrogate, bits, c, dtype)[1]
+    gradient = side.spikes_and_gradients([(surrogate, bits, c, dtype)])[0][1]
     numbers = ~np.isnan(wide.numpy())
     np.testing.assert_array_equal(gradient[numbers], expected[numbers])
 
@@ -294,7 +294,7 @@ def test_the_compiled_mode_alone_is_compiled(monkeypatch: pytest.MonkeyPatch) ->
     side._compiled_calls.cache_clear()
     bits = np.zeros(1, np.uint32)
     for mode, count in (("eager", 0), ("compiled", 1)):
-        side.spikes_and_gradient(fast_sigmoid, bits, bits, "float32", mode)
+        side.spikes_and_gradients([(fast_sigmoid, bits, bits, "float32")], mode)
         assert len(compiled) == count
     side._compiled_calls.cache_clear()
 

@@ -10,7 +10,7 @@ import torch
 from known_kept import KEPT, kept
 from known_values import KNOWN, variants
 
-import arcana.torch._conformance as side
+import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana._core.expression import Kept
 from arcana.surrogate import FastSigmoid, Surrogate, parameter

@@ -10,9 +10,10 @@ import torch
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
-import arcana.torch._conformance as side
+import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate
+from arcana.testing._transforms import transform
 from arcana.testing._values import BITS, hard_sample, to_float, ulp_difference
 from arcana.torch import spike
 
@@ -25,7 +26,7 @@ WITH_PARAMETER = [(definitions.get(name), key) for name in KNOWN for key in KNOW
 @pytest.mark.parametrize("way", side.FIRST)
 def test_first_derivative(way: str, dtype: str, subtests: pytest.Subtests) -> None:
     v, c = (columns(x, len(SURROGATES), dtype) for x in (POINTS, COTANGENT))
-    found, plain = (side.transform("first", each, SURROGATES, v, c) for each in (way, "backward"))
+    found, plain = (transform(side, each, SURROGATES, v, c) for each in (way, "backward"))
     assert found.dtype == v.dtype
     for i, surrogate in enumerate(SURROGATES):
         with subtests.test(surrogate.name):
@@ -36,7 +37,7 @@ def test_first_derivative(way: str, dtype: str, subtests: pytest.Subtests) -> No
 @pytest.mark.parametrize("way", side.SECOND)
 def test_second_derivative(way: str, subtests: pytest.Subtests) -> None:
     v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS, COTANGENT))
-    found = side.transform("second", way, SURROGATES, v, c)
+    found = transform(side, way, SURROGATES, v, c)
     for i, surrogate in enumerate(SURROGATES):
         with subtests.test(surrogate.name):
             assert_exact(found[:, i], exact_at_points("slope", surrogate, "float32"), 8, "float32")
@@ -48,7 +49,7 @@ def test_parameter_gradient(way: str, dtype: str, subtests: pytest.Subtests) -> 
     surrogates, names = zip(*WITH_PARAMETER, strict=True)
     v, c = (columns(x, len(surrogates), dtype) for x in (POINTS, COTANGENT))
     p = np.stack([parameter_points(*each, POINTS.size) for each in WITH_PARAMETER], -1).astype(dtype)
-    found = side.transform("parameter", way, surrogates, p, v, c, parameters=names)
+    found = transform(side, way, surrogates, p, v, c, parameters=names)
     for i, (surrogate, name) in enumerate(WITH_PARAMETER):
         with subtests.test(f"{surrogate.name}, {name}"):
             assert_exact(found[:, i], exact_at_points("parameter", surrogate, dtype, name), 8, dtype)
@@ -60,7 +61,7 @@ def test_gain_gradient_is_the_rise_of_the_primitive(way: str, subtests: pytest.S
     near = np.abs(POINTS) < 100
     v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS[near], COTANGENT[: near.sum()]))
     p = columns(np.linspace(0.5, 3, near.sum()), len(SURROGATES), "float32")
-    found = side.transform("parameter", way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
+    found = transform(side, way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
     for i, surrogate in enumerate(SURROGATES):
         with subtests.test(surrogate.name):
             rise = (surrogate.primitive(v[:, i].astype("float64")) - 0.5) * c[:, i]

@@ -18,7 +18,7 @@ from known_values import KNOWN, variants
 from arcana import surrogate as definitions
 from arcana.surrogate import FastSigmoid, Surrogate
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
-from arcana.torch import _conformance as side, spike
+from arcana.torch import conformance as side, spike
 from arcana.torch._call import Call, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import cuda, triton

@@ -1,4 +1,4 @@
-"""What `compare` and `record` need of PyTorch: arrays in and out, one vector-Jacobian product, and the settings."""
+"""PyTorch for `compare` and `record` of `arcana.testing`: arrays in and out, a vector-Jacobian product, and the settings."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from arcana.testing._values import Array
-
-TITLE = "PyTorch"
+Array = np.ndarray[Any, Any]
 
 
 def from_numpy(array: Array) -> torch.Tensor:
-    """A tensor of a copy."""
+    """Make a tensor of a copy."""
     if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
     return torch.from_numpy(array.copy())
 
 
 def to_numpy(value: Any) -> Array:
-    """The array of a tensor, or of anything that NumPy takes."""
+    """Return the array of a tensor, or of anything that NumPy takes."""
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)
     value = value.detach().cpu().resolve_conj().resolve_neg()
@@ -33,7 +31,7 @@ def to_numpy(value: Any) -> Array:
 
 
 def check(name: str, array: Array) -> None:
-    """A TypeError where torch has no tensor of an array."""
+    """Raise a TypeError if torch has no tensor of an array."""
     try:
         from_numpy(array[..., :0] if array.ndim else array)
     except TypeError as error:
@@ -46,10 +44,10 @@ def is_array(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
-def pull_back(
+def vjp(
     function: Callable[[Sequence[Any]], dict[str, Any]], leaves: Sequence[Array], differentiable: Sequence[int]
 ) -> tuple[dict[str, Any], Callable[[dict[str, Array]], list[Array | None]]]:
-    """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves.
+    """Return the outputs by name, and a function from cotangents by output to the gradients of the differentiable leaves.
 
     A gradient is None where nothing leads from the outputs to the leaf.
     """
@@ -78,7 +76,7 @@ def pull_back(
 
 
 def settings() -> dict[str, str]:
-    """What of PyTorch's state changes numbers."""
+    """Return the parts of PyTorch's state that change numbers."""
     tiny = torch.tensor([np.finfo(np.float32).tiny]) * 0.5
     return {
         "version": torch.__version__,

@@ -1,4 +1,4 @@
-"""What `compare` and `record` need of JAX: arrays in and out, one vector-Jacobian product, and the settings."""
+"""JAX for `compare` and `record` of `arcana.testing`: arrays in and out, a vector-Jacobian product, and the settings."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arcana.testing._leaves import array_of
-from arcana.testing._values import Array
-
-TITLE = "JAX"
+Array = np.ndarray[Any, Any]
 
 
 def from_numpy(array: Array) -> jax.Array:
-    """An array of JAX; float64 becomes float32 while `jax_enable_x64` is off, as in the user's own code."""
+    """Make an array of JAX; float64 becomes float32 while `jax_enable_x64` is off, as in the user's own code."""
     return jnp.array(array)
 
 
 def to_numpy(value: Any) -> Array:
-    """The array of one of JAX's, or of anything that NumPy takes."""
+    """Return the array of one of JAX's, or of anything that NumPy takes."""
     return np.asarray(value)
 
 
 def check(name: str, array: Array) -> None:
-    """A TypeError where JAX would keep only a part of each integer."""
+    """Raise a TypeError if JAX would keep only a part of each integer."""
     if array.dtype.kind in "iu" and not np.array_equal(np.asarray(from_numpy(array)), array):
         msg = f"{name} holds integers that JAX cuts off while jax_enable_x64 is off"
         raise TypeError(msg)
@@ -38,12 +35,12 @@ def is_array(value: Any) -> bool:
     return isinstance(value, jax.Array)
 
 
-def pull_back(
+def vjp(
     function: Callable[[Sequence[Any]], dict[str, Any]], leaves: Sequence[Array], differentiable: Sequence[int]
 ) -> tuple[dict[str, Any], Callable[[dict[str, Array]], list[Array | None]]]:
-    """The named outputs of the leaves, and cotangents by output name → gradients of the differentiable leaves.
+    """Return the outputs by name, and a function from cotangents by output to the gradients of the differentiable leaves.
 
-    Of complex numbers JAX's pullback is the transpose and torch's the adjoint; here both are torch's.
+    JAX's pullback of complex numbers is the transpose and torch's the adjoint; here both are torch's.
     """
     inputs = [from_numpy(leaf) for leaf in leaves]
 
@@ -52,12 +49,7 @@ def pull_back(
         for i, each in zip(differentiable, asked, strict=True):
             merged[i] = each
         outputs = function(merged)
-        # What is not JAX's is compared as it is: JAX may have no such dtype.
-        arrays = {
-            name: value if isinstance(value, jax.Array) else array_of(f"{TITLE}'s {name}", value)
-            for name, value in outputs.items()
-        }
-        return {name: jnp.asarray(each) for name, each in arrays.items() if jnp.issubdtype(each.dtype, jnp.inexact)}, arrays
+        return {name: jnp.asarray(each) for name, each in outputs.items() if jnp.issubdtype(each.dtype, jnp.inexact)}, outputs
 
     floats, pullback, outputs = jax.vjp(with_floats_apart, [inputs[i] for i in differentiable], has_aux=True)
 
@@ -70,7 +62,7 @@ def pull_back(
 
 
 def settings() -> dict[str, str]:
-    """What of JAX's state changes numbers."""
+    """Return the parts of JAX's state that change numbers."""
     precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     tiny = jnp.full(1, np.finfo(np.float32).tiny, jnp.float32)
