@@ -25,6 +25,14 @@ ROOT = Path(__file__).parents[1]
 
 GUARDS: dict[str, list[str]] = {
     "arcana/presets": ["tests/core/test_frozen_peers.py tests/core/test_presets.py"],
+    "arcana/_core": [
+        "tests/core/test_definitions.py tests/core/test_creation.py tests/core/test_house.py",
+        "tests/core",
+        "tests/agreement/test_messages.py tests/torch/test_programs.py tests/torch/test_calls.py",
+        "tests/jax/test_namespace.py tests/jax/test_calls.py tests/jax/test_arguments.py",
+        "tests/torch/test_transforms.py tests/torch/test_kernels.py tests/torch/test_ways_of_calling.py",
+        "tests/agreement/test_backends.py tests/jax/test_transforms.py",
+    ],
     "arcana/surrogate": [
         "tests/core/test_definitions.py",
         "tests/core",
@@ -59,15 +67,16 @@ GUARDS: dict[str, list[str]] = {
 """By module or package the tests that guard it, the quickest first; the longest name that fits counts."""
 
 OWN: dict[str, str] = {
-    "arcana/torch/_bits.py": "tests/torch/test_few.py tests/torch/test_programs.py",
+    "arcana/torch/_eager/masks.py": "tests/torch/test_few.py tests/torch/test_programs.py",
     "arcana/torch/_function.py": "tests/torch/test_ways_of_calling.py",
-    "arcana/torch/_graph.py": "tests/torch/test_surroundings.py",
-    "arcana/torch/_kernels.py": "tests/torch/test_kernels.py",
+    "arcana/torch/_dynamo.py": "tests/torch/test_surroundings.py",
+    "arcana/torch/_eager/kernels.py": "tests/torch/test_kernels.py",
     "arcana/torch/_module.py": "tests/torch/test_spike.py",
-    "arcana/torch/_nodes.py": "tests/torch/test_ways_of_calling.py",
-    "arcana/torch/_rule.py": "tests/torch/test_far_potentials.py",
-    "arcana/surrogate/_checks.py": "tests/agreement/test_messages.py",
-    "arcana/surrogate/_trace.py": "tests/core/test_trace.py tests/torch/test_programs.py",
+    "arcana/torch/_fx.py": "tests/torch/test_ways_of_calling.py",
+    "arcana/torch/_derivative.py": "tests/torch/test_far_potentials.py",
+    "arcana/_core/checks.py": "tests/agreement/test_messages.py",
+    "arcana/_core/creation.py": "tests/core/test_creation.py",
+    "arcana/_core/expression.py": "tests/core/test_trace.py tests/torch/test_programs.py",
     "arcana/testing/_definition.py": "tests/agreement/test_backends.py -k conformance",
     "arcana/testing/_divergence.py": "tests/agreement/test_divergence.py",
     "arcana/testing/_layers.py": "tests/agreement/test_divergence.py",
@@ -161,15 +170,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         'exponents = np.arange(2 << (width - 1 - mantissa), dtype=f"uint{width}") << kind(mantissa)',
     ): "the same patterns, and each of them twice",
     (
-        "arcana/torch/_eager.py",
+        "arcana/torch/_eager/program.py",
         "rows = [0.5, 0.7575000000000001, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]",
     ): "any factors do",
     (
-        "arcana/torch/_pieces.py",
-        "PIECE = 2 << 20",
+        "arcana/torch/_eager/chunks.py",
+        "CHUNK = 2 << 20",
     ): "pieces of any length give the same numbers",
     (
-        "arcana/torch/_program.py",
+        "arcana/torch/_eager/program.py",
         "with torch.inference_mode(True), torch.no_grad():",
     ): "a program records nothing, so its constants may be of inference mode",
 }

@@ -21,7 +21,7 @@ _CALL = ("v", "xp", "self", "surrogate", "which")
 def _taken(base: type) -> frozenset[str]:
     """Return the names of what every surrogate has, besides its fields and formulas."""
     fields = {field.name for field in dataclasses.fields(base)}
-    return frozenset(name for name in (*dir(base), "name", "key") if not name.startswith("__")) - fields
+    return frozenset(name for name in (*dir(base), *inspect.get_annotations(base)) if not name.startswith("__")) - fields
 
 
 def check_body(cls: type, base: type) -> None:

@@ -124,7 +124,9 @@ def _look() -> None:
 
 def wanted(v: torch.Tensor) -> bool:
     """Whether a call on v may run as one kernel each way; on a GPU it may unless somebody has said no."""
-    return _enabled is not False if v.is_cuda else compiler_wanted(v)
+    if not _enabled:
+        return _enabled is None and v.is_cuda
+    return v.is_cuda or compiler_wanted(v)
 
 
 def compiler_wanted(v: torch.Tensor) -> bool:
