@@ -35,7 +35,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Any|Callable|Mapping|Iterable|Sequence|Self|ArrayT|P|_P|[a-z_]+\._?[A-Z]|.*\.ArrayT)"),
     ("py:.*", r"(Tensor|Array|ndarray)"),
     # The functions and classes of a backend, which stand for a surrogate where one is taken.
-    ("py:class", r"arcana\.surrogate\._function\.(SurrogateFunction|DefinitionMeta)"),
+    ("py:class", r"arcana\._core\.generated\.(SurrogateFunction|DefinitionMeta)"),
 ]
 
 html_theme = "furo"
