@@ -90,7 +90,7 @@ OWN: dict[str, str] = {
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
-        "arcana/surrogate/_parameters.py",
+        "arcana/_core/parameters.py",
         "if (self.below <= math.inf):",
     ): "the number before infinity is the largest, which is the end already",
     (
