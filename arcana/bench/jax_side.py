@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from arcana.bench.libraries import Array
 from arcana.bench.records import OURS, PLAIN, Candidate, Spikes
 from arcana.jax import spike
+from arcana.jax.arrays import enable_x64
 from arcana.surrogate import Surrogate
 
 relu = jax.nn.relu
@@ -40,7 +40,6 @@ def ours(surrogate: Surrogate, mode: str) -> list[Candidate]:
 @contextlib.contextmanager
 def ready(dtype: str) -> Iterator[None]:
     """Enter what all calls are made in: the CPU, and the promotion that the libraries rely on; float64 only on demand."""
-    enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental").enable_x64
     promotion = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
     with jax.default_device(jax.devices("cpu")[0]), enable_x64(dtype == "float64"), promotion[0], promotion[1]:
         yield

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from arcana.jax._compat import enable_x64 as enable_x64
+
 Array = np.ndarray[Any, Any]
 
 
