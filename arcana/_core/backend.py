@@ -18,7 +18,7 @@ class Backend(Protocol):
 
 
 class Arrays(Protocol):
-    """What the checks of a call ask about the arrays of a framework."""
+    """The questions that the checks of a call ask about the arrays of a framework."""
 
     kind: str
     """The class of its arrays, for messages: `torch.Tensor`."""

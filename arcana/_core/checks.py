@@ -1,4 +1,4 @@
-"""What a call is checked for, in the same words in every backend: its surrogate, its potential, its parameters."""
+"""The checks of a call, in the same words in every backend: its surrogate, its potential, its parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an array to the backend that owns it. A backend is imported when it is first needed."""
+"""The way from an array to the backend that owns it. A backend is imported when it is first needed."""
 
 from __future__ import annotations
 

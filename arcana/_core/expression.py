@@ -168,7 +168,7 @@ class Tape:
     def replaced(
         self, symbol: Symbol, by: Mapping[Symbol, Symbol] = NOTHING, record: Callable[..., Symbol] | None = None
     ) -> Symbol:
-        """The symbol on this tape, with others in the place of some that it is made of, its operations recorded by `record`."""
+        """Return the symbol on this tape with others in the place of some that it is made of, recorded by `record`."""
         known: dict[Symbol, Symbol] = dict(by)
         for each in needed([symbol], given=by):
             operands = [known[x] if isinstance(x, Symbol) else x for x in each.operands]
@@ -177,7 +177,7 @@ class Tape:
 
 
 class Kept(enum.Enum):
-    """What the forward pass keeps for the backward pass."""
+    """The choices of what the forward pass keeps for the backward pass."""
 
     NOTHING = "nothing"
     SPIKES = "spikes"
@@ -309,7 +309,7 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def needed(results: Iterable[Symbol], given: Iterable[Symbol] = ()) -> list[Symbol]:
-    """The operations that the results need, operands first, up to those that are given; in an order that takes few arrays."""
+    """Return the operations that the results need beyond those given, operands first, in an order that takes few arrays."""
     order = dict.fromkeys(given)
     skipped = len(order)
 

@@ -76,7 +76,7 @@ class DefinitionMeta(type):
         super().__setattr__(name, value)
 
     def __call__(cls, *positional: Any, **parameters: Any) -> Surrogate:
-        """A generated class has no instances: the call makes the definition, the same one in every backend."""
+        """Make the definition, the same one in every backend: a generated class has no instances."""
         return cls.definition(*positional, **parameters)
 
 

@@ -1,4 +1,4 @@
-"""What a command says when a package it needs is not installed."""
+"""The error of a command when a package it needs is not installed."""
 
 from __future__ import annotations
 

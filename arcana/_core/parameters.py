@@ -48,14 +48,14 @@ class Bounds:
         return " and ".join(end for end in ends if end) or "finite"
 
     def representable(self, dtype: str) -> tuple[float, float]:
-        """The least and the greatest number of a computing dtype inside the bounds, subnormals left out.
+        """Return the least and the greatest number of a computing dtype inside the bounds, subnormals left out.
 
         A number is rounded into this interval, so that rounding never carries a valid parameter out of its domain.
         """
         return self._ends[dtype]
 
     def domain(self, dtype: str) -> tuple[float, float]:
-        """The ends of that interval as numbers of the computing dtype."""
+        """Return the ends of that interval as numbers of the computing dtype."""
         return self._domains[dtype]
 
     def _ends_in(self, dtype: str) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def parameter(
     below: float = math.inf,
     at_most: float = math.inf,
 ) -> Any:
-    """A parameter of a surrogate with bounds: `scale: float = parameter(10.0, above=0)`.
+    """Declare a parameter of a surrogate with bounds: `scale: float = parameter(10.0, above=0)`.
 
     Args:
         default: the value when none is given; without one the parameter must be given.
@@ -103,12 +103,12 @@ def parameter(
 
 
 def positive(default: float) -> Any:
-    """A width, slope or height: from 1e-15 to 1e15, so that its square and its reciprocal's stay normal in float32."""
+    """Declare a width, slope or height: from 1e-15 to 1e15, so that its square and its reciprocal's stay normal in float32."""
     return parameter(default, at_least=1e-15, at_most=1e15)
 
 
 def bounds_of(field: dataclasses.Field[Any]) -> Bounds:
-    """The bounds given with `parameter`; a plain field has to be finite and no more."""
+    """Return the bounds given with `parameter`; a plain field has to be finite and no more."""
     return field.metadata.get(_BOUNDS, FINITE)
 
 
@@ -131,7 +131,7 @@ def checked_bounds(surrogate: str, name: str, value: float, bounds: Bounds) -> f
 
 
 def checked_static(surrogate: str, name: str, value: object, default: object, bounds: Bounds = FINITE) -> Any:
-    """A setting that shapes the formula (an int, a bool or a string): exactly of its default's type, an int within bounds."""
+    """Return a setting that shapes the formula, an int, a bool or a string: of its default's type, an int within bounds."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and type(default) is int:
         checked_bounds(surrogate, name, int(value), bounds)
         return int(value)

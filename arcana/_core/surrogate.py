@@ -29,7 +29,7 @@ _WRITTEN_BY_PYTHON = frozenset({"__module__", "__firstlineno__", "__static_attri
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is known of a shape in closed form, for one set of parameters and a gain of 1.
+    """The facts of a shape in closed form, for one set of parameters and a gain of 1.
 
     Attributes:
         peak: the largest value of h.
@@ -224,7 +224,7 @@ class Surrogate:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def __call__(self, v: ArrayT, *positional: Any, **parameters: Any) -> ArrayT:
-        """The spikes of v, a torch.Tensor or a jax.Array; parameters given here replace the instance's."""
+        """Return the spikes of v, a torch.Tensor or a jax.Array; parameters given here replace the instance's."""
         if positional:
             raise misuse.one_positional(type(self), repr(self), positional, parameters)
         return dispatch.of_array(v, caller=type(self).__name__).spike(v, self, **parameters)
@@ -246,12 +246,12 @@ class Surrogate:
 
     @classmethod
     def parameter_names(cls) -> list[str]:
-        """The names of all fields: the class's own first, then those that every surrogate has."""
+        """Return the names of all fields: the class's own first, then those that every surrogate has."""
         return list(cls._names)
 
     @classmethod
     def own_names(cls) -> list[str]:
-        """The names of the class's own fields, without those that every surrogate has."""
+        """Return the names of the class's own fields, without those that every surrogate has."""
         return list(cls._names[: -len(_COMMON)])
 
     @classmethod
@@ -325,11 +325,11 @@ class Surrogate:
         return _measured_facts(dataclasses.replace(self, gain=1.0))
 
     def unit_peak(self) -> Self:
-        """The same shape with a peak of 1."""
+        """Return the same shape with a peak of 1."""
         return self._rescaled("peak", self.peak)
 
     def unit_area(self) -> Self:
-        """The same shape with an area of 1; a ValueError where the area is infinite or zero."""
+        """Return the same shape with an area of 1; a ValueError where the area is infinite or zero."""
         return self._rescaled("area", self.area)
 
     def _rescaled(self, fact: str, value: float) -> Self:
@@ -339,7 +339,7 @@ class Surrogate:
         return dataclasses.replace(self, gain=self.gain / value)
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict of plain values from which `from_dict` makes an equal surrogate."""
+        """Return a dict of plain values from which `from_dict` makes an equal surrogate."""
         parameters = {name: getattr(self, name) for name in self.parameter_names()}
         return {"surrogate": registry.public_name(type(self)), "parameters": parameters}
 

@@ -1,4 +1,4 @@
-"""What is measured beside what: ours, the libraries' functions that compute the same numbers, and the floors."""
+"""The candidates, measured one beside the other: ours, the libraries' functions that compute the same numbers, and the floors."""
 
 from __future__ import annotations
 

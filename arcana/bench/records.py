@@ -1,4 +1,4 @@
-"""What is measured, and one record for each measured number: every table, ratio and picture is computed from records."""
+"""The choices of what is measured, and one record for each number: tables, ratios and pictures are computed from records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checks of a call ask about JAX's arrays."""
+"""The answers to what the checks of a call ask about JAX's arrays."""
 
 from __future__ import annotations
 

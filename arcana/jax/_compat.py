@@ -35,12 +35,12 @@ lower_function = mlir.lower_fun
 
 
 def tangent_type(x: Any) -> Any:
-    """The type of x's tangent. A method of the type that jax.typeof gives, the same in 0.7.2 to 0.12."""
+    """Return the type of x's tangent. A method of the type that jax.typeof gives, the same in 0.7.2 to 0.12."""
     return jax.typeof(x).to_tangent_aval()
 
 
 def varying_axes(x: jax.Array) -> frozenset[str]:
-    """The mesh axes over which x varies inside shard_map: `manual_axis_type` from 0.10 on, `vma` before."""
+    """Return the mesh axes over which x varies inside shard_map: `manual_axis_type` from 0.10 on, `vma` before."""
     kind = jax.typeof(x)
     return frozenset(kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma)
 
@@ -51,7 +51,7 @@ def vary_over(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
 
 
 def enable_x64(value: bool) -> AbstractContextManager[Any]:
-    """A context in which float64 is kept, or is not: of `jax` itself from 0.8 on, of `jax.experimental` before."""
+    """Return a context in which float64 is kept, or is not: of `jax` itself from 0.8 on, of `jax.experimental` before."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(value)
     from jax.experimental import enable_x64  # pyright: ignore[reportAttributeAccessIssue]

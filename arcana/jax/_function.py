@@ -72,7 +72,7 @@ slopes_p.multiple_results = True
 
 @dataclasses.dataclass(frozen=True)
 class Slopes:
-    """What `slopes_p` does with its operands: the tangents or the cotangent, what is kept of v, and the arrays.
+    """The ways in which `slopes_p` takes its operands: the tangents or the cotangent, what is kept of v, and the arrays.
 
     Attributes:
         kind: what is kept of v.
@@ -87,17 +87,17 @@ class Slopes:
     transposed: bool = False
 
     def split(self, operands: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """The tangents or the cotangent, what is kept (one array or none), and the arrays."""
+        """Return the tangents or the cotangent, what is kept (one array or none), and the arrays."""
         first = 1 if self.transposed else len(self.along)
         last = len(operands) - len(self.arrays)
         return list(operands[:first]), list(operands[first:last]), list(operands[last:])
 
     def only(self, chosen: Sequence[bool]) -> Slopes:
-        """The same along some of the slopes."""
+        """Return the same along some of the slopes."""
         return dataclasses.replace(self, along=tuple(name for name, each in zip(self.along, chosen, strict=True) if each))
 
     def turned(self) -> Slopes:
-        """The transpose."""
+        """Return the transpose."""
         return dataclasses.replace(self, transposed=not self.transposed)
 
 
@@ -286,7 +286,7 @@ def _batch_size(operands: Sequence[Any], dims: Sequence[Any]) -> int:
 
 
 def _batched_parameter(x: Any, dim: Any, ndim: int) -> Any:
-    """A parameter beside a batch of potentials with `ndim` axes: the batch first, its other axes at the end."""
+    """Return a parameter beside a batch of potentials with `ndim` axes: the batch first, its other axes at the end."""
     if dim is None:
         return x
     x = jnp.moveaxis(x, dim, 0)

@@ -1,4 +1,4 @@
-"""What jax2onnx writes for the primitives of this backend. Loaded only where jax2onnx is."""
+"""The primitives of this backend for jax2onnx. Loaded only where jax2onnx is."""
 
 from __future__ import annotations
 

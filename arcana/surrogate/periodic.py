@@ -58,7 +58,7 @@ class PeriodicExponential(Surrogate):
 
 
 def _distance(v: Any, xp: Any) -> Any:
-    """|v| below 0, and from 0 up the distance to the nearest whole number, whose derivative is 0 at half numbers."""
+    """Return |v| below 0, and from 0 up the distance to the nearest whole number, whose derivative is 0 at half numbers."""
     upper = xp.minimum(xp.relu(v), _ALL_WHOLE)
     return xp.minimum(xp.abs(upper - xp.round(upper)), 0.5) + xp.relu(-v)
 
@@ -102,7 +102,7 @@ class SquarewaveFourier(Surrogate):
 
 
 def _sum_of_cosines(turns: Any, terms: int, xp: Any) -> Any:
-    """The sum of cos((2i − 1)·2π·turns), i from 1 to terms, for turns from −1/2 to 1/2; it is 0 at 1/4."""
+    """Return the sum of cos((2i − 1)·2π·turns), i from 1 to terms, for turns from −1/2 to 1/2; it is 0 at 1/4."""
     if terms == 1:
         return _cosine(turns, xp)
     if terms % 2:
@@ -123,7 +123,7 @@ def _cosine(turns: Any, xp: Any) -> Any:
 
 
 def _pairwise_sum(terms: list[Any]) -> Any:
-    """The sum by halves: of 64 terms each is rounded 6 times, and 63 times one after the other."""
+    """Return the sum by halves: of 64 terms each is rounded 6 times, and 63 times one after the other."""
     middle = len(terms) // 2
     return _pairwise_sum(terms[:middle]) + _pairwise_sum(terms[middle:]) if middle else terms[0]
 

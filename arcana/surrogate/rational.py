@@ -40,7 +40,7 @@ def _fast_sigmoid_rise(v: Any, xp: Any, scale: Any) -> Any:
 
 
 def _log_of_product(factor: Any, magnitude: Any, xp: Any, logarithm: Any) -> Any:
-    """`logarithm` (log or log1p) of factor · magnitude, which for a finite magnitude is finite."""
+    """Return `logarithm` (log or log1p) of factor · magnitude, which for a finite magnitude is finite."""
     product = factor * magnitude
     far = product > 1e30
     one = xp.zeros_like(magnitude) + 1

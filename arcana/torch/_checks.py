@@ -1,4 +1,4 @@
-"""What the checks of a call ask about torch's tensors."""
+"""The answers to what the checks of a call ask about torch's tensors."""
 
 from __future__ import annotations
 

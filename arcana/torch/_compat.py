@@ -49,7 +49,7 @@ current_stream: Any = getattr(torch._C, "_cuda_getCurrentRawStream", None)
 
 
 def launcher(kernel: Any) -> Callable[..., None]:
-    """What launches a compiled Triton kernel, of the number of its instances, the device's number and its arguments.
+    """Return what launches a compiled Triton kernel; it takes the number of instances, the device's number and the arguments.
 
     Triton's own way finds out at each call for which types the kernel has to be compiled, and takes 10 to 20 µs for it. The
     members of a compiled kernel that are used here are the same in Triton 3.3 to 3.9; 3.6 is the one that has run.
@@ -88,7 +88,7 @@ def without_saved_tensor_hooks() -> Generator[None]:
 
 
 def vjp_without_hooks(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> Any:
-    """The pullback of torch.func.vjp inside `without_saved_tensor_hooks`: before 2.8 past its check that there are no hooks."""
+    """Return the pullback of torch.func.vjp inside `without_saved_tensor_hooks`: before 2.8 past its check for hooks."""
     if top_saved_tensor_hooks is None:
         return torch._functorch.eager_transforms._vjp_with_argnums.__wrapped__(function, *arguments)[1]  # pyright: ignore[reportAttributeAccessIssue]
     return torch.func.vjp(function, *arguments)[1]

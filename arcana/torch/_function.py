@@ -57,7 +57,7 @@ def _saved(
 
 
 class Composable(torch.autograd.Function):
-    """Is the one Function for every definition under every transform; the definition travels as its key.
+    """The one Function for every definition under every transform; the definition travels as its key.
 
     It gives the spikes, and the comparison where that is what is kept: the same as `Call` keeps, since the forward pass that is
     done again for a checkpoint may be the other one's.

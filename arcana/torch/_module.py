@@ -67,7 +67,7 @@ class Spike(torch.nn.Module):
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(getattr(self.surrogate, name))))
 
     def reset_parameters(self) -> None:
-        """Every value as it was given, also after `to_empty`; a threshold that was on the meta device then had none."""
+        """Set every value as it was given, also after `to_empty`; a threshold that was on the meta device then had none."""
         with torch.no_grad():
             if isinstance(self._first, torch.Tensor) and self._first.is_meta:
                 msg = "Spike: the threshold was given on the meta device, so there is no value to go back to; fill it yourself"
@@ -88,7 +88,7 @@ class Spike(torch.nn.Module):
         return spike(_difference(v, self.threshold) if isinstance(v, torch.Tensor) else v, self.surrogate, **values)
 
     def _held(self, name: str) -> torch.Tensor:
-        """A learnable parameter inside its domain, with the gradient of that value."""
+        """Return a learnable parameter inside its domain, with the gradient of that value."""
         stored = getattr(self, name)
         if not self.surrogate.bounded(name):
             return stored
@@ -119,7 +119,7 @@ class Spike(torch.nn.Module):
         exact = self._buffers.get("threshold") if isinstance(self._first, float) else None
 
         def keeping_the_number(tensor: torch.Tensor) -> torch.Tensor:
-            """What `fn` does, save that the threshold stays in float64."""
+            """Do what `fn` does, save that the threshold stays in float64."""
             if tensor is not exact or tensor.dtype is not torch.float64:
                 return fn(tensor)
             try:
@@ -146,7 +146,7 @@ def _is_rounded(given: Any, exact: torch.Tensor | None) -> bool:
 
 
 def _checked_threshold(threshold: Any, learnable: bool) -> float | torch.Tensor:
-    """The threshold that a layer begins with: a float, or a tensor of its own."""
+    """Return the threshold that a layer begins with: a float, or a tensor of its own."""
     if isinstance(threshold, numbers.Real) and not isinstance(threshold, bool):
         value, finite = float(threshold), math.isfinite(threshold)
     else:
@@ -182,7 +182,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _difference(v: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """v − threshold in v's dtype, to which the threshold is rounded as a Python number is."""
+    """Return v − threshold in v's dtype, to which the threshold is rounded as a Python number is."""
     if not threshold.requires_grad or threshold.dtype is v.dtype or v.dtype not in (torch.float16, torch.bfloat16):
         return v - threshold.to(v.dtype)
     # Its gradient is a sum, which a half type would round, or take for infinite: so the rounding is past autograd.
@@ -191,14 +191,14 @@ def _difference(v: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
 
 
 def _one_value(value: torch.Tensor) -> float | None:
-    """The value of a tensor that has one, in as many digits as tell it from its neighbours; None where there is none to show."""
+    """Return the value of a tensor that has one, in as many digits as tell it from its neighbours, else None."""
     if not _is_plain(value) or value.numel() != 1 or not math.isfinite(number := value.item()):
         return None
     return number if value.dtype is torch.float64 else float(str(np.float32(number)))
 
 
 def _summary(value: torch.Tensor) -> str:
-    """A few values as they are, many by their shape and range."""
+    """Write a few values as they are, many by their shape and range."""
     if not _is_plain(value) or value.numel() == 0:
         return f"{tuple(value.shape)} on {value.device}"
     if value.ndim == 0 or (value.ndim == 1 and value.numel() <= _FEW):

@@ -86,7 +86,7 @@ class set_compiled_kernels:  # noqa: N801  (a function that is a context manager
         return within  # pyright: ignore[reportReturnType]
 
     def _steps(self, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """The generator with the switch set while it runs, and not while it waits."""
+        """Run the generator with the switch set while it runs, and not while it waits."""
         resume = functools.partial(next, generator)
         while True:
             try:
