@@ -328,10 +328,11 @@ def _is_plain(v: jax.Array, arrays: Arrays) -> bool:
 
 
 def _given(v: Any, surrogate: Any, caller: str) -> tuple[jax.Array, Surrogate]:
-    """Return the potential as an array and the surrogate that is meant, both checked."""
+    """Return the potential as an array and the surrogate that is meant."""
     if not isinstance(surrogate, Surrogate):
         surrogate = surrogate_of(surrogate, caller, v)
-    return checked_potential(surrogate, v, ARRAYS), surrogate
+    # The dtype of an array is checked once, when its call is made.
+    return v if isinstance(v, jax.Array) else checked_potential(surrogate, v, ARRAYS), surrogate
 
 
 def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array) -> jax.Array:
