@@ -10,7 +10,13 @@ import torch
 
 import arcana.jax
 import arcana.torch
+from arcana._core import Arrays, Backend
+from arcana.jax._checks import ARRAYS
 from arcana.surrogate import FastSigmoid, Surrogate, from_dict, get, parameter
+from arcana.torch._checks import TENSORS
+
+backends: list[Backend] = [arcana.torch, arcana.jax]
+arrays: list[Arrays] = [TENSORS, ARRAYS]
 
 
 class Cauchy(Surrogate):

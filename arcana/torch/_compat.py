@@ -101,6 +101,7 @@ def in_forward_mode() -> bool:
 
 def transformed(v: torch.Tensor) -> bool:
     """Whether something other than plain eager autograd will look at a call on v."""
+    # `in_forward_mode` is written out, since this is asked at every call.
     return (
         type(v) not in (torch.Tensor, torch.nn.Parameter)
         or transforms_active()

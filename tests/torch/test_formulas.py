@@ -72,9 +72,9 @@ def parameters(kind: str, shape: tuple[int, ...], dtype: torch.dtype, slope: flo
 
 
 def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
-    rule = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
+    derivative = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
     with torch.no_grad():
-        return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
+        return (c.to(derivative.dtype) * derivative.derivative()).to(v.dtype)
 
 
 def assert_same_bits(found: torch.Tensor, expected: torch.Tensor) -> None:

@@ -64,9 +64,9 @@ class ByShape(Surrogate):
 
 def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
     """cotangent · h by the definition as it is written."""
-    rule = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
+    derivative = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
     with torch.no_grad():
-        return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
+        return (c.to(derivative.dtype) * derivative.derivative()).to(v.dtype)
 
 
 def gradient(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:

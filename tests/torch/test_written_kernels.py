@@ -141,10 +141,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def plain(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> torch.Tensor:
     """cotangent · h by the definition as it is written, without the short ways, which kernels do not take."""
-    rule = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
-    rule.shortcuts = {}
+    derivative = Derivative(surrogate.formula, v, {**surrogate.numbers, **tensors})
+    derivative.shortcuts = {}
     with torch.no_grad():
-        return (c.to(rule.dtype) * rule.derivative()).to(v.dtype)
+        return (c.to(derivative.dtype) * derivative.derivative()).to(v.dtype)
 
 
 def assert_kernels(ran: list[str], surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> None:
