@@ -118,7 +118,7 @@ def accuracy(session: nox.Session) -> None:
 def verdicts(session: nox.Session) -> None:
     """How often the validation tools name a planted fault rightly, over 20 seeds; a wrong verdict is an error."""
     install(session, extras="all")
-    session.run("python", "tests/core/verdicts.py", *session.posargs)
+    session.run("python", "tests/helpers/verdicts.py", *session.posargs)
 
 
 @nox.session(default=False)

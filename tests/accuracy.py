@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent / "core"))
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import numpy as np
@@ -152,7 +152,7 @@ in `multi_gaussian` and `squarewave_fourier`, the first number has no bound and 
 
 float16 and bfloat16 are tested at all 65,536 values with the default parameters; they are computed in float32, so only the last
 rounding shows. float32 and float64 are tested at every exponent in both signs, around every kink, at subnormals and ±inf, with
-the default parameters and with the sets in `tests/core/known_*.py`, which go to the ends of the domains. Results below the
+the default parameters and with the sets in `tests/helpers/known_*.py`, which go to the ends of the domains. Results below the
 smallest normal number times max(1, 4·peak) are left out: there a subnormal is on the way, which XLA takes for zero. For the
 same reason a subnormal v may give h(0) in JAX.
 

@@ -12,6 +12,9 @@ import importlib
 import os
 import shutil
 import tempfile
+from typing import Any
+
+import pytest
 
 SEPARATE = ("gpu", "packaging", "triton")
 collect_ignore = [each for each in SEPARATE if each not in os.environ.get("ARCANA_TEST_ALSO", "").split(",")]
@@ -36,3 +39,20 @@ if "jax" in EXPECTED:
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+SELECTED: dict[tuple[Any, ...], dict[str, None]] = {}
+"""The surrogates whose tests this run has selected, in order, by module and test function."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    for item in session.items:
+        name = getattr(item, "callspec", None) and item.callspec.params.get("name")
+        if name:
+            SELECTED.setdefault((item.path, item.originalname), {})[name] = None
+
+
+@pytest.fixture
+def together(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The surrogates that this run asks this test for: what compiles them together takes no others."""
+    return tuple(SELECTED[request.node.path, request.node.originalname])

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parent
 
 def main() -> None:
     module, framework, settings, records, done = sys.argv[1:]
-    sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "core"), str(FOLDER.parents[1])]
+    sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "helpers"), str(FOLDER.parents[1])]
     from session import Session, Settings, first_line
 
     given = json.loads(settings)

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from known_kept import KEPT, kept
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
@@ -91,7 +90,7 @@ def test_no_more_is_kept_than_needed(dtype: str, fires_at_threshold: bool) -> No
         surrogate = definitions.get(name, fires_at_threshold=fires_at_threshold)
         spikes, pullback = jax.vjp(surrogate, v)
         found = kept_leaves(pullback, v, spikes)
-        assert found == expected[kept(name, fires_at_threshold)], name
+        assert found == expected[KNOWN[name].kept_when(fires_at_threshold)], name
         traced = jax.eval_shape(lambda x, surrogate=surrogate: jax.vjp(surrogate, x)[1], v)
         assert [x.size * x.dtype.itemsize for x in jax.tree.leaves(traced)] == [size for _, size in found], name
 
@@ -102,7 +101,7 @@ def test_parameters_that_are_arrays_keep_v() -> None:
     assert sorted(kept_leaves(pullback, v, spikes)) == [("new", 4), ("v", 400)]
 
 
-@pytest.mark.parametrize("name", [name for name, each in KEPT.items() if each is not Kept.POTENTIAL])
+@pytest.mark.parametrize("name", [name for name, known in KNOWN.items() if known.kept is not Kept.POTENTIAL])
 def test_constant_pieces_have_no_second_derivative(name: str) -> None:
     """The spikes that are kept have a surrogate gradient of their own; it must not enter."""
     surrogate = definitions.get(name)
@@ -159,7 +158,7 @@ def test_a_plain_call_is_compiled_functions_that_every_value_shares(caplog: pyte
         for name in KNOWN:
             surrogate = definitions.get(name)
             gradient(surrogate, v, v)
-            passes = {Kept.NOTHING: [], Kept.MASK: ["mask", "products"]}.get(KEPT[name], ["products"])
+            passes = {Kept.NOTHING: [], Kept.MASK: ["mask", "products"]}.get(KNOWN[name].kept, ["products"])
             assert messages(caplog) == passes, name
             other = {key: surrogate.rounded(key, 1.5 * value, "float32") for key, value in surrogate.numbers.items()}
             for each in (type(surrogate)(), type(surrogate)(**other)):

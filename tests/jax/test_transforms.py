@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every import every_parameter, every_surrogate, parameters_of
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
@@ -17,78 +18,92 @@ from arcana import surrogate as definitions
 from arcana.jax import forward_mode, spike
 from arcana.jax._compat import enable_x64
 from arcana.testing._transforms import traceable, transform
+from arcana.testing._values import Array
 
-SURROGATES = [definitions.get(name) for name in KNOWN]
-"""Each test passes them all through one transform: what is traced and compiled once serves all."""
-WITH_PARAMETER = [(definitions.get(name), key) for name in KNOWN for key in KNOWN[name].by_parameter]
+NEAR = POINTS[np.abs(POINTS) < 100]
 
 
-@pytest.mark.parametrize("x64", [True, False])
+@functools.cache
+def gradients(way: str, dtype: str, names: tuple[str, ...]) -> Array:
+    """c · h at POINTS by this way, a column a surrogate: what is traced and compiled once serves them all."""
+    v, c = (columns(x, len(names), dtype) for x in (POINTS, COTANGENT))
+    with enable_x64(dtype == "float64"):
+        return transform(side, way, [definitions.get(name) for name in names], v, c)
+
+
+@functools.cache
+def parameter_gradients(way: str, dtype: str, cases: tuple[tuple[str, str], ...]) -> Array:
+    surrogates, keys = [definitions.get(name) for name, _ in cases], [key for _, key in cases]
+    v, c = (columns(x, len(cases), dtype) for x in (POINTS, COTANGENT))
+    p = np.stack([parameter_points(*each, POINTS.size) for each in zip(surrogates, keys, strict=True)], -1).astype(dtype)
+    return transform(side, way, surrogates, p, v, c, parameters=keys)
+
+
+@functools.cache
+def gain_gradients(way: str, names: tuple[str, ...]) -> Array:
+    v, c, gain = (columns(x, len(names), "float32") for x in (NEAR, COTANGENT[: NEAR.size], np.linspace(0.5, 3, NEAR.size)))
+    return transform(side, way, [definitions.get(name) for name in names], gain, v, c, parameters=["gain"] * len(names))
+
+
+@every_surrogate
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("way", side.FIRST)
-def test_first_derivative(way: str, x64: bool, subtests: pytest.Subtests) -> None:
-    dtype = "float64" if x64 else "float32"
-    v, c = (columns(x, len(SURROGATES), dtype) for x in (POINTS, COTANGENT))
-    with enable_x64(x64):
-        found, plain = (transform(side, each, SURROGATES, v, c) for each in (way, "vjp"))
-    assert found.dtype == v.dtype
-    for i, surrogate in enumerate(SURROGATES):
-        with subtests.test(surrogate.name):
-            if KNOWN[surrogate.name].bits:
-                np.testing.assert_array_equal(found[:, i], plain[:, i])
-            assert_exact(found[:, i], exact_at_points("h", surrogate, dtype), 4, dtype)
+def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
+    found, plain = (gradients(each, dtype, together)[:, together.index(name)] for each in (way, "vjp"))
+    assert found.dtype == dtype
+    if KNOWN[name].bits:
+        np.testing.assert_array_equal(found, plain)
+    assert_exact(found, exact_at_points("h", definitions.get(name), dtype), 4, dtype)
 
 
-@pytest.fixture
-def few_objects() -> Iterator[None]:
-    """A search for leaked tracers collects garbage at every trace; what there was before it need not be looked at."""
+@functools.cache
+def leak(names: tuple[str, ...]) -> None:
+    """Trace by every way and run none: looking for leaks switches JAX's caches off, so all would be compiled again.
+
+    The search collects garbage at every trace; what there was before it need not be looked at.
+    """
+    surrogates = [definitions.get(name) for name in names]
+    v, c = (jnp.asarray(columns(x, len(names), "float32")) for x in (POINTS, COTANGENT))
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
+    try:
+        with jax.check_tracer_leaks():
+            for way in side.FIRST:
+                traced = jax.eval_shape(traceable(side, way, surrogates), v, c)
+                assert (traced.shape, traced.dtype) == (v.shape, v.dtype), way
+    finally:
+        gc.unfreeze()
 
 
-@pytest.mark.usefixtures("few_objects")
-@pytest.mark.parametrize("way", side.FIRST)
-def test_no_tracer_leaks(way: str) -> None:
-    """Traced and not run: looking for leaked tracers switches JAX's caches off, so each operation would be compiled again."""
-    v, c = (jnp.asarray(columns(x, len(SURROGATES), "float32")) for x in (POINTS, COTANGENT))
-    with jax.check_tracer_leaks():
-        traced = jax.eval_shape(traceable(side, way, SURROGATES), v, c)
-    assert (traced.shape, traced.dtype) == (v.shape, v.dtype)
+@every_surrogate
+def test_no_tracer_leaks(name: str, together: tuple[str, ...]) -> None:
+    assert name in together
+    leak(together)
 
 
+@every_surrogate
 @pytest.mark.parametrize("way", side.SECOND)
-def test_second_derivative(way: str, subtests: pytest.Subtests) -> None:
-    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS, COTANGENT))
-    found = transform(side, way, SURROGATES, v, c)
-    for i, surrogate in enumerate(SURROGATES):
-        with subtests.test(surrogate.name):
-            assert_exact(found[:, i], exact_at_points("slope", surrogate, "float32"), 8, "float32")
+def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> None:
+    found = gradients(way, "float32", together)[:, together.index(name)]
+    assert_exact(found, exact_at_points("slope", definitions.get(name), "float32"), 8, "float32")
 
 
+@every_parameter
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_parameter_gradient(way: str, dtype: str, subtests: pytest.Subtests) -> None:
-    surrogates, names = zip(*WITH_PARAMETER, strict=True)
-    v, c = (columns(x, len(surrogates), dtype) for x in (POINTS, COTANGENT))
-    p = np.stack([parameter_points(*each, POINTS.size) for each in WITH_PARAMETER], -1).astype(dtype)
-    found = transform(side, way, surrogates, p, v, c, parameters=names)
-    for i, (surrogate, name) in enumerate(WITH_PARAMETER):
-        with subtests.test(f"{surrogate.name}, {name}"):
-            assert_exact(found[:, i], exact_at_points("parameter", surrogate, dtype, name), 8, dtype)
+def test_parameter_gradient(name: str, key: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
+    cases = parameters_of(together)
+    found = parameter_gradients(way, dtype, cases)[:, cases.index((name, key))]
+    assert_exact(found, exact_at_points("parameter", definitions.get(name), dtype, key), 8, dtype)
 
 
+@every_surrogate
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_gain_gradient_is_the_rise_of_the_primitive(way: str, subtests: pytest.Subtests) -> None:
+def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, together: tuple[str, ...]) -> None:
     """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference."""
-    near = np.abs(POINTS) < 100
-    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS[near], COTANGENT[: near.sum()]))
-    p = columns(np.linspace(0.5, 3, near.sum()), len(SURROGATES), "float32")
-    found = transform(side, way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
-    for i, surrogate in enumerate(SURROGATES):
-        with subtests.test(surrogate.name):
-            rise = (surrogate.primitive(v[:, i].astype("float64")) - 0.5) * c[:, i]
-            np.testing.assert_allclose(found[:, i], rise, rtol=3e-6, atol=3e-7)
+    found = gain_gradients(way, together)[:, together.index(name)]
+    rise = (definitions.get(name).primitive(NEAR.astype("float32").astype("float64")) - 0.5) * COTANGENT[: NEAR.size]
+    np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 
 
 @pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "step", "ste"])

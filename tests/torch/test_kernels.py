@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch._inductor.config
 import torch._inductor.metrics
-from known_kept import KEPT
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
@@ -241,7 +240,7 @@ def test_the_spikes_may_be_changed_in_place(name: str) -> None:
     assert not spikes._is_view()
     spikes.mul_(2.0)
     assert torch.equal(spikes, 2 * expected[0])
-    if KEPT[name] is Kept.SPIKES:
+    if KNOWN[name].kept is Kept.SPIKES:
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             torch.autograd.grad(spikes, v, c)
     else:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from known_kept import KEPT, kept
 from known_values import KNOWN, variants
 
 import arcana.torch.conformance as side
@@ -212,7 +211,7 @@ def test_no_more_is_kept_than_needed(name: str, dtype: str) -> None:
     expected = {Kept.NOTHING: {}, Kept.SPIKES: {"spikes": n * width}, Kept.MASK: {"new": n}, Kept.POTENTIAL: {"v": n * width}}
     for fires_at_threshold in (True, False):
         surrogate = definitions.get(name, fires_at_threshold=fires_at_threshold)
-        assert kept_bytes(surrogate, v) == expected[kept(name, fires_at_threshold)]
+        assert kept_bytes(surrogate, v) == expected[KNOWN[name].kept_when(fires_at_threshold)]
 
 
 def test_parameters_that_train_keep_v() -> None:
@@ -241,7 +240,7 @@ def test_a_batch_of_cotangents(name: str) -> None:
         assert_same_bits(one, plain(surrogate, v, cotangent))
 
 
-@pytest.mark.parametrize("name", [name for name, kept in KEPT.items() if kept is not Kept.POTENTIAL])
+@pytest.mark.parametrize("name", [name for name, known in KNOWN.items() if known.kept is not Kept.POTENTIAL])
 def test_constant_pieces_have_no_second_derivative(name: str) -> None:
     """The spikes that are kept have a surrogate gradient of their own; it must not enter."""
     surrogate = definitions.get(name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from every import every_parameter, every_surrogate, parameters_of
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
@@ -14,58 +16,66 @@ import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate
 from arcana.testing._transforms import transform
-from arcana.testing._values import BITS, hard_sample, to_float, ulp_difference
+from arcana.testing._values import BITS, Array, hard_sample, to_float, ulp_difference
 from arcana.torch import spike
 
-SURROGATES = [definitions.get(name) for name in KNOWN]
-"""Each test passes them all through one transform: what is traced and compiled once serves all."""
-WITH_PARAMETER = [(definitions.get(name), key) for name in KNOWN for key in KNOWN[name].by_parameter]
+NEAR = POINTS[np.abs(POINTS) < 100]
 
 
+@functools.cache
+def gradients(way: str, dtype: str, names: tuple[str, ...]) -> Array:
+    """c · h at POINTS by this way, a column a surrogate: what is traced and compiled once serves them all."""
+    v, c = (columns(x, len(names), dtype) for x in (POINTS, COTANGENT))
+    return transform(side, way, [definitions.get(name) for name in names], v, c)
+
+
+@functools.cache
+def parameter_gradients(way: str, dtype: str, cases: tuple[tuple[str, str], ...]) -> Array:
+    surrogates, keys = [definitions.get(name) for name, _ in cases], [key for _, key in cases]
+    v, c = (columns(x, len(cases), dtype) for x in (POINTS, COTANGENT))
+    p = np.stack([parameter_points(*each, POINTS.size) for each in zip(surrogates, keys, strict=True)], -1).astype(dtype)
+    return transform(side, way, surrogates, p, v, c, parameters=keys)
+
+
+@functools.cache
+def gain_gradients(way: str, names: tuple[str, ...]) -> Array:
+    v, c, gain = (columns(x, len(names), "float32") for x in (NEAR, COTANGENT[: NEAR.size], np.linspace(0.5, 3, NEAR.size)))
+    return transform(side, way, [definitions.get(name) for name in names], gain, v, c, parameters=["gain"] * len(names))
+
+
+@every_surrogate
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("way", side.FIRST)
-def test_first_derivative(way: str, dtype: str, subtests: pytest.Subtests) -> None:
-    v, c = (columns(x, len(SURROGATES), dtype) for x in (POINTS, COTANGENT))
-    found, plain = (transform(side, each, SURROGATES, v, c) for each in (way, "backward"))
-    assert found.dtype == v.dtype
-    for i, surrogate in enumerate(SURROGATES):
-        with subtests.test(surrogate.name):
-            np.testing.assert_array_equal(found[:, i], plain[:, i])
-            assert_exact(found[:, i], exact_at_points("h", surrogate, dtype), 4, dtype)
+def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
+    found, plain = (gradients(each, dtype, together)[:, together.index(name)] for each in (way, "backward"))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, plain)
+    assert_exact(found, exact_at_points("h", definitions.get(name), dtype), 4, dtype)
 
 
+@every_surrogate
 @pytest.mark.parametrize("way", side.SECOND)
-def test_second_derivative(way: str, subtests: pytest.Subtests) -> None:
-    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS, COTANGENT))
-    found = transform(side, way, SURROGATES, v, c)
-    for i, surrogate in enumerate(SURROGATES):
-        with subtests.test(surrogate.name):
-            assert_exact(found[:, i], exact_at_points("slope", surrogate, "float32"), 8, "float32")
+def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> None:
+    found = gradients(way, "float32", together)[:, together.index(name)]
+    assert_exact(found, exact_at_points("slope", definitions.get(name), "float32"), 8, "float32")
 
 
+@every_parameter
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_parameter_gradient(way: str, dtype: str, subtests: pytest.Subtests) -> None:
-    surrogates, names = zip(*WITH_PARAMETER, strict=True)
-    v, c = (columns(x, len(surrogates), dtype) for x in (POINTS, COTANGENT))
-    p = np.stack([parameter_points(*each, POINTS.size) for each in WITH_PARAMETER], -1).astype(dtype)
-    found = transform(side, way, surrogates, p, v, c, parameters=names)
-    for i, (surrogate, name) in enumerate(WITH_PARAMETER):
-        with subtests.test(f"{surrogate.name}, {name}"):
-            assert_exact(found[:, i], exact_at_points("parameter", surrogate, dtype, name), 8, dtype)
+def test_parameter_gradient(name: str, key: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
+    cases = parameters_of(together)
+    found = parameter_gradients(way, dtype, cases)[:, cases.index((name, key))]
+    assert_exact(found, exact_at_points("parameter", definitions.get(name), dtype, key), 8, dtype)
 
 
+@every_surrogate
 @pytest.mark.parametrize("way", side.PARAMETER)
-def test_gain_gradient_is_the_rise_of_the_primitive(way: str, subtests: pytest.Subtests) -> None:
+def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, together: tuple[str, ...]) -> None:
     """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference."""
-    near = np.abs(POINTS) < 100
-    v, c = (columns(x, len(SURROGATES), "float32") for x in (POINTS[near], COTANGENT[: near.sum()]))
-    p = columns(np.linspace(0.5, 3, near.sum()), len(SURROGATES), "float32")
-    found = transform(side, way, SURROGATES, p, v, c, parameters=["gain"] * len(SURROGATES))
-    for i, surrogate in enumerate(SURROGATES):
-        with subtests.test(surrogate.name):
-            rise = (surrogate.primitive(v[:, i].astype("float64")) - 0.5) * c[:, i]
-            np.testing.assert_allclose(found[:, i], rise, rtol=3e-6, atol=3e-7)
+    found = gain_gradients(way, together)[:, together.index(name)]
+    rise = (definitions.get(name).primitive(NEAR.astype("float32").astype("float64")) - 0.5) * COTANGENT[: NEAR.size]
+    np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 
 
 def _pointwise(way: str) -> Callable[[Surrogate], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:

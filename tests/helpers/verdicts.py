@@ -1,4 +1,4 @@
-"""How often the verdict on a planted fault is right: `python tests/core/verdicts.py --seeds 20` prints the table.
+"""How often the verdict on a planted fault is right: `python tests/helpers/verdicts.py --seeds 20` prints the table.
 
 Each seed draws other weights and inputs, and plants each fault in JAX (even seeds) or in torch (odd ones), in a network on
 the digits and in one of three layers.

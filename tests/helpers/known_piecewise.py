@@ -7,6 +7,8 @@ import math
 from known import Known, held, sign
 from mpmath import mp, mpf
 
+from arcana._core.expression import Kept
+
 ZERO = mpf(0)
 
 
@@ -23,6 +25,7 @@ PIECEWISE: dict[str, Known] = {
         values={0.0: 1.0, -1e-40: 0.0, 5.0: 1.0, math.inf: 1.0, -math.inf: 0.0},
         peak=1.0,
         area=math.inf,
+        kept=Kept.SPIKES,
         support=(0.0, math.inf),
         even=False,
     ),
@@ -34,6 +37,7 @@ PIECEWISE: dict[str, Known] = {
         values={0.0: 1.0, -1e-30: 0.1, 5.0: 1.0, math.inf: 1.0, -math.inf: 0.1},
         peak=1.0,
         area=math.inf,
+        kept=Kept.SPIKES,
         even=False,
         parameters=({"leak": 0.0}, {"leak": 0.3, "slope": 0.7}, {"leak": 1e15, "slope": 1e-15}, {"leak": 1e-15, "slope": 1e15}),
     ),
@@ -71,6 +75,7 @@ PIECEWISE: dict[str, Known] = {
         values={0.0: 1.0, 0.49: 1.0, -0.49: 1.0, 0.5: 0.0, -0.5: 0.0, 2.0: 0.0, math.inf: 0.0, -math.inf: 0.0},
         peak=1.0,
         area=1.0,
+        kept=Kept.MASK,
         support=(-0.5, 0.5),
         parameters=(
             {"height": 0.7, "width": 0.37},
@@ -93,6 +98,7 @@ PIECEWISE: dict[str, Known] = {
         values={0.0: 0.5, 0.99: 0.5, -0.99: 0.5, 1.0: 0.01, -1.0: 0.01, 7.0: 0.01, math.inf: 0.01, -math.inf: 0.01},
         peak=0.5,
         area=math.inf,
+        kept=Kept.MASK,
         parameters=(
             {"leak": 0.0},
             {"width": 0.3, "leak": 0.1},
@@ -124,6 +130,7 @@ STRAIGHT_THROUGH: dict[str, Known] = {
         values={0.0: 1.0, -7.0: 1.0, math.inf: 1.0, -math.inf: 1.0},
         peak=1.0,
         area=math.inf,
+        kept=Kept.NOTHING,
     ),
     "clipped_ste": Known(
         h=lambda v, lower, upper: int(lower <= v <= upper),
@@ -136,6 +143,7 @@ STRAIGHT_THROUGH: dict[str, Known] = {
         values={0.0: 1.0, 0.7: 1.0, 1.0: 1.0, -0.1: 0.0, 1.1: 0.0, math.inf: 0.0, -math.inf: 0.0},
         peak=1.0,
         area=1.0,
+        kept=Kept.MASK,
         support=(0.0, 1.0),
         even=False,
         parameters=({"lower": -1.0}, {"lower": -0.5, "upper": 4.5}, {"lower": -1e15, "upper": 1e15}, {"upper": 0.0}),

@@ -9,6 +9,8 @@ from typing import Any
 
 from mpmath import mp, mpf
 
+from arcana._core.expression import Kept
+
 mp.prec = 200
 
 Formula = Callable[..., Any]
@@ -21,6 +23,7 @@ class Known:
     Attributes:
         h: the derivative; slope: its derivative; rise: G − 1/2; by_parameter: ∂G/∂parameter.
         values: h at points worth knowing, kinks among them.
+        kept: what stays of the forward pass for the backward pass.
         parameters: parameter sets to test besides the default, extremes of the domain among them.
         bits: whether every backend must give the same bits.
         rise_terms: the sum of the sizes of G − 1/2's terms, where they cancel.
@@ -35,6 +38,7 @@ class Known:
     area: float
     support: tuple[float, float] = (-math.inf, math.inf)
     even: bool = True
+    kept: Kept = Kept.POTENTIAL
     by_parameter: dict[str, Formula] = dataclasses.field(default_factory=dict)
     parameters: tuple[dict[str, float], ...] = ()
     kinks: tuple[float, ...] = (0.0,)
@@ -47,6 +51,10 @@ class Known:
         if not mp.isfinite(v):
             return mpf(0)
         return self.spread(v, **numbers) if self.spread else abs(v * self.slope(v, **numbers))
+
+    def kept_when(self, fires_at_threshold: bool) -> Kept:
+        """What is kept; spikes that are v > 0 do not say whether v >= 0."""
+        return Kept.MASK if self.kept is Kept.SPIKES and not fires_at_threshold else self.kept
 
 
 def sign(v: mpf) -> int:
