@@ -163,7 +163,6 @@ BENCH = (
     ["elementwise", "--mode=kernels", "--sizes=1048576,16777216"],
     ["memory"],
     ["layer", "--mode=both"],
-    ["import"],
 )
 
 
@@ -177,3 +176,4 @@ def bench(session: nox.Session) -> None:
         with file.open("w") as output:
             session.run("python", "-m", "arcana", "bench", *arguments, "--json", *session.posargs, stdout=output)
     session.run("python", "tests/bench/page.py", *map(str, files))
+    session.run("python", "tests/bench/imports.py")

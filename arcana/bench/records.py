@@ -1,4 +1,4 @@
-"""The choices of what is measured, and one record for each number: tables, ratios and pictures are computed from records."""
+"""The choices of what is measured, and one record for each number: tables and ratios are computed from records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, get_args
 import arcana
 from arcana.surrogate import Surrogate
 
-Part = Literal["elementwise", "memory", "layer", "import"]
+Part = Literal["elementwise", "memory", "layer"]
 PARTS: tuple[Part, ...] = get_args(Part)
 FORWARD, BOTH = "forward", "forward + backward"
 
@@ -77,12 +77,12 @@ class Record:
     """One measured number."""
 
     part: Part
-    quantity: str  # forward, forward + backward, peak or kept; of an import what was imported before it
+    quantity: str  # forward, forward + backward, peak or kept
     unit: str
     value: float  # the median of the samples
     spread: float | None  # the distance between the quartiles of the samples, where there are several
     samples: int
-    candidate: str  # its label, or the module that is imported
+    candidate: str  # its label
     numbers: str | None = None  # the surrogate whose numbers the candidate computes, as it is written
     differs: bool = False
     framework: str = ""

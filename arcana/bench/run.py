@@ -15,7 +15,7 @@ from arcana.bench import memory
 from arcana.bench.candidates import Case
 from arcana.bench.libraries import LIBRARIES, Array
 from arcana.bench.records import BOTH, FORWARD, Candidate, Record, Results, Settings, machine, packages
-from arcana.bench.timing import imports, in_turn
+from arcana.bench.timing import in_turn
 
 LAYER_SECONDS = 40
 """How many times longer than one size of the elementwise part the layer is timed: a call is a training step."""
@@ -47,9 +47,6 @@ def run(settings: Settings, frameworks: Sequence[str], say: Callable[[str], obje
                 results.records += _MEASURE[case.part](case, executor)
                 case.side.forget(case.mode)
             results.left_out |= case.left_out
-    if "import" in settings.parts:
-        say("imports")
-        results.records += imports([("arcana",), *((framework, f"arcana.{framework}") for framework in frameworks)])
     return results
 
 

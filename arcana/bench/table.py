@@ -82,8 +82,7 @@ def tables(records: Sequence[Record]) -> list[str]:
         ordered = sorted(cells, key=lambda row: row[0] == MEDIAN)
         rows = [[*row, *(_cell(cells[row].get(column)) for column in columns)] for row in ordered]
         found.append(table(title, ["surrogate", "beside", *columns], rows))
-    imports = [[each.candidate, each.quantity, number(each.value)] for each in records if each.part == "import"]
-    return [*found, table("Import, in fresh processes", ["module", "imported", "ms"], imports)] if imports else found
+    return found
 
 
 def summary(results: Results) -> list[str]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from arcana.cli._shared import Json, fail, near, surrogate_named, writable
+from arcana.cli._shared import Json, fail, near, surrogate_named
 from arcana.testing.backends import missing
 
 if TYPE_CHECKING:
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="What to measure: elementwise, memory, layer, import; all if none is named.")
+        list[str] | None, typer.Argument(help="What to measure: elementwise, memory, layer; all if none is named.")
     ] = None,
     framework: Annotated[Literal["torch", "jax", "both"], typer.Option(help="In which framework.")] = "both",
     mode: Annotated[
@@ -38,13 +34,10 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0, help="For each surrogate at each size; five rounds at least.")] = 0.25,
     neurons: Annotated[int, typer.Option(min=1, help="Neurons of the layer, and its inputs.")] = 512,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print a line for each measured number.")] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ratios: FILE.png, FILE.svg.")] = None,
 ) -> None:
     """Measure time and memory of the surrogates beside every installed library and relu, in turn in one run."""
     from arcana.bench.records import PARTS, Settings
 
-    writable(plot, "--plot")
     for name in surrogates or ():
         surrogate_named(name, [])
     settings = Settings(
@@ -57,22 +50,13 @@ def bench(
         seconds=seconds,
         neurons=neurons,
     )
-    figure = None if plot is None else _figure(settings, plot)
     results = _measured(settings)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False))
-    elif as_csv:
-        rows = [dataclasses.asdict(each) for each in results.records]
-        writer = csv.DictWriter(sys.stdout, rows[0] if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
     else:
         from arcana.bench.table import summary, tables
 
         typer.echo("\n".join([results.heading(), "", *tables(results.records), *summary(results)]).rstrip())
-    if figure is not None and plot is not None:
-        figure.save(results.records, plot)
-        typer.echo(f"Ratios: {plot}", err=True)
 
 
 def _measured(settings: Settings) -> Results:
@@ -86,19 +70,6 @@ def _measured(settings: Settings) -> Results:
         results = run(settings, found, say=status.update)
     results.left_out |= absent
     return results
-
-
-def _figure(settings: Settings, path: Path) -> ModuleType:
-    """Return the module that draws; exit if there would be nothing to draw, before minutes of measuring."""
-    try:
-        from arcana.bench import figure
-    except ModuleNotFoundError as error:
-        fail(f"--plot needs {error.name}: pip install {error.name}", status=1)
-    if "elementwise" not in settings.parts:
-        fail("--plot draws the times of the part elementwise, which is not measured")
-    if path.suffix.removeprefix(".") not in figure.FORMATS:
-        fail(f"--plot: {str(path)!r} must end in one of .{', .'.join(figure.FORMATS)}")
-    return figure
 
 
 def _part(name: str, parts: tuple[Part, ...]) -> Part:

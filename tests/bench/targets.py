@@ -12,9 +12,6 @@ from arcana.bench.table import Ratio, ratios
 RATIONAL, OTHER = "rational or piecewise", "other"
 K, M = 1_024, 1_048_576
 
-IMPORT_MILLISECONDS = 20.0
-"""What `import arcana.torch` may add to `import torch`, and `import arcana.jax` to `import jax`."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -63,6 +60,4 @@ def judged(records: Iterable[Record]) -> list[tuple[Target, Ratio]]:
 def missed(records: list[Record]) -> list[str]:
     """Return a line for every missed target."""
     found = judged(records)
-    slow = [f"{ratio}, at most {most:g}" for target, ratio in found if ratio.value > (most := target.at_most[ratio.ours.size])]
-    late = [each for each in records if each.part == "import" and each.quantity != "first" and each.value > IMPORT_MILLISECONDS]
-    return slow + [f"import {each.candidate} takes {each.value:.1f} ms {each.quantity}, at most 20" for each in late]
+    return [f"{ratio}, at most {most:g}" for target, ratio in found if ratio.value > (most := target.at_most[ratio.ours.size])]
