@@ -1,6 +1,6 @@
-"""Draws docs/_static/surrogates.svg and writes docs/catalogue.md from the definitions: python docs/draw.py
+"""Writes what the pages say of the surrogates from their definitions: python docs/draw.py
 
-With --check nothing is written, and the exit status is 1 if a file is not the one that the definitions give.
+The picture docs/_static/surrogates.svg, docs/catalogue.md, the list in docs/reference.md, and the counts in README.md. With --check nothing is written, and the exit status is 1 if a file is not the one that the definitions give.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from arcana.surrogate import Surrogate, get, names
+from arcana.surrogate import (
+    Surrogate,
+    exponentials,
+    gaussians,
+    get,
+    names,
+    periodic,
+    piecewise,
+    power_law,
+    rational,
+    straight_through,
+)
 
 PICTURE = Path(__file__).parent / "_static" / "surrogates.svg"
 TABLE = Path(__file__).parent / "catalogue.md"
+REFERENCE = Path(__file__).parent / "reference.md"
+README = Path(__file__).parents[1] / "README.md"
 EXTENT = 2.0
 COLUMNS = 5
 BLUE, ORANGE, GREY, LIGHT = "#1f5fa8", "#c4500a", "#555555", "#dddddd"
@@ -109,12 +123,41 @@ def catalogue() -> str:
     return PAGE.format(rows="\n".join(row(get(name)) for name in names()))
 
 
+def families() -> dict[str, list[str]]:
+    """The classes of each module of definitions, by the name of the family."""
+    found: dict[str, list[str]] = {}
+    for module in (rational, power_law, exponentials, gaussians, periodic, piecewise, straight_through):
+        title = module.__name__.rpartition(".")[2].replace("_", " ").capitalize()
+        found[title] = [name for name in vars(module) if name in module.__all__ and isinstance(getattr(module, name), type)]
+    return found
+
+
+def reference() -> str:
+    """The reference page, with a section for each family of surrogates between its two headings."""
+    text = REFERENCE.read_text(encoding="utf-8")
+    before, _, rest = text.partition("## The surrogates\n")
+    sections = [
+        "\n".join(
+            [f"### {title}", "", "```{eval-rst}", *(f".. autoclass:: arcana.surrogate.{each}" for each in classes), "```", ""]
+        )
+        for title, classes in families().items()
+    ]
+    return "\n".join([before + "## The surrogates", "", *sections, "## arcana.presets" + rest.partition("## arcana.presets")[2]])
+
+
+def readme() -> str:
+    """The README, with how many surrogates there are, and how many have the same bits in both frameworks."""
+    same = sum(len(classes) for title, classes in families().items() if title in ("Rational", "Piecewise", "Straight through"))
+    text = re.sub(r"(catalogue has) \d+ (surrogates)", rf"\1 {len(names())} \2", README.read_text(encoding="utf-8"))
+    return re.sub(r"\(\d+ of the(\s)\d+\)", rf"({same} of the\g<1>{len(names())})", text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the files that are there, write nothing")
     check = parser.parse_args().check
     differing = 0
-    for path, text in {PICTURE: picture(), TABLE: catalogue()}.items():
+    for path, text in {PICTURE: picture(), TABLE: catalogue(), REFERENCE: reference(), README: readme()}.items():
         if not check:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import subprocess
 import sys
 import types
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from known_values import KNOWN
 from printed import assert_claims, blocks
 
 from arcana.jax._compat import enable_x64
@@ -43,3 +45,15 @@ def test_the_tables_of_the_gpu_page_are_those_of_its_results() -> None:
     tables = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert len(tables) > 5000
     assert (ROOT / "docs" / "gpu.md").read_text().partition("## Tables\n\n")[2] == tables
+
+
+def test_the_pages_say_of_the_surrogates_what_the_definitions_give() -> None:
+    """What `python docs/draw.py` writes: the picture, the catalogue, the reference's list and the README's counts."""
+    process = subprocess.run([sys.executable, ROOT / "docs" / "draw.py", "--check"], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+def test_the_readme_counts_the_surrogates_whose_bits_are_the_same() -> None:
+    counted = re.search(r"\((\d+) of the\s(\d+)\)", (ROOT / "README.md").read_text())
+    assert counted
+    assert counted.groups() == (str(sum(known.bits for known in KNOWN.values())), str(len(KNOWN)))
