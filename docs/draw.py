@@ -1,6 +1,7 @@
 """Writes what the pages say of the surrogates from their definitions: python docs/draw.py
 
-The picture docs/_static/surrogates.svg, docs/catalogue.md, the list in docs/reference.md, and the counts in README.md. With --check nothing is written, and the exit status is 1 if a file is not the one that the definitions give.
+These are the picture docs/_static/surrogates.svg, docs/catalogue.md, the list in docs/reference.md, and the counts in README.md.
+With --check nothing is written, and the exit status is 1 if a file is not the one that the definitions give.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import io
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -142,7 +144,7 @@ def reference() -> str:
         )
         for title, classes in families().items()
     ]
-    return "\n".join([before + "## The surrogates", "", *sections, "## arcana.presets" + rest.partition("## arcana.presets")[2]])
+    return "\n".join([before + "## The surrogates", *itertools.chain(*sections), "", "## arcana.presets" + rest.partition("## arcana.presets")[2]])
 
 
 def readme() -> str:
