@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import io
-import itertools
 import re
 import sys
 from pathlib import Path
@@ -136,15 +135,14 @@ def families() -> dict[str, list[str]]:
 
 def reference() -> str:
     """The reference page, with a section for each family of surrogates between its two headings."""
-    text = REFERENCE.read_text(encoding="utf-8")
-    before, _, rest = text.partition("## The surrogates\n")
+    before, title, rest = REFERENCE.read_text(encoding="utf-8").partition("## The surrogates\n")
     sections = [
-        "\n".join(
-            [f"### {title}", "", "```{eval-rst}", *(f".. autoclass:: arcana.surrogate.{each}" for each in classes), "```", ""]
-        )
-        for title, classes in families().items()
+        f"\n### {family}\n\n```{{eval-rst}}\n"
+        + "".join(f".. autoclass:: arcana.surrogate.{each}\n" for each in classes)
+        + "```\n"
+        for family, classes in families().items()
     ]
-    return "\n".join([before + "## The surrogates", *itertools.chain(*sections), "", "## arcana.presets" + rest.partition("## arcana.presets")[2]])
+    return before + title + "".join(sections) + "\n## arcana.presets" + rest.partition("## arcana.presets")[2]
 
 
 def readme() -> str:

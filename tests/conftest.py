@@ -45,6 +45,15 @@ SELECTED: dict[tuple[Any, ...], dict[str, None]] = {}
 """The surrogates whose tests this run has selected, in order, by module and test function."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    from slow import group_of, groups
+
+    slow = groups()
+    for item in items:
+        if group_of(item.nodeid) in slow:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     for item in session.items:
         name = getattr(item, "callspec", None) and item.callspec.params.get("name")
