@@ -228,11 +228,13 @@ def trace(formula: Formula, names: tuple[str, ...]) -> Expression | None:
     What a call keeps for its backward pass is read from it, so it is believed once it gives the bits of the formula, in NumPy.
     """
     try:
-        traced = _traced(formula, names)
-        return traced if traced is not None and _agrees(traced, formula) else None
+        tape, v, parameters, h = recorded(formula, "derivative", names)
     except Exception:
         # A formula may do anything with a symbol; whatever goes wrong, it is evaluated as it is written.
         return None
+    masks = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
+    fired = tape.record("nonnegative" if formula.fires_at_threshold else "positive", v)
+    return Expression(tape, v, parameters, h, masks[0] if masks else None, fired)
 
 
 def usual_values(definition: Any, names: Iterable[str]) -> dict[str, float]:
@@ -241,38 +243,41 @@ def usual_values(definition: Any, names: Iterable[str]) -> dict[str, float]:
     return {name: value if isinstance(value, float) else 1.5 for name, value in defaults.items()}
 
 
-def _agrees(traced: Expression, formula: Formula) -> bool:
-    """Whether it gives the bits of the formula for some potentials and the parameters' defaults."""
-    usual = usual_values(formula.definition, traced.parameters)
+def recorded(formula: Formula, which: str, names: tuple[str, ...]) -> tuple[Tape, Symbol, dict[str, Symbol], Symbol]:
+    """Return a tape with v, the parameters and the result of a formula; an UntraceableError where no symbol can stand for it."""
+    written = Tape(shares=False)
+    arrays = {name: written.record(name) for name in ("v", *(f"parameter {name}" for name in names))}
+    numbers = {name: arrays[f"parameter {name}"] for name in names}
+    result = formula.evaluate(which, arrays["v"], SymbolNamespace(written), numbers)
+    if written.refused or not isinstance(result, (Symbol, int, float)):
+        msg = f"{which} is no symbol"
+        raise UntraceableError(msg)
+    tape = Tape()
+    v = tape.record("v")
+    parameters = {name: tape.record(f"parameter {name}") for name in names}
+    result = tape.replaced(result) if isinstance(result, Symbol) else tape.record("add", tape.zero, result)
+    result = tape.as_number(result) if result.boolean else result
+    _check_bits(formula, which, v, parameters, result)
+    return tape, v, parameters, result
+
+
+def _check_bits(formula: Formula, which: str, v: Symbol, parameters: Mapping[str, Symbol], result: Symbol) -> None:
+    """Raise an UntraceableError unless it gives the formula's bits for some potentials and the parameters' defaults, in NumPy."""
+    usual = usual_values(formula.definition, parameters)
     numbers = {name: np.float64(formula.definition.rounded(name, value, "float64")) for name, value in usual.items()}
     edges = [x * factor for x in usual.values() for factor in (0.5, 1.0, 2.0)]
     single = [0.0, math.inf, 5e-324, 2.2250738585072014e-308, 1e300, 0.5, 1.0, 2.0]
     half = np.array([*single, *edges, *np.linspace(0, 8, 33) ** 3 / 64])
-    v = np.concatenate([half, -half, [math.nan]])
+    potentials = np.concatenate([half, -half, [math.nan]])
     with np.errstate(all="ignore"):
-        expected = formula.evaluate("derivative", v, NUMPY, numbers)
-        values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in traced.parameters.items()} | {traced.v: v}
-        compute([traced.h], values, NUMPY, np.float64(0))
-        found, expected = (np.broadcast_to(np.asarray(x, np.float64), v.shape) for x in (values[traced.h], expected))
+        expected = formula.evaluate(which, potentials, NUMPY, numbers)
+        values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in parameters.items()} | {v: potentials}
+        compute([result], values, NUMPY, np.float64(0))
+        found, expected = (np.broadcast_to(np.asarray(x, np.float64), potentials.shape) for x in (values[result], expected))
         same = (found.view(np.int64) == expected.view(np.int64)) | (np.isnan(found) & np.isnan(expected))
-    return bool(same.all())
-
-
-def _traced(formula: Formula, names: tuple[str, ...]) -> Expression | None:
-    written = Tape(shares=False)
-    arrays = {name: written.record(name) for name in ("v", *(f"parameter {name}" for name in names))}
-    numbers = {name: arrays[f"parameter {name}"] for name in names}
-    h = formula.evaluate("derivative", arrays["v"], SymbolNamespace(written), numbers)
-    if written.refused or not isinstance(h, (Symbol, int, float)):
-        return None
-    tape = Tape()
-    v = tape.record("v")
-    parameters = {name: tape.record(f"parameter {name}") for name in names}
-    h = tape.replaced(h) if isinstance(h, Symbol) else tape.record("add", tape.zero, h)
-    h = tape.as_number(h) if h.boolean else h
-    masks = [each for each in reversed(needed([h])) if each.boolean and each.moves and v not in set(needed([h], given=[each]))]
-    fired = tape.record("nonnegative" if formula.fires_at_threshold else "positive", v)
-    return Expression(tape, v, parameters, h, masks[0] if masks else None, fired)
+    if not same.all():
+        msg = f"{which} is not what its symbols say"
+        raise UntraceableError(msg)
 
 
 @per_class_cache

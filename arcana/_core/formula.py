@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from arcana._core.expression import Expression, Kept, shortcuts, trace
+from arcana._core.slopes import trace_slope
 
 if TYPE_CHECKING:
     from arcana._core.surrogate import Surrogate
@@ -46,6 +47,10 @@ class Formula:
     def expression(self, names: Iterable[str]) -> Expression | None:
         """Return h as data, over parameters of these names; None where it cannot be traced."""
         return trace(self, tuple(names))
+
+    def slope(self, names: Iterable[str], along: str) -> Expression | None:
+        """Return dG/dparameter as data, over parameters of these names, along one of them; None where it cannot be had."""
+        return trace_slope(self, tuple(names), along)
 
     def kept(self, parameters: Mapping[str, Any]) -> Kept:
         """Return what a call keeps for backward: less than v only where all its parameters are numbers that are known.

@@ -14,10 +14,10 @@ from arcana._core import MOST, Formula, Kept, Surrogate, checked_call, checked_p
 from arcana.torch._checks import TENSORS
 from arcana.torch._compat import transformed, without_function_modes
 from arcana.torch._derivative import Derivative
-from arcana.torch._eager.chunks import in_chunks
+from arcana.torch._eager.chunks import in_chunks, sum_in_chunks
 from arcana.torch._eager.kernels import CompiledKernels, compiler_wanted, wanted
 from arcana.torch._eager.masks import few
-from arcana.torch._eager.program import Program, agrees, program, sample
+from arcana.torch._eager.program import Program, agrees, program, sample, slope_program
 
 if typing.TYPE_CHECKING:
     from arcana.torch._eager.cuda import CudaKernels
@@ -149,6 +149,30 @@ class Call:
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
         return in_chunks(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
+
+    def gradients(
+        self, v: torch.Tensor, tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, asked: Sequence[bool]
+    ) -> list[torch.Tensor | None]:
+        """Return cotangent · dG/dparameter, summed to its shape, for each of the tensors that asks for it."""
+        derivative = self.derivative(v, tensors)
+        names = tuple(derivative.parameters)
+        programs = [
+            wanted and slope_program(self.formula, names, name, self.dtype)
+            for name, wanted in zip(self.names, asked, strict=True)
+        ]
+        if None in programs or self.program is None or torch.is_grad_enabled() or transformed(cotangent):
+            # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
+            with torch.inference_mode(False), torch.set_grad_enabled(torch.is_grad_enabled()):
+                return self.derivative(v, tensors).gradients(cotangent, self.names, tensors, asked)
+        found: list[torch.Tensor | None] = []
+        for program, tensor in zip(programs, tensors, strict=True):
+            if not program:
+                found.append(None)
+                continue
+            constants = program.fold(derivative.parameters, {})
+            total = sum_in_chunks(program, [v, cotangent], constants, self.dtype, tensor.shape)
+            found.append(total.to(tensor.dtype))
+        return found
 
     def derivative(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Derivative:
         """Return the derivative of this call by plain operations."""

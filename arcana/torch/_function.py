@@ -150,12 +150,8 @@ class SpikeFunction(GeneratedClass[torch.Tensor], torch.autograd.Function, metac
         if not call.names:
             return call.pull(saved, (), cotangent, ctx.kernels), None
         kept, tensors = saved[:1], saved[1:]
-        # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
-        recording = torch.is_grad_enabled()
-        with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            for_v = call.pull(kept, tensors, cotangent, ctx.kernels) if ctx.needs_input_grad[0] else None
-            derivative = call.derivative(kept[0], tensors)
-            return for_v, None, *derivative.gradients(cotangent, call.names, tensors, ctx.needs_input_grad[2:])
+        for_v = call.pull(kept, tensors, cotangent, ctx.kernels) if ctx.needs_input_grad[0] else None
+        return for_v, None, *call.gradients(kept[0], tensors, cotangent, ctx.needs_input_grad[2:])
 
 
 def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Tensor, asked: tuple[bool, ...]) -> tuple[Any, ...]:

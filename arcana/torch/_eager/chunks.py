@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -26,29 +26,54 @@ def in_chunks(
         constants: tensors that broadcast to out.
         dtype: to compute in.
     """
-    if out.numel() <= CHUNK or not out.is_cpu or any(each.ndim for each in constants):
-        return _run(function, arrays, out, constants, dtype)
-    for chunk in zip(*(_flat(each, out).split(CHUNK) for each in (*arrays, out)), strict=True):
-        _run(function, chunk[:-1], chunk[-1], constants, dtype)
+    for *chunk, results in _chunks([*arrays, out], constants):
+        wide = _widened(chunk, dtype)
+        if chunk[-1].dtype is dtype or out.dtype is torch.bool:
+            function(*wide, results, *constants)
+        else:
+            results.copy_(function(*wide, torch.empty_like(results, dtype=dtype), *constants))
     return out
 
 
-def _run(
+def sum_in_chunks(
     function: Callable[..., torch.Tensor],
     arrays: Sequence[torch.Tensor],
-    out: torch.Tensor,
     constants: Sequence[torch.Tensor],
     dtype: torch.dtype,
+    shape: torch.Size,
 ) -> torch.Tensor:
-    narrow = arrays[-1].dtype is not dtype
-    wide = [each.to(dtype) if each.is_floating_point() else each for each in arrays] if narrow else arrays
-    if not narrow or out.dtype is torch.bool:
-        return function(*wide, out, *constants)
-    return out.copy_(function(*wide, torch.empty_like(out, dtype=dtype), *constants))
+    """Return the results of the same run summed to a shape that broadcasts to theirs, without ever holding them all."""
+    sums, scratch = [], None
+    for *chunk, same in _chunks([*arrays, torch.empty_like(arrays[0], dtype=dtype)], constants):
+        # The first chunk of it is written to again and again; the rest of it is never touched.
+        scratch = same if scratch is None or scratch.shape != same.shape else scratch
+        sums.append(function(*_widened(chunk, dtype), scratch, *constants).sum_to_size(shape))
+    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
 
 
-def _flat(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """Return x in the order of out's memory."""
-    if x.stride() != out.stride():
-        x = torch.empty_like(out, dtype=x.dtype).copy_(x)
+def _widened(arrays: Sequence[torch.Tensor], dtype: torch.dtype) -> Sequence[torch.Tensor]:
+    return [x if x.dtype is dtype or not x.is_floating_point() else x.to(dtype) for x in arrays]
+
+
+def _chunks(arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor]) -> Iterator[Sequence[torch.Tensor]]:
+    """Yield the arrays, or one chunk of each after the other: rows, or any elements where all constants are numbers.
+
+    The last of the arrays is dense.
+    """
+    last = arrays[-1]
+    if last.numel() <= CHUNK or not last.is_cpu:
+        yield arrays
+    elif not any(each.ndim for each in constants):
+        yield from zip(*(_flat(each, last).split(CHUNK) for each in arrays), strict=True)
+    elif all(each.ndim < last.ndim or each.shape[0] == 1 for each in constants):
+        rows = max(1, CHUNK * last.shape[0] // last.numel())
+        yield from zip(*(each.split(rows) for each in arrays), strict=True)
+    else:
+        yield arrays
+
+
+def _flat(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return x in the order of another's memory."""
+    if x.stride() != like.stride():
+        x = torch.empty_like(like, dtype=x.dtype).copy_(x)
     return x.as_strided((x.numel(),), (1,))

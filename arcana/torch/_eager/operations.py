@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
-from arcana._core import SHORTCUTS, Namespace, Symbol, SymbolNamespace, needed
+from arcana._core import FAR, SHORTCUTS, Namespace, Symbol, SymbolNamespace, needed
 from arcana.torch._eager.masks import choose, comparison, comparison_as_bools, larger, logical, number, truth, truth_as_bools
 from arcana.torch._namespace import decay, fmod, short_compound, short_turns, sign
 
@@ -20,6 +21,15 @@ Constant = Symbol | float
 def _relu(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     # torch.relu is this, and takes no `out`.
     return torch.clamp_min(x, 0.0, out=out)
+
+
+def _finite(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Return ±FAR for ±inf, where a formula that is differentiated may have no number."""
+    far = _FAR[x.dtype]
+    return torch.nan_to_num(x, math.nan, far, -far, out=out)
+
+
+_FAR = {getattr(torch, dtype): far for dtype, far in FAR.items()}
 
 
 def _as_numbers(compare: Function) -> Function:
@@ -53,6 +63,7 @@ _NUMBERS: dict[str, Function] = {
     "exp": torch.exp,
     "exp2": torch.exp2,
     "expm1": torch.expm1,
+    "finite": _finite,
     "log": torch.log,
     "log1p": torch.log1p,
     "maximum": torch.maximum,

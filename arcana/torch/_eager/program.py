@@ -178,6 +178,44 @@ def _written(
     return Written(traced, dtype, Pass([traced.v], [write(each) for each in forward]), Pass(inputs, [write(backward)]))
 
 
+@dataclasses.dataclass(frozen=True)
+class SlopeProgram:
+    """The steps of cotangent · dG/dparameter at every element.
+
+    Attributes:
+        fold: makes of the parameters the constants, arrays of the parameters' shapes.
+        few: takes v, the cotangent, the tensor to write to and the constants.
+        many: does the same, quicker for many elements.
+    """
+
+    fold: Callable[[Mapping[str, torch.Tensor], Mapping[str, float]], list[torch.Tensor]]
+    few: Function
+    many: Function
+
+    def __call__(self, *arguments: torch.Tensor) -> torch.Tensor:
+        if few(arguments[0]):
+            return self.few(*arguments)
+        return self.many(*(x.resolve_neg() for x in arguments[:2]), *arguments[2:])
+
+
+@per_class_cache
+def slope_program(formula: Formula, names: tuple[str, ...], along: str, dtype: torch.dtype) -> SlopeProgram | None:
+    """Return the program of cotangent · dG/dparameter along one of the parameters; None where it cannot be traced or written."""
+    traced = formula.slope(names, along)
+    if traced is None:
+        return None
+    tape, inputs = traced.tape, [traced.tape.record("kept"), traced.tape.record("cotangent")]
+    try:
+        finite = tape.replaced(traced.h, {traced.v: tape.record("finite", inputs[0])})
+        product = with_numbers(written_out(tape.record("mul", inputs[1], finite), dtype, short=False, exact=True))
+        constants = constants_of([product], inputs)
+        few, many = (Writer(functions, inputs, product).function(constants) for functions in (PLAIN, BITS))
+    except Exception:
+        # As for h.
+        return None
+    return SlopeProgram(functools.partial(folded, traced, list(constants.values()), dtype), few, many)
+
+
 def folded(
     traced: Expression,
     constants: list[Constant],
