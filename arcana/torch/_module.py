@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Iterable
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.fx
 
-from arcana._core import AnySurrogate, surrogate_of
+from arcana._core import AnySurrogate, Surrogate, surrogate_of
 from arcana.torch._checks import in_sight
 from arcana.torch._function import spike
 
@@ -28,43 +30,74 @@ class Spike(torch.nn.Module):
     layers are given the same one. It follows `.to(dtype)` as every parameter does.
 
     A learnable parameter keeps what the optimizer writes, and a value out of its domain counts as the nearest inside: h keeps
-    its sign, and the gradient, which is the one there, can lead back.
+    its sign, and the gradient, which is the one there, can lead back. So the state dict has the values of the parameters
+    themselves, under their own names, and no step leaves the domain in effect.
 
     Args:
         surrogate: any `Surrogate` instance; a class or a function stands for its default parameters.
         threshold: the potential at which a neuron fires, a number or a tensor that broadcasts to v (default 1).
         learnable: names to train, among the surrogate's parameters and "threshold"; each becomes an nn.Parameter of
-            that name, and gets ∂G/∂parameter. A tensor assigned to it (one value a channel, say) must broadcast to v.
+            that name, and gets ∂G/∂parameter.
+        shape: of each learnable parameter made here; it broadcasts to v. A number of channels, or a tuple (default 1: one
+            value for all, in a tensor of one axis, which every way of splitting a model takes).
+        device: of what is made here (default torch's default device).
+        dtype: of the learnable parameters (default torch's default dtype).
 
     Shapes and dtypes: those of v, kept.
 
     Raises:
         TypeError: surrogate is none, threshold is no number or tensor of numbers, or a learnable name is none of its parameters.
-        ValueError: threshold is not finite, or asks for a gradient and is no nn.Parameter.
+        ValueError: threshold is not finite, asks for a gradient and is no nn.Parameter, or does not broadcast to shape.
+
+    >>> Spike(FastSigmoid(scale=25.0), learnable="scale", shape=2)
+    Spike(FastSigmoid(scale=25.0), threshold=1.0, learnable=('scale',), scale=[25.0, 25.0])
     """
 
     threshold: torch.Tensor
 
     def __init__(
-        self, surrogate: AnySurrogate, threshold: float | torch.Tensor = 1.0, learnable: Iterable[str] | str = ()
+        self,
+        surrogate: AnySurrogate,
+        threshold: float | torch.Tensor = 1.0,
+        learnable: Iterable[str] | str = (),
+        *,
+        shape: int | Sequence[int] = 1,
+        device: torch.types.Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.surrogate = surrogate_of(surrogate, "Spike", threshold)
+        self._given = surrogate_of(surrogate, "Spike", threshold)
         names = tuple(dict.fromkeys((learnable,) if isinstance(learnable, str) else learnable))
         self.learnable = tuple(name for name in names if name != "threshold")
         for name in self.learnable:
-            if name not in self.surrogate.numbers and name != "gain":
-                msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(self.surrogate.numbers)}"
+            if name not in self._given.numbers and name != "gain":
+                msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(self._given.numbers)}"
                 raise TypeError(msg)
         self._first = _checked_threshold(threshold, "threshold" in names)
+        self._looked_for_library = False
+        size = (shape,) if isinstance(shape, int) else tuple(shape)
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+
+        def parameter(value: float | torch.Tensor) -> torch.nn.Parameter:
+            values = torch.as_tensor(value, dtype=dtype, device=device)
+            return torch.nn.Parameter(values.expand(_broadcast(size, values.shape)).clone())
+
         if isinstance(threshold, torch.nn.Parameter):
             self.threshold = threshold
         elif "threshold" in names:
-            self.threshold = torch.nn.Parameter(_tensor(self._first, torch.get_default_dtype()))
+            self.threshold = parameter(self._first)
+        elif isinstance(self._first, torch.Tensor):
+            self.register_buffer("threshold", self._first.clone() if device is None else self._first.to(device, copy=True))
         else:
-            self.register_buffer("threshold", _tensor(self._first, torch.float64))
+            self.register_buffer("threshold", torch.tensor(self._first, dtype=torch.float64, device=device))
         for name in self.learnable:
-            self.register_parameter(name, torch.nn.Parameter(torch.tensor(getattr(self.surrogate, name))))
+            self.register_parameter(name, parameter(getattr(self._given, name)))
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """The surrogate with the present values of the learnable parameters, where each has one value for all channels."""
+        values = {name: _one_value(self._held(name)) for name in self.learnable}
+        return dataclasses.replace(self._given, **{name: value for name, value in values.items() if value is not None})
 
     def reset_parameters(self) -> None:
         """Set every value as it was given, also after `to_empty`; a threshold that was on the meta device then had none."""
@@ -74,7 +107,7 @@ class Spike(torch.nn.Module):
                 raise ValueError(msg)
             self.threshold.copy_(torch.as_tensor(self._first, dtype=torch.float64))
             for name in self.learnable:
-                getattr(self, name).fill_(getattr(self.surrogate, name))
+                getattr(self, name).fill_(getattr(self._given, name))
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         if isinstance(v, torch.fx.Proxy):
@@ -83,18 +116,21 @@ class Spike(torch.nn.Module):
             proxy: Any = v
             node = module_node(proxy, self)
             learned = {name: getattr(self, name) for name in self.learnable}
-            return spike(proxy - self.threshold, self.surrogate, **learned) if node is None else node
+            return spike(proxy - self.threshold, self._given, **learned) if node is None else node
+        if not self._looked_for_library and not torch.compiler.is_compiling():
+            self._looked_for_library = True
+            _warn_of_library(self.threshold)
         values = {name: self._held(name) for name in self.learnable}
-        return spike(_difference(v, self.threshold) if isinstance(v, torch.Tensor) else v, self.surrogate, **values)
+        return spike(_difference(v, self.threshold) if isinstance(v, torch.Tensor) else v, self._given, **values)
 
     def _held(self, name: str) -> torch.Tensor:
         """Return a learnable parameter inside its domain, with the gradient of that value."""
         stored = getattr(self, name)
-        if not self.surrogate.bounded(name):
+        if not self._given.bounded(name):
             return stored
         # Not in a half type, where the nearest value inside may be 0.
         wide = stored if stored.dtype is torch.float64 else stored.float()
-        low, high = self.surrogate.domain(name, "float64" if wide.dtype is torch.float64 else "float32")
+        low, high = self._given.domain(name, "float64" if wide.dtype is torch.float64 else "float32")
         if stored.ndim == 0 and in_sight(stored) and low <= stored.item() <= high:
             return stored
         # Plus 0, which has the gradient of a value that was not moved.
@@ -103,14 +139,15 @@ class Spike(torch.nn.Module):
     def extra_repr(self) -> str:
         if torch.compiler.is_compiling():
             # torch.func.vmap of a module asks for it, and Dynamo follows no look at a tensor's values.
-            return repr(self.surrogate)
-        values = {name: _one_value(self._held(name)) for name in self.learnable}
-        shown = dataclasses.replace(self.surrogate, **{name: value for name, value in values.items() if value is not None})
-        many = "".join(f", {name}={_summary(getattr(self, name))}" for name, value in values.items() if value is None)
-        return f"{shown!r}, threshold={_summary(self.threshold)}, learnable={self.learnable}{many}"
+            return repr(self._given)
+        several = [name for name in self.learnable if _one_value(self._held(name)) is None]
+        many = "".join(f", {name}={_summary(getattr(self, name))}" for name in several)
+        return f"{self.surrogate!r}, threshold={_summary(self.threshold)}, learnable={self.learnable}{many}"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        # Saved when the surrogate was an attribute of that name.
+        self._given = state.pop("surrogate") if "surrogate" in state else state["_given"]
+        super().__setstate__({"_looked_for_library": False} | state)
         if "_first" not in state:
             # Saved when a layer did not know what it had been given.
             self._first = self.threshold.detach().clone()
@@ -136,7 +173,41 @@ class Spike(torch.nn.Module):
         if isinstance(self._first, float) and _is_rounded(state_dict.get(key), self._buffers.get("threshold")):
             # What a checkpoint has of this very number, rounded to float32 or to a half type, is this number.
             state_dict[key] = self.threshold.detach().clone()
+        for name in ("threshold", *self.learnable):
+            given, own = state_dict.get(f"{prefix}{name}"), self._parameters.get(name)
+            if isinstance(given, torch.Tensor) and own is not None and given.ndim == 0 and own.shape == (1,):
+                # A layer of another shape=, with the same one value for all.
+                state_dict[f"{prefix}{name}"] = given.reshape(1)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _broadcast(size: tuple[int, ...], given: torch.Size) -> tuple[int, ...]:
+    """Return the shape of a parameter of one size whose values were given in a shape; several values keep their own."""
+    if given.numel() > 1 and size == (1,):
+        return tuple(given)
+    try:
+        return tuple(torch.broadcast_shapes(size, given))
+    except RuntimeError:
+        msg = f"Spike: threshold must broadcast to shape {size}, got shape {tuple(given)}"
+        raise ValueError(msg) from None
+
+
+_SUBTRACTING = ("norse", "sinabs", "snntorch", "spikingjelly")
+"""Libraries whose neurons hand their spike function the potential less the threshold."""
+
+
+def _warn_of_library(threshold: torch.Tensor) -> None:
+    """Warn where the neuron of a library calls the layer, which then subtracts a second threshold."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("torch.", "arcana.")):
+        frame = frame.f_back
+    library = frame.f_globals.get("__name__", "").partition(".")[0] if frame is not None else ""
+    if library in _SUBTRACTING and _one_value(threshold) != 0:
+        msg = (
+            f"{library} gives its spike function the potential less the threshold, and Spike subtracts its own, "
+            f"{_summary(threshold)}, once more: hand over layer.surrogate, or make the layer with threshold=0"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def _is_rounded(given: Any, exact: torch.Tensor | None) -> bool:
@@ -170,10 +241,6 @@ def _own_tensor(threshold: Any, learnable: bool) -> torch.Tensor:
         msg = "Spike: threshold asks for a gradient that a copy loses: give an nn.Parameter, or learnable=('threshold',)"
         raise ValueError(msg)
     return value.detach().clone() if value.is_floating_point() else value.to(torch.get_default_dtype())
-
-
-def _tensor(value: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return value.clone() if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=dtype)
 
 
 def _is_plain(value: Any) -> bool:
