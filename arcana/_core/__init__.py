@@ -7,6 +7,7 @@
 - misuse: what an error about a parameter says to write instead
 - formula: `Formula`, a class with its settings: h and G, what is kept for backward; the key of traces and caches
 - expression: h as data, traced once: symbols, what is kept, in which order it runs
+- slopes: dG/dparameter as data, from G as data
 - namespace: the names of `xp`, its dtypes and its constants; numpy: `xp` for NumPy, and h and G of NumPy's arrays
 - checks: every check of a call, in the same words for every framework
 - backend: the Protocols of a backend and of its arrays, and the list of backends
@@ -30,6 +31,7 @@ from arcana._core.expression import (
     UntraceableError,
     compute,
     needed,
+    run,
     usual_values,
 )
 from arcana._core.formula import Formula
@@ -81,6 +83,7 @@ __all__ = [
     "positive",
     "register_pytrees",
     "register_pytrees_with_jax",
+    "run",
     "surrogate_of",
     "usual_values",
 ]

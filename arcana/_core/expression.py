@@ -331,10 +331,15 @@ def needed(results: Iterable[Symbol], given: Iterable[Symbol] = ()) -> list[Symb
 
 def compute(results: Iterable[Symbol], values: dict[Symbol, Any], xp: Any, zero: Any) -> None:
     """Add the values of the results, and of all they need, to those that are given, in one backend."""
-    for symbol in needed(results, given=list(values)):
-        operands = [values[each] if isinstance(each, Symbol) else each for each in symbol.operands]
+    run(needed(results, given=list(values)), values, xp, zero)
+
+
+def run(operations: Iterable[Symbol], values: dict[Any, Any], xp: Any, zero: Any) -> None:
+    """Add the values of operations, one after the other."""
+    for symbol in operations:
         if symbol.operation == "zero":
             values[symbol] = zero
         else:
             space = xp if symbol.operation in FUNCTIONS else operator
+            operands = [values[each] if isinstance(each, Symbol) else each for each in symbol.operands]
             values[symbol] = getattr(space, symbol.operation)(*operands)

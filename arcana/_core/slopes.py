@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from arcana._core.caches import per_class_cache
-from arcana._core.expression import Expression, Symbol, SymbolNamespace, UntraceableError, needed, recorded
+from arcana._core.expression import Expression, Symbol, SymbolNamespace, Tape, UntraceableError, needed, recorded
 
 if TYPE_CHECKING:
     from arcana._core.formula import Formula
 
-Adjoint = Symbol | float
-"""The derivative of the result along one symbol."""
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A derivative that is one thing where a comparison is true, and another where it is not."""
+
+    mask: Symbol
+    true: Adjoint
+    false: Adjoint
+
+
+Adjoint: TypeAlias = "Symbol | float | Choice"
+"""The derivative of the result along one symbol. What a comparison decides is chosen at the end, once."""
 
 Step = Callable[[Adjoint], Adjoint]
 """From the adjoint of an operation to what it adds to the adjoint of an operand."""
@@ -41,10 +52,42 @@ def slope(result: Symbol, along: Symbol) -> Symbol:
         if each in adjoints and each is not along:
             for operand, step in zip(each.operands, _steps(each), strict=True):
                 if step is not None and isinstance(operand, Symbol) and operand in varying:
-                    adjoint = step(adjoints[each])
-                    adjoints[operand] = adjoints[operand] + adjoint if operand in adjoints else adjoint
-    found = adjoints.get(along, 0.0)
-    return found if type(found) is Symbol else tape.record("add", tape.zero, found)
+                    adjoints[operand] = _sum(adjoints.get(operand, 0.0), step(adjoints[each]), tape)
+    return _chosen(adjoints.get(along, 0.0), tape)
+
+
+def _is(adjoint: Adjoint, number: float) -> bool:
+    # Not isinstance, which asks a symbol for its class: a formula may not.
+    return type(adjoint) is float and adjoint == number
+
+
+def _sum(x: Adjoint, y: Adjoint, tape: Tape) -> Adjoint:
+    if _is(x, 0.0) or _is(y, 0.0):
+        return y if _is(x, 0.0) else x
+    if type(x) is Choice and type(y) is Choice and x.mask is y.mask:
+        return Choice(x.mask, _sum(x.true, y.true, tape), _sum(x.false, y.false, tape))
+    return _chosen(x, tape) + _chosen(y, tape)
+
+
+def _product(adjoint: Adjoint, factor: Any) -> Adjoint:
+    if type(adjoint) is Choice:
+        return Choice(adjoint.mask, _product(adjoint.true, factor), _product(adjoint.false, factor))
+    return factor if _is(adjoint, 1.0) else adjoint if _is(adjoint, 0.0) else adjoint * factor
+
+
+def _chosen(adjoint: Adjoint, tape: Tape) -> Symbol:
+    """Return the derivative as a symbol. On either side of a choice, other choices by the same comparison are made."""
+    if type(adjoint) is not Choice:
+        return adjoint if type(adjoint) is Symbol else tape.record("add", tape.zero, adjoint)
+    mask, sides = adjoint.mask, []
+    for side, place in ((adjoint.true, 0), (adjoint.false, 1)):
+
+        def record(operation: str, *operands: Any, place: int = place) -> Symbol:
+            decided = operation == "where" and operands[0] is mask
+            return _chosen(operands[1 + place], tape) if decided else tape.record(operation, *operands)
+
+        sides.append(tape.replaced(_chosen(side, tape), record=record))
+    return tape.record("where", mask, *sides)
 
 
 def _same(adjoint: Adjoint) -> Adjoint:
@@ -52,12 +95,7 @@ def _same(adjoint: Adjoint) -> Adjoint:
 
 
 def _times(factor: Any) -> Step:
-    return lambda adjoint: factor if _is_one(adjoint) else adjoint * factor
-
-
-def _is_one(adjoint: Adjoint) -> bool:
-    # Not isinstance, which asks a symbol for its class: a formula may not.
-    return type(adjoint) is float and adjoint == 1
+    return lambda adjoint: _product(adjoint, factor)
 
 
 def _steps(symbol: Symbol) -> tuple[Step | None, ...]:
@@ -71,13 +109,17 @@ def _steps(symbol: Symbol) -> tuple[Step | None, ...]:
     return rule(SymbolNamespace(symbol.tape), symbol, *symbol.operands)
 
 
-def _chosen(xp: Any, mask: Symbol, first: bool) -> Step:
-    zero = mask.tape.zero
-    return lambda adjoint: xp.where(mask, adjoint, zero) if first else xp.where(mask, zero, adjoint)
+def _where(mask: Symbol, true: bool) -> Step:
+    def step(adjoint: Adjoint) -> Adjoint:
+        known = type(adjoint) is Choice and adjoint.mask is mask
+        side = (adjoint.true if true else adjoint.false) if known else adjoint
+        return Choice(mask, side, 0.0) if true else Choice(mask, 0.0, side)
+
+    return step
 
 
 def _divide(xp: Any, y: Any, a: Any, b: Any) -> tuple[Step, Step]:
-    return (lambda adjoint: xp.reciprocal(b) if _is_one(adjoint) else xp.divide(adjoint, b)), _times(-xp.divide(y, b))
+    return _times(xp.reciprocal(b)), _times(-xp.divide(y, b))
 
 
 def _power(xp: Any, y: Any, x: Any, exponent: Any) -> tuple[Step, Step]:
@@ -86,8 +128,8 @@ def _power(xp: Any, y: Any, x: Any, exponent: Any) -> tuple[Step, Step]:
     return _times(xp.power(x, exponent - 1) * exponent), _times(y * logarithm)
 
 
-def _bounded(xp: Any, mask: Symbol) -> tuple[Step, Step]:
-    return _chosen(xp, mask, first=False), _chosen(xp, mask, first=True)
+def _bounded(mask: Symbol) -> tuple[Step, Step]:
+    return _where(mask, true=False), _where(mask, true=True)
 
 
 _FLAT = ("round", "sign", "zero")
@@ -107,14 +149,14 @@ _RULES: dict[str, Callable[..., tuple[Step | None, ...]]] = {
     "expm1": lambda xp, y, x: (_times(xp.exp(x)),),
     "log": lambda xp, y, x: (_times(xp.reciprocal(x)),),
     "log1p": lambda xp, y, x: (_times(xp.reciprocal(x + 1)),),
-    "maximum": lambda xp, y, x, bound: _bounded(xp, x <= bound),
-    "minimum": lambda xp, y, x, bound: _bounded(xp, x >= bound),
+    "maximum": lambda xp, y, x, bound: _bounded(x <= bound),
+    "minimum": lambda xp, y, x, bound: _bounded(x >= bound),
     "mul": lambda xp, y, a, b: (_times(b), _times(a)),
     "neg": lambda xp, y, x: (_times(-1.0),),
     "pow": _power,
     "power": _power,
     "reciprocal": lambda xp, y, x: (_times(-xp.square(y)),),
-    "relu": lambda xp, y, x: (_chosen(xp, xp.positive(x), first=True),),
+    "relu": lambda xp, y, x: (_where(xp.positive(x), true=True),),
     "sin": lambda xp, y, x: (_times(xp.cos(x)),),
     "sin_of_turns": lambda xp, y, x: (_times(xp.cos(x * math.tau) * math.tau),),
     "sqrt": lambda xp, y, x: (_times(xp.divide(0.5, y)),),
@@ -122,6 +164,6 @@ _RULES: dict[str, Callable[..., tuple[Step | None, ...]]] = {
     "sub": lambda xp, y, a, b: (_same, _times(-1.0)),
     "truediv": _divide,
     "turns": lambda xp, y, v, period: (_times(xp.reciprocal(period)), _times(-xp.divide(xp.divide(v, period), period))),
-    "where": lambda xp, y, mask, a, b: (None, _chosen(xp, mask, first=True), _chosen(xp, mask, first=False)),
+    "where": lambda xp, y, mask, a, b: (None, _where(mask, true=True), _where(mask, true=False)),
 }
 """By operation the steps of its operands, from `xp`, the operation's own symbol and its operands."""

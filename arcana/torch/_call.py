@@ -17,7 +17,7 @@ from arcana.torch._derivative import Derivative
 from arcana.torch._eager.chunks import in_chunks, sum_in_chunks
 from arcana.torch._eager.kernels import CompiledKernels, compiler_wanted, wanted
 from arcana.torch._eager.masks import few
-from arcana.torch._eager.program import Program, agrees, program, sample, slope_program
+from arcana.torch._eager.program import Constants, Program, SlopeProgram, agrees, program, sample, slope_program
 
 if typing.TYPE_CHECKING:
     from arcana.torch._eager.cuda import CudaKernels
@@ -134,45 +134,55 @@ class Call:
         return CudaKernels(self) if available() else None
 
     def pull(
-        self, kept: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, kernels: Kernels
+        self,
+        kept: Sequence[torch.Tensor],
+        cotangent: torch.Tensor,
+        kernels: Kernels,
+        tensors: Sequence[torch.Tensor] = (),
+        constants: Callable[[Constants], list[torch.Tensor]] | None = None,
     ) -> torch.Tensor:
-        """Return cotangent · h, in the cotangent's dtype."""
+        """Return cotangent · h, in the cotangent's dtype; `constants` has those of a program with tensors for parameters."""
         if self.program is not None and self.program.passes:
             return cotangent
-        if self.program is None or torch.is_grad_enabled() or transformed(cotangent):
+        if self.program is None or self._looked_at(cotangent):
             return self.derivative(kept[0] if self.kept is Kept.POTENTIAL else cotangent, tensors).pull(kept, cotangent)
         if kernels and (pulled := kernels.pull(kept, tensors, cotangent)) is not None:
             return pulled
-        constants = self.program.fold(self.derivative(kept[0], tensors).parameters, {}) if tensors else self.constants
+        numbers = constants(self.program.fold) if constants else self.constants
         if cotangent.is_meta:
-            constants = [each.to("meta") for each in constants]
+            numbers = [each.to("meta") for each in numbers]
         like = kept[0] if kept else cotangent
         out = torch.empty_like(like) if like.dtype is cotangent.dtype else torch.empty_like(like, dtype=cotangent.dtype)
-        return in_chunks(self.program.pull, [*kept, cotangent], out, constants, self.dtype)
+        return in_chunks(self.program.pull, [*kept, cotangent], out, numbers, self.dtype)
 
-    def gradients(
-        self, v: torch.Tensor, tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, asked: Sequence[bool]
+    def pull_learnable(
+        self, v: torch.Tensor, tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, kernels: Kernels, asked: Sequence[bool]
     ) -> list[torch.Tensor | None]:
-        """Return cotangent · dG/dparameter, summed to its shape, for each of the tensors that asks for it."""
+        """Return cotangent · h, and cotangent · dG/dparameter summed to its shape for each of the tensors, where it is asked for."""
         derivative = self.derivative(v, tensors)
-        names = tuple(derivative.parameters)
-        programs = [
-            wanted and slope_program(self.formula, names, name, self.dtype)
-            for name, wanted in zip(self.names, asked, strict=True)
-        ]
-        if None in programs or self.program is None or torch.is_grad_enabled() or transformed(cotangent):
+
+        def constants(fold: Constants) -> list[torch.Tensor]:
+            return fold(derivative.parameters, {})
+
+        for_v = self.pull([v], cotangent, kernels, tensors, constants) if asked[0] else None
+        slopes = {name: self._slope(name) for name, wanted in zip(self.names, asked[1:], strict=True) if wanted}
+        if None in slopes.values() or self._looked_at(cotangent) or cotangent.is_meta:
             # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
             with torch.inference_mode(False), torch.set_grad_enabled(torch.is_grad_enabled()):
-                return self.derivative(v, tensors).gradients(cotangent, self.names, tensors, asked)
-        found: list[torch.Tensor | None] = []
-        for program, tensor in zip(programs, tensors, strict=True):
-            if not program:
-                found.append(None)
-                continue
-            constants = program.fold(derivative.parameters, {})
-            total = sum_in_chunks(program, [v, cotangent], constants, self.dtype, tensor.shape)
-            found.append(total.to(tensor.dtype))
-        return found
+                return [for_v, *self.derivative(v, tensors).gradients(cotangent, self.names, tensors, asked[1:])]
+        found = {
+            name: sum_in_chunks(slope, [v, cotangent], constants(slope.fold), self.dtype, tensor.shape).to(tensor.dtype)
+            for name, tensor in zip(self.names, tensors, strict=True)
+            if (slope := slopes.get(name))
+        }
+        return [for_v, *(found.get(name) for name in self.names)]
+
+    def _slope(self, name: str) -> SlopeProgram | None:
+        return slope_program(self.formula, (*self.numbers, *self.names), name, self.dtype)
+
+    def _looked_at(self, cotangent: torch.Tensor) -> bool:
+        """Whether somebody records what the backward pass does, or a transform looks on."""
+        return torch.is_grad_enabled() or transformed(cotangent)
 
     def derivative(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Derivative:
         """Return the derivative of this call by plain operations."""

@@ -148,10 +148,10 @@ class SpikeFunction(GeneratedClass[torch.Tensor], torch.autograd.Function, metac
         if torch.compiler.is_compiling():
             return _in_a_graph(call, saved, cotangent, ctx.needs_input_grad)
         if not call.names:
-            return call.pull(saved, (), cotangent, ctx.kernels), None
-        kept, tensors = saved[:1], saved[1:]
-        for_v = call.pull(kept, tensors, cotangent, ctx.kernels) if ctx.needs_input_grad[0] else None
-        return for_v, None, *call.gradients(kept[0], tensors, cotangent, ctx.needs_input_grad[2:])
+            return call.pull(saved, cotangent, ctx.kernels), None
+        asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
+        for_v, *gradients = call.pull_learnable(saved[0], saved[1:], cotangent, ctx.kernels, asked)
+        return for_v, None, *gradients
 
 
 def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Tensor, asked: tuple[bool, ...]) -> tuple[Any, ...]:

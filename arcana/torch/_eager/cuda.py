@@ -23,7 +23,7 @@ from arcana._core import Kept, UntraceableError
 from arcana.torch._compat import launcher
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager.masks import WORDS
-from arcana.torch._eager.program import folded, sample
+from arcana.torch._eager.program import Constants, sample
 from arcana.torch._eager.triton import BLOCK, OPTIONS, Source, source
 
 if typing.TYPE_CHECKING:
@@ -163,7 +163,7 @@ class CudaKernels:
         """Return the bits of a kernel's constants."""
         written = self._program.written(self._call.names)
         parameters = Derivative(self._call.formula, self._call.zero, self._call.numbers).parameters
-        values = folded(written.expression, self._source(name, wide=False).constants, written.dtype, parameters, {})
+        values = Constants(written.expression, self._source(name, wide=False).constants, written.dtype)(parameters, {})
         # A comparison of parameters goes as 1 or 0.
         self._bits[name] = [int(each.to(written.dtype).view(WORDS[written.dtype]).item()) for each in values]
         return self._bits[name]

@@ -25,8 +25,9 @@ from arcana._core import (
     Kept,
     Surrogate,
     Symbol,
-    compute,
+    needed,
     per_class_cache,
+    run,
     usual_values,
 )
 from arcana.torch._eager.masks import WORDS, few
@@ -39,11 +40,13 @@ from arcana.torch._eager.operations import (
     Function,
     bounds_of,
     constants_of,
+    depending,
+    key,
     with_numbers,
     written_out,
 )
 from arcana.torch._eager.writer import Writer, module
-from arcana.torch._namespace import TorchNamespace
+from arcana.torch._namespace import NAMESPACES, TorchNamespace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Program:
     """
 
     kept: Kept
-    fold: Callable[[Mapping[str, torch.Tensor], Mapping[str, float]], list[torch.Tensor]]
+    fold: Constants
     bounds: list[int]
     mask: Function
     pull_few: Function
@@ -158,7 +161,7 @@ def _program(traced: Expression, dtype: torch.dtype, keep_v: bool, short: bool, 
     bounds = {each for result in (mask, quick_mask, product, quick_product) for each in bounds_of(result)}
     return Program(
         kept=kept,
-        fold=functools.partial(folded, traced, list(constants.values()), dtype),
+        fold=Constants(traced, constants.values(), dtype),
         bounds=[i for i, each in enumerate(constants) if each in bounds],
         mask=Writer(BOOLS, [traced.v], quick_mask).function(constants),
         pull_few=Writer(PLAIN, inputs, quick_product).function(constants),
@@ -188,7 +191,7 @@ class SlopeProgram:
         many: does the same, quicker for many elements.
     """
 
-    fold: Callable[[Mapping[str, torch.Tensor], Mapping[str, float]], list[torch.Tensor]]
+    fold: Constants
     few: Function
     many: Function
 
@@ -213,24 +216,46 @@ def slope_program(formula: Formula, names: tuple[str, ...], along: str, dtype: t
     except Exception:
         # As for h.
         return None
-    return SlopeProgram(functools.partial(folded, traced, list(constants.values()), dtype), few, many)
+    return SlopeProgram(Constants(traced, constants.values(), dtype), few, many)
 
 
-def folded(
-    traced: Expression,
-    constants: list[Constant],
-    dtype: torch.dtype,
-    numbers: Mapping[str, torch.Tensor],
-    shortcuts: Mapping[str, float],
-) -> list[torch.Tensor]:
-    """Return the values of constants, each of the parameters' shapes."""
-    # Constants outlive the call, so they are not made in inference mode, nor with a history.
-    with torch.inference_mode(False), torch.no_grad():
-        given = {name: symbol for name, symbol in traced.parameters.items() if name in numbers}
-        values: dict[Symbol, Any] = {symbol: numbers[name].resolve_neg() for name, symbol in given.items()}
-        xp = TorchNamespace(dtype, shortcuts)
-        compute([each for each in constants if isinstance(each, Symbol)], values, xp, xp.number(0))
-        return [values[each] if isinstance(each, Symbol) else xp.number(each) for each in constants]
+class Constants:
+    """Makes the constants of a program of the parameters and the shortcuts of a call: tensors of the parameters' shapes.
+
+    Args:
+        traced: the formula.
+        constants: what the program needs besides its inputs.
+        dtype: to compute in.
+    """
+
+    def __init__(self, traced: Expression, constants: Iterable[Constant], dtype: torch.dtype) -> None:
+        self._parameters = traced.parameters
+        self._constants = list(constants)
+        self._dtype = dtype
+        symbols = [each for each in self._constants if isinstance(each, Symbol)]
+        varying = depending(symbols, traced.parameters.values())
+        self._order = [each for each in needed(symbols, given=traced.parameters.values()) if each in varying]
+        self._fixed = [each for each in needed(symbols, given=traced.parameters.values()) if each not in varying]
+
+    @functools.cached_property
+    def _known(self) -> dict[Symbol | str, torch.Tensor]:
+        """The values that no parameter changes."""
+        with torch.inference_mode(False), torch.no_grad():
+            xp = NAMESPACES[self._dtype]
+            known: dict[Any, torch.Tensor] = {key(x): xp.number(x) for x in self._constants if not isinstance(x, Symbol)}
+            run(self._fixed, known, xp, xp.number(0))
+            return known
+
+    def __call__(self, numbers: Mapping[str, torch.Tensor], shortcuts: Mapping[str, float]) -> list[torch.Tensor]:
+        values: dict[Any, Any] = dict(self._known)
+        # Constants outlive the call, so they are not made in inference mode, nor with a history.
+        with torch.inference_mode(False), torch.no_grad():
+            for name, symbol in self._parameters.items():
+                if name in numbers:
+                    values[symbol] = numbers[name].resolve_neg()
+            xp = TorchNamespace(self._dtype, shortcuts) if shortcuts else NAMESPACES[self._dtype]
+            run(self._order, values, xp, None)
+        return [values[key(each)] for each in self._constants]
 
 
 def sample(
