@@ -77,6 +77,8 @@ def _product(adjoint: Adjoint, factor: Any) -> Adjoint:
 
 def _chosen(adjoint: Adjoint, tape: Tape) -> Symbol:
     """Return the derivative as a symbol. On either side of a choice, other choices by the same comparison are made."""
+    if _is(adjoint, 0.0):
+        return tape.zero
     if type(adjoint) is not Choice:
         return adjoint if type(adjoint) is Symbol else tape.record("add", tape.zero, adjoint)
     mask, sides = adjoint.mask, []
@@ -123,8 +125,8 @@ def _divide(xp: Any, y: Any, a: Any, b: Any) -> tuple[Step, Step]:
 
 
 def _power(xp: Any, y: Any, x: Any, exponent: Any) -> tuple[Step, Step]:
-    # A power with an exponent that is no number, of a base that is 0, is constant along the exponent.
-    logarithm = xp.where(x > 0, xp.log(x), y.tape.zero) if isinstance(x, Symbol) else math.log(x) if x > 0 else 0.0
+    # The power of a base that is 0 is constant along its exponent.
+    logarithm = xp.where(x == 0, y.tape.zero, xp.log(x)) if isinstance(x, Symbol) else math.log(x) if x > 0 else 0.0
     return _times(xp.power(x, exponent - 1) * exponent), _times(y * logarithm)
 
 

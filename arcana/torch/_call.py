@@ -17,7 +17,7 @@ from arcana.torch._derivative import Derivative
 from arcana.torch._eager.chunks import in_chunks, sum_in_chunks
 from arcana.torch._eager.kernels import CompiledKernels, compiler_wanted, wanted
 from arcana.torch._eager.masks import few
-from arcana.torch._eager.program import Constants, Program, SlopeProgram, agrees, program, sample, slope_program
+from arcana.torch._eager.program import Constants, Program, SlopeProgram, agrees, program, sample, slope_program, slopes_agree
 
 if typing.TYPE_CHECKING:
     from arcana.torch._eager.cuda import CudaKernels
@@ -158,7 +158,7 @@ class Call:
     def pull_learnable(
         self, v: torch.Tensor, tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, kernels: Kernels, asked: Sequence[bool]
     ) -> list[torch.Tensor | None]:
-        """Return cotangent · h, and cotangent · dG/dparameter summed to its shape for each of the tensors, where it is asked for."""
+        """Return cotangent · h, and for each tensor cotangent · dG/dparameter summed to its shape, where they are asked for."""
         derivative = self.derivative(v, tensors)
 
         def constants(fold: Constants) -> list[torch.Tensor]:
@@ -178,7 +178,21 @@ class Call:
         return [for_v, *(found.get(name) for name in self.names)]
 
     def _slope(self, name: str) -> SlopeProgram | None:
-        return slope_program(self.formula, (*self.numbers, *self.names), name, self.dtype)
+        """Return the program of cotangent · dG/dparameter, if there is one that is believed."""
+        found = slope_program(self.formula, (*self.numbers, *self.names), name, self.dtype)
+        if found and not found.verdict:
+            try:
+                found.verdict.append(self._slope_agrees(found, name))
+            except Exception:
+                # As for h.
+                found.verdict.append(False)
+        return found if found and found.verdict[0] else None
+
+    def _slope_agrees(self, program: SlopeProgram, name: str) -> bool:
+        with torch.inference_mode(False), torch.no_grad():
+            v, tensors = sample(self.formula.definition, self.numbers, self.names, self.dtype)
+            derivative = self.derivative(v, tensors)
+            return slopes_agree(program, program.fold(derivative.parameters, {}), derivative.sensitivities([name])[0], v)
 
     def _looked_at(self, cotangent: torch.Tensor) -> bool:
         """Whether somebody records what the backward pass does, or a transform looks on."""

@@ -1,0 +1,155 @@
+"""dG/dparameter as data: every operation's derivative, what is chosen, and what has none."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arcana._core.expression import Symbol, Tape, UntraceableError, compute
+from arcana._core.numpy import NAMESPACE
+from arcana._core.slopes import _FLAT, _RULES, slope
+from arcana.surrogate import Surrogate, parameter
+
+P = np.linspace(0.3, 2.9, 41) + 0.0123
+STEP = 2.0**-20
+
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "abs": lambda p, xp: xp.abs(p - 1),
+    "add": lambda p, xp: p + p * 3,
+    "arctan": lambda p, xp: xp.arctan(p),
+    "compound": lambda p, xp: xp.compound(p, p * -2),
+    "cos": lambda p, xp: xp.cos(p),
+    "decay": lambda p, xp: xp.decay(p * 2, p),
+    "divide": lambda p, xp: xp.divide(p + 2, p),
+    "erf": lambda p, xp: xp.erf(p - 1),
+    "erfc": lambda p, xp: xp.erfc(p - 1),
+    "exp": lambda p, xp: xp.exp(p),
+    "expm1": lambda p, xp: xp.expm1(p - 1),
+    "log": lambda p, xp: xp.log(p),
+    "log1p": lambda p, xp: xp.log1p(p),
+    "maximum": lambda p, xp: xp.maximum(p * p, p + 1),
+    "minimum": lambda p, xp: xp.minimum(p * p, p + 1),
+    "mul": lambda p, xp: p * (p + 1),
+    "neg": lambda p, xp: -p,
+    "pow": lambda p, xp: p**p + 2.0**p + p**-1.5,
+    "power": lambda p, xp: xp.power(p, p) + xp.power(2.0, p) + xp.power(p, -1.5),
+    "reciprocal": lambda p, xp: xp.reciprocal(p),
+    "relu": lambda p, xp: xp.relu(p - 1),
+    "sin": lambda p, xp: xp.sin(p),
+    "sin_of_turns": lambda p, xp: xp.sin_of_turns(p),
+    "sqrt": lambda p, xp: xp.sqrt(p),
+    "square": lambda p, xp: xp.square(p),
+    "sub": lambda p, xp: 1 - p * p,
+    "truediv": lambda p, xp: (p + 2) / p + 3 / p + p / 7,
+    "turns": lambda p, xp: xp.turns(p, 0.7) + xp.turns(p * 0.0 + 2.6, p),
+    "where": lambda p, xp: xp.where(p > 1, p * p, p * 3) * xp.where(p > 1, 2.0, p),
+}
+
+
+def traced(function: Callable[[Any, Any], Any], tape: Tape | None = None) -> tuple[Symbol, Symbol]:
+    """The parameter and the result of a function of one parameter, as symbols."""
+    from arcana._core.expression import SymbolNamespace
+
+    tape = tape or Tape()
+    p = tape.record("parameter p")
+    return p, function(p, SymbolNamespace(tape))
+
+
+def value(symbol: Symbol, p: Symbol, at: np.ndarray) -> np.ndarray:
+    values: dict[Any, Any] = {p: at}
+    with np.errstate(all="ignore"):
+        compute([symbol], values, NAMESPACE, np.float64(0))
+    return np.broadcast_to(values[symbol], at.shape)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_derivative_of_an_operation_is_its_difference_quotient(operation: str) -> None:
+    p, result = traced(OPERATIONS[operation])
+    above, below = (value(result, p, P + step) for step in (STEP, -STEP))
+    np.testing.assert_allclose(value(slope(result, p), p, P), (above - below) / (2 * STEP), rtol=1e-7, atol=1e-8)
+
+
+def test_every_rule_is_tried() -> None:
+    assert set(OPERATIONS) == set(_RULES)
+
+
+@pytest.mark.parametrize("operation", _FLAT)
+def test_what_jumps_is_constant_between_its_jumps(operation: str) -> None:
+    p, result = traced(lambda p, xp: p * 2 + (xp.zeros_like(p) if operation == "zero" else getattr(xp, operation)(p)))
+    np.testing.assert_array_equal(value(slope(result, p), p, P), 2.0)
+
+
+def test_what_does_not_depend_on_the_parameter_has_the_derivative_0() -> None:
+    p, result = traced(lambda p, xp: xp.where(p > 1, p * 0 + 1, 1.0) * 0 + xp.spike(p - 1))
+    np.testing.assert_array_equal(value(slope(result, p), p, P), 0.0)
+    tape = Tape()
+    p, other = tape.record("parameter p"), tape.record("parameter other")
+    assert slope(other, p) is tape.zero
+    assert value(slope(p, p), p, P).tolist() == [1.0] * P.size
+
+
+def test_a_function_without_a_rule_is_an_error() -> None:
+    p, result = traced(lambda p, xp: xp.fmod(p, 0.7))
+    with pytest.raises(UntraceableError, match="fmod has no derivative here"):
+        slope(result, p)
+
+
+def test_no_number_of_a_side_that_is_not_taken_comes_through() -> None:
+    """The chain rule by products makes 0 · inf of it."""
+    p, result = traced(lambda p, xp: xp.where(p > 1, xp.log(xp.where(p > 1, p - 1, 1.0)), xp.sqrt(p - 1) * 0 + p))
+    found = value(slope(result, p), p, np.array([0.5, 1.0, 1.5, 3.0]))
+    np.testing.assert_array_equal(found[2:], [2.0, 0.5])
+
+
+def test_each_choice_is_made_once() -> None:
+    """Of G = where(far, …, …) the derivative is one choice between two terms, and neither has the choices that kept it safe."""
+    p, result = traced(lambda p, xp: xp.where(p > 1, xp.reciprocal(xp.where(p > 1, p, 1.0)), xp.square(xp.where(p > 1, 0.0, p))))
+    from arcana._core.expression import needed
+
+    operations = [each.operation for each in needed([slope(result, p)])]
+    assert operations.count("where") == 1
+    np.testing.assert_allclose(value(slope(result, p), p, P), np.where(P > 1, -1 / P**2, 2 * P), rtol=1e-15)
+
+
+class Pair(Surrogate):
+    """G has a parameter that only it has, and one that both have."""
+
+    width: float = parameter(1.0, above=0)
+
+    @staticmethod
+    def derivative(v: Any, xp: Any, *, width: Any) -> Any:
+        return xp.exp(-xp.square(v / width))
+
+    @staticmethod
+    def primitive(v: Any, xp: Any, *, width: Any) -> Any:
+        if isinstance(v, Symbol):
+            return xp.erf(v / width) * width
+        return xp.erf(v / width) * (width * (math.sqrt(math.pi) / 2)) + 0.5
+
+
+def test_a_formula_that_says_something_else_to_a_symbol_has_none() -> None:
+    assert Pair().formula.slope(("width",), "width") is None
+
+
+def test_a_formula_without_a_primitive_has_none() -> None:
+    class Bare(Surrogate):
+        width: float = parameter(1.0, above=0)
+
+        @staticmethod
+        def derivative(v: Any, xp: Any, *, width: Any) -> Any:
+            return xp.exp(-xp.square(v / width))
+
+    assert Bare().formula.slope(("width",), "width") is None
+
+
+def test_the_same_formula_is_traced_once() -> None:
+    from arcana.surrogate import FastSigmoid
+
+    traces = [FastSigmoid(scale=scale).formula.slope(("scale",), "scale") for scale in (1.0, 2.0)]
+    assert traces[0] is traces[1] is not None
+    assert functools.reduce(lambda x, y: x and y, [traces[0].mask is None, traces[0].kept.value == "potential"])

@@ -1,0 +1,138 @@
+"""Parameters that are trained: cotangent · dG/dparameter as a program, in chunks and per channel, beside PyTorch's own."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from every import every_parameter
+from formulas import Formula, formulas
+from hypothesis import HealthCheck, given, settings, strategies
+
+from arcana import surrogate as definitions
+from arcana.surrogate import FastSigmoid, Surrogate
+from arcana.torch import spike
+from arcana.torch._call import Call, call_of
+from arcana.torch._derivative import Derivative
+from arcana.torch._eager import chunks
+from arcana.torch._eager.program import slope_program
+
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+def own(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> list[torch.Tensor]:
+    """PyTorch's own derivatives of G, in float64, times the cotangent and summed to the parameters' shapes."""
+    wide = {name: x.detach().double() for name, x in tensors.items()}
+    with torch.no_grad():
+        slopes = Derivative(surrogate.formula, v.double(), {**surrogate.numbers, **wide}).sensitivities(list(tensors))
+        return [(c.double() * slope).sum_to_size(x.shape) for slope, x in zip(slopes, tensors.values(), strict=True)]
+
+
+def ours(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> list[torch.Tensor]:
+    leaves = {name: x.detach().requires_grad_() for name, x in tensors.items()}
+    found = torch.autograd.grad(spike(v.detach(), surrogate, **leaves), list(leaves.values()), c)
+    for gradient, x in zip(found, tensors.values(), strict=True):
+        assert (gradient.dtype, gradient.shape) == (x.dtype, x.shape)
+    return list(found)
+
+
+@every_parameter
+def test_every_parameter_has_a_program(name: str, key: str) -> None:
+    surrogate = definitions.get(name)
+    for dtype in (torch.float32, torch.float64):
+        call, _ = call_of(torch.zeros(3, dtype=dtype), surrogate, {key: torch.tensor(getattr(surrogate, key), dtype=dtype)})
+        assert call._slope(key) is not None
+
+
+@every_parameter
+@pytest.mark.parametrize("size", [100, 5000], ids=["few", "many"])
+def test_its_gradient_is_the_derivative_of_the_primitive(name: str, key: str, size: int) -> None:
+    surrogate = definitions.get(name)
+    v = torch.randn(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 1.5
+    c = torch.randn(size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    given = {key: torch.tensor(getattr(surrogate, key), dtype=torch.float64)}
+    torch.testing.assert_close(ours(surrogate, v, c, **given), own(surrogate, v, c, **given), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 1), (1, 1, 7), (2, 3, 7)], ids=str)
+@pytest.mark.parametrize("layout", ["dense", "transposed", "expanded", "strided"])
+def test_shapes_layouts_and_chunks(shape: tuple[int, ...], layout: str, dtype: torch.dtype) -> None:
+    v, c = (torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(seed)).to(dtype) for seed in (1, 2))
+    if layout == "transposed":
+        v = v.transpose(0, 2).contiguous().transpose(0, 2)
+    elif layout == "expanded":
+        c = c[:1, :1].expand(2, 3, 7)
+    elif layout == "strided":
+        v = torch.stack([v, v], -1)[..., 0]
+    scale = torch.linspace(0.5, 3, int(np.prod(shape))).view(shape)
+    expected = own(FastSigmoid(), v, c, scale=scale)
+    tolerance = {torch.float64: 1e-6, torch.float32: 1e-5}.get(dtype, 1e-2)
+    for chunk in (chunks.CHUNK, 5):
+        with mock.patch.object(chunks, "CHUNK", chunk):
+            (found,) = ours(FastSigmoid(), v, c, scale=scale)
+        torch.testing.assert_close(found.double(), expected[0], rtol=tolerance, atol=tolerance)
+
+
+def test_both_of_two_parameters_and_only_one_that_asks() -> None:
+    surrogate = definitions.sparse_fast_sigmoid
+    v, c = torch.linspace(-1, 1, 41, dtype=torch.float64), torch.linspace(0.5, 2, 41, dtype=torch.float64)
+    given = {"scale": torch.tensor(20.0, dtype=torch.float64), "cutoff": torch.full((41,), 0.3, dtype=torch.float64)}
+    both = ours(surrogate, v, c, **given)
+    torch.testing.assert_close(both, own(surrogate, v, c, **given), rtol=1e-12, atol=1e-12)
+    cutoff = given["cutoff"].clone().requires_grad_()
+    (alone,) = torch.autograd.grad(spike(v, surrogate, scale=given["scale"], cutoff=cutoff), cutoff, c)
+    assert torch.equal(alone, both[1])
+
+
+def test_the_way_of_a_recorded_backward_is_the_derivative_that_can_be_differentiated_again() -> None:
+    v = torch.tensor([-0.3, 0.0, 0.4], dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    with mock.patch.object(Call, "_slope", side_effect=Call._slope, autospec=True):
+        (first,) = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), scale, create_graph=True)
+    (plain,) = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), scale)
+    torch.testing.assert_close(first.detach(), plain, rtol=1e-14, atol=0)
+    (second,) = torch.autograd.grad(first, scale)
+    x = v.detach()
+    torch.testing.assert_close(second, (2 * x * x * x.abs() * x.sign() / (1 + 3 * x.abs()) ** 3).sum(), rtol=1e-13, atol=0)
+
+
+def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:
+    with torch.inference_mode():
+        assert spike(torch.ones(3), FastSigmoid(), scale=torch.tensor(3.0)).tolist() == [1, 1, 1]
+    v = torch.ones(3, device="meta", requires_grad=True)
+    scale = torch.ones((), device="meta", requires_grad=True)
+    found = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), (v, scale))
+    assert [(x.shape, x.device.type) for x in found] == [((3,), "meta"), ((), "meta")]
+
+
+def with_primitive(formula: Formula) -> Surrogate:
+    """A surrogate whose G is the formula, whatever its h."""
+
+    class Whole(formula.surrogate):  # pyright: ignore[reportGeneralTypeIssues]
+        @staticmethod
+        def primitive(v: Any, xp: Any, *, slope: Any, width: Any) -> Any:
+            return formula(v, xp, slope, width)
+
+    return Whole(slope=0.3)
+
+
+@settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+@given(formulas(8), strategies.sampled_from([64, 4200]), strategies.sampled_from([0.7, 2.0, -0.5]))
+def test_a_random_primitive_has_the_derivative_that_pytorch_finds(formula: Formula, size: int, slope: float) -> None:
+    """Where that is a number; where a side that is not taken makes NaN of it, ours may be one."""
+    surrogate = with_primitive(formula)
+    v = torch.randn(size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
+    call, _ = call_of(v, surrogate, {"slope": torch.tensor(slope, dtype=torch.float64)})
+    program = slope_program(call.formula, (*call.numbers, *call.names), "slope", torch.float64)
+    if program is None or (program := call._slope("slope")) is None:
+        return
+    derivative = call.derivative(v, [torch.tensor(slope, dtype=torch.float64)])
+    with torch.no_grad():
+        (expected,) = derivative.sensitivities(["slope"])
+        found = program(v, torch.ones_like(v), torch.empty_like(v), *program.fold(derivative.parameters, {}))
+    known = expected.isfinite()
+    torch.testing.assert_close(found[known], expected[known], rtol=1e-6, atol=1e-9)
