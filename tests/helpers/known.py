@@ -24,6 +24,7 @@ class Known:
         h: the derivative; slope: its derivative; rise: G − 1/2; by_parameter: ∂G/∂parameter.
         values: h at points worth knowing, kinks among them.
         kept: what stays of the forward pass for the backward pass.
+        arrays: how many arrays torch's backward pass makes besides the gradient.
         parameters: parameter sets to test besides the default, extremes of the domain among them.
         bits: whether every backend must give the same bits.
         rise_terms: the sum of the sizes of G − 1/2's terms, where they cancel.
@@ -39,6 +40,7 @@ class Known:
     support: tuple[float, float] = (-math.inf, math.inf)
     even: bool = True
     kept: Kept = Kept.POTENTIAL
+    arrays: int = 0
     by_parameter: dict[str, Formula] = dataclasses.field(default_factory=dict)
     parameters: tuple[dict[str, float], ...] = ()
     kinks: tuple[float, ...] = (0.0,)

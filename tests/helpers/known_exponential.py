@@ -67,6 +67,7 @@ EXPONENTIAL: dict[str, Known] = {
         },
         peak=1.0,
         area=1.0,
+        arrays=1,
         parameters=({"slope": 25.0}, {"slope": 1.0}, {"slope": 1e-15}, {"slope": 1e15}),
         bits=False,
     ),
@@ -101,6 +102,7 @@ EXPONENTIAL: dict[str, Known] = {
         },
         peak=1.657187089473768,
         area=1.0,
+        arrays=2,
         support=(-0.5, 0.5),
         parameters=({"temperature": 1.0}, {"temperature": 20.0}, {"temperature": 1e-15}, {"temperature": 1e15}),
         kinks=(0.0, 0.5),
@@ -149,6 +151,7 @@ EXPONENTIAL: dict[str, Known] = {
         },
         peak=1.0,
         area=math.inf,
+        arrays=3,
         even=False,
         parameters=(
             {"alpha": 2.0, "beta": 0.3},

@@ -104,6 +104,7 @@ GAUSSIAN: dict[str, Known] = {
         },
         peak=0.43911163665655056,
         area=0.425,
+        arrays=2,
         parameters=(
             {"sigma": 0.3, "scale": 1.0},
             {"height": 0.0},

@@ -115,6 +115,7 @@ PIECEWISE: dict[str, Known] = {
         values={0.0: 0.0, 1e-30: 1.0, 1.0: 1.0, 2.0: 0.5, -3.0: 0.0, 8.0: 0.125, math.inf: 0.0, -math.inf: 0.0},
         peak=1.0,
         area=math.inf,
+        arrays=1,
         support=(0.0, math.inf),
         even=False,
         parameters=({"leak": 0.1}, {"leak": 1e-15}, {"leak": 1e15}),

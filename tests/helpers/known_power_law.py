@@ -38,6 +38,7 @@ POWER_LAW: dict[str, Known] = {
         },
         peak=1.0,
         area=1.0,
+        arrays=1,
         parameters=({"width": 0.3}, {"width": 2.0}, {"width": 1e-15}, {"width": 1e15}),
         bits=False,
     ),

@@ -61,6 +61,7 @@ RATIONAL: dict[str, Known] = {
         values={0.0: 1.0, 0.01: 0.25, -0.03: 0.0625, 0.2: 0.0, -0.2: 0.0, 0.19: 0.0025, math.inf: 0.0, -math.inf: 0.0},
         peak=1.0,
         area=0.4 / 21,
+        arrays=1,
         support=(-0.2, 0.2),
         parameters=(
             {"scale": 25.0, "cutoff": 1.0},

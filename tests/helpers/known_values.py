@@ -10,15 +10,8 @@ from known_piecewise import PIECEWISE, STRAIGHT_THROUGH
 from known_power_law import POWER_LAW
 from known_rational import RATIONAL
 
-KNOWN: dict[str, Known] = {
-    **RATIONAL,
-    **POWER_LAW,
-    **EXPONENTIAL,
-    **GAUSSIAN,
-    **PERIODIC,
-    **PIECEWISE,
-    **STRAIGHT_THROUGH,
-}
+FAMILIES = (RATIONAL, POWER_LAW, EXPONENTIAL, GAUSSIAN, PERIODIC, PIECEWISE, STRAIGHT_THROUGH)
+KNOWN: dict[str, Known] = {name: known for family in FAMILIES for name, known in family.items()}
 
 
 def variants(name: str) -> list[dict[str, float]]:

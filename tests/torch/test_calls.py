@@ -9,15 +9,17 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from known_values import KNOWN
+from every import every_surrogate, one_a_kept
 from loaded import loaded_by, packages
 from truth import assert_exact, exact, hard_cases
 
 import arcana.torch
 import arcana.torch.conformance as side
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
+from arcana.testing._second_order import second_order_rows
 from arcana.testing._surrogate import exact_spikes, reports
 from arcana.testing._values import BITS, from_float, hard_sample, to_float
 from arcana.torch import FastSigmoid, Spike, spike
@@ -31,9 +33,9 @@ class Cauchy(Surrogate):
         return xp.reciprocal(1 + xp.square(v / width))
 
 
+@every_surrogate
 @pytest.mark.parametrize("fires_at_threshold", [True, False])
 @pytest.mark.parametrize("dtype", BITS)
-@pytest.mark.parametrize("name", KNOWN)
 def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool) -> None:
     surrogate = definitions.get(name, fires_at_threshold=fires_at_threshold)
     bits = hard_sample(dtype)
@@ -45,7 +47,7 @@ def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool
         np.testing.assert_array_equal(side.to_bits(spikes), expected)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Subtests) -> None:
     """All parameter sets and both dtypes in one call, so that they are compiled at once."""
     cases = hard_cases(name, subnormals=True)
@@ -58,8 +60,8 @@ def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Sub
                 assert_exact(gradient.view(dtype), exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
 
 
+@every_surrogate
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", KNOWN)
 def test_half_types_are_computed_in_float32_and_rounded_once(name: str, dtype: str) -> None:
     surrogate = definitions.get(name)
     bits = hard_sample(dtype)
@@ -203,7 +205,7 @@ def test_code_written_for_the_original_module_runs() -> None:
     assert torch.equal(arcana.torch.STE.pseudo_derivative(u), torch.ones(3))
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_the_typed_line(name: str) -> None:
     function, definition = getattr(arcana.torch, name), type(definitions.get(name))
     generated = getattr(arcana.torch, definition.__name__)
@@ -272,14 +274,23 @@ def test_autocast_keeps_the_rule(kind: torch.dtype) -> None:
     assert torch.equal(v.grad, fast_sigmoid.derivative(v.detach()))
 
 
-GROUPS = [list(KNOWN)[i::4] for i in range(4)]
+@every_surrogate
+def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the compiled rows: `test_transforms` compares them all with the paper and with eager mode."""
+    monkeypatch.setattr(side, "MODES", ("eager",))
+    for table in ("FIRST", "SECOND", "PARAMETER", "NONLINEAR"):
+        monkeypatch.setattr(side, table, [way for way in getattr(side, table) if "compile" not in way])
+    (report,) = reports([definitions.get(name)], ["torch"])
+    assert report.passed, report
 
 
-@pytest.mark.parametrize("names", GROUPS, ids=" ".join)
-def test_the_conformance_suite_passes(names: list[str], subtests: pytest.Subtests) -> None:
-    for report in reports([definitions.get(name) for name in names], ["torch"]):
-        with subtests.test(report.subject):
-            assert report.passed, report
+@pytest.mark.parametrize("name", one_a_kept(*Kept))
+def test_the_compiled_rows_of_second_order_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take a second each, and what is compiled differs by what is kept."""
+    monkeypatch.setattr(side, "NONLINEAR", [way for way in side.NONLINEAR if "compile" in way])
+    rows = [row for _, row in second_order_rows([definitions.get(name)], "torch", side)]
+    assert rows
+    assert all(row.passed for row in rows), rows
 
 
 def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:

@@ -7,25 +7,25 @@ built and run.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torch._inductor.config
-from known_values import KNOWN
+from every import every_surrogate, one_a_kept
+from known_values import FAMILIES, KNOWN
 from torch._dynamo.utils import counters
 from torch._inductor import metrics
 from torch._inductor.async_compile import AsyncCompile
 
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.surrogate import Surrogate
 from arcana.torch import spike
 
 COUNT = 4096
 DECAY, THRESHOLD = 0.9, 1.0
-ONE_BYTE = ("clipped_ste", "leaky_step", "piecewise_leaky_relu", "rectangular", "step")
-"""Their derivative follows one comparison, which a compiler keeps in a byte; `ste` keeps nothing, every other surrogate v."""
-
 Function = Callable[..., tuple[torch.Tensor, ...]]
 
 
@@ -86,34 +86,39 @@ def tensors(count: int) -> list[torch.Tensor]:
     return [(torch.randn(COUNT, generator=generator) * 2).requires_grad_() for _ in range(count)]
 
 
+def in_bytes(name: str) -> list[tuple[torch.dtype, int]]:
+    """What a compiler keeps where h follows one comparison: a byte an element, for the spikes too."""
+    return [(torch.bool, COUNT)] if KNOWN[name].kept in (Kept.SPIKES, Kept.MASK) else []
+
+
+@every_surrogate
 @pytest.mark.usefixtures("unbuilt")
-@pytest.mark.parametrize("name", KNOWN)
 def test_one_kernel_each_way(name: str) -> None:
     compiled = compile_both_ways(alone(definitions.get(name)), *tensors(1))
-    backward = 0 if name == "ste" else 1  # whose gradient is the cotangent itself
+    backward = 0 if KNOWN[name].kept is Kept.NOTHING else 1  # where the gradient is the cotangent itself
     assert (compiled.forward, compiled.backward, compiled.vectorised) == (1, backward, 1 + backward)
-    assert compiled.kept == ([(torch.bool, COUNT)] if name in ONE_BYTE else [])
+    assert compiled.kept == in_bytes(name)
 
 
+@every_surrogate
 @pytest.mark.usefixtures("unbuilt")
 @pytest.mark.parametrize("detached", [True, False])
-@pytest.mark.parametrize("name", KNOWN)
 def test_fused_into_a_leaky_integrate_and_fire_step(name: str, detached: bool) -> None:
     compiled = compile_both_ways(step(definitions.get(name), detached), *tensors(2))
     assert (compiled.forward, compiled.backward, compiled.vectorised) == (1, 1, 2)
-    dtype = torch.bool if name in ONE_BYTE else torch.float32
-    assert compiled.kept == ([] if name == "ste" else [(dtype, COUNT)])
+    potential = [(torch.float32, COUNT)] if KNOWN[name].kept is Kept.POTENTIAL else []
+    assert compiled.kept == in_bytes(name) + potential
 
 
-FAMILIES = ("atan", "fast_sigmoid", "gaussian", "periodic_exponential", "rectangular", "sigmoid", "ste", "step", "triangular")
-"""One or two a module of definitions."""
+SAMPLE = tuple(dict.fromkeys([*(next(iter(family)) for family in FAMILIES), *one_a_kept(*Kept)]))
+"""One of each family, and one of each kind of what is kept."""
 
 
-@pytest.mark.parametrize("detached", [True, False])
-def test_a_compiled_step_gives_eagers_values(detached: bool) -> None:
-    """Two steps, so that the gradient of one enters the other; all families in one graph, which is built at once."""
+def test_a_compiled_step_gives_eagers_values() -> None:
+    """Two steps, so that the gradient of one enters the other; all are in one graph, which is built at once."""
     torch.compiler.reset()
-    steps = [step(definitions.get(name), detached) for name in FAMILIES]
+    cases = list(itertools.product(SAMPLE, (True, False)))
+    steps = [step(definitions.get(name), detached) for name, detached in cases]
 
     def unrolled(potential: torch.Tensor, current: torch.Tensor) -> list[torch.Tensor]:
         results = []
@@ -125,10 +130,10 @@ def test_a_compiled_step_gives_eagers_values(detached: bool) -> None:
     inputs = tensors(2)
     found, expected = torch.compile(unrolled, fullgraph=True)(*inputs), unrolled(*inputs)
     cotangents = [torch.linspace(0.5, 2, COUNT), torch.linspace(-1, 3, COUNT)]
-    for i, name in enumerate(FAMILIES):
+    for i, case in enumerate(cases):
         pairs = [results[2 * i : 2 * i + 2] for results in (found, expected)]
         for one, other in zip(*pairs, strict=True):
-            assert torch.equal(one, other), name
+            assert torch.equal(one, other), case
         gradients = [torch.autograd.grad(pair, inputs, cotangents, retain_graph=True) for pair in pairs]
         for one, other in zip(*gradients, strict=True):
-            torch.testing.assert_close(one, other, rtol=2e-6, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(one, other, rtol=2e-6, atol=1e-6, msg=lambda text, case=case: f"{case}: {text}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -42,16 +44,16 @@ def _second(surrogate: Surrogate, v: torch.Tensor) -> torch.Tensor:
     return torch.autograd.grad(first.sum(), v, allow_unused=True, materialize_grads=True)[0]
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [name for name, known in KNOWN.items() if not math.isnan(known.area)])
 def test_the_slope_of_h_far_out(name: str, subtests: pytest.Subtests) -> None:
-    """In float32 what float64 finds, which has room for the squares; in float64, far beyond, 0."""
+    """In float32 what float64 finds, which has room for the squares; in float64, far beyond, 0.
+
+    An h whose integral has no value takes all its values everywhere, and comes to no limit.
+    """
     # No kink lies at such a number.
     exponents = np.concatenate([np.linspace(3.01, 38.5, 143), -np.linspace(3.01, 38.5, 143)])
     v = torch.from_numpy((np.sign(exponents) * 10.0 ** np.abs(exponents)).astype("float32"))
     for surrogate in _ends(definitions.get(name)):
-        # A periodic h takes all its values everywhere; it comes to no limit.
-        if name == "squarewave_fourier":
-            continue
         with subtests.test(repr(surrogate)):
             found, exact = _second(surrogate, v), _second(surrogate, v.double())
             small = exact.abs() < 1e-36
@@ -64,6 +66,7 @@ def test_the_slope_of_h_far_out(name: str, subtests: pytest.Subtests) -> None:
 
 
 FAR = ("atan", "gaussian", "inverse_square_root", "multi_gaussian")
+"""A sample of those with a square, some in every form that it has."""
 
 
 @pytest.mark.parametrize("way", side.SECOND)

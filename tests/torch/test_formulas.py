@@ -12,9 +12,11 @@ from unittest import mock
 
 import pytest
 import torch
+from every import every_surrogate
 from formulas import Formula, formulas
 from hypothesis import HealthCheck, given, settings, strategies
 
+from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, parameter
 from arcana.torch import _call, set_compiled_kernels, spike
 from arcana.torch._call import call_of
@@ -523,26 +525,22 @@ def test_a_formula_that_is_no_array_of_numbers(definition: type[Surrogate]) -> N
         assert torch.equal(found, expected), way
 
 
+@every_surrogate
 @pytest.mark.parametrize("n", [100, 5000])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_sign_that_is_not_in_memory(dtype: torch.dtype, n: int) -> None:
+def test_a_sign_that_is_not_in_memory(name: str, dtype: torch.dtype, n: int) -> None:
     """Of the potential, the cotangent and a parameter, for everything that is kept."""
-    from known_values import KNOWN
-
-    from arcana import surrogate as definitions
-
     v, c = sample((n,), dtype, 3), sample((n,), dtype, 4)
-    for name in KNOWN:
-        surrogate = definitions.get(name)
-        expected = plain(surrogate, v, c)
-        for x, y in itertools.product((v, negative(v)), (c, negative(c))):
-            assert_same_bits(spike(x, surrogate), (v >= 0).to(dtype))
-            assert_same_bits(gradient(surrogate, x, y), expected)
-        if surrogate.numbers:
-            key, value = next(iter(surrogate.numbers.items()))
-            given = torch.full((n,), value, dtype=dtype)
-            expected = plain(surrogate, v, c, **{key: given})
-            assert_same_bits(gradient(surrogate, v, c, **{key: negative(given)}), expected)
+    surrogate = definitions.get(name)
+    expected = plain(surrogate, v, c)
+    for x, y in itertools.product((v, negative(v)), (c, negative(c))):
+        assert_same_bits(spike(x, surrogate), (v >= 0).to(dtype))
+        assert_same_bits(gradient(surrogate, x, y), expected)
+    if surrogate.numbers:
+        key, value = next(iter(surrogate.numbers.items()))
+        given = torch.full((n,), value, dtype=dtype)
+        expected = plain(surrogate, v, c, **{key: given})
+        assert_same_bits(gradient(surrogate, v, c, **{key: negative(given)}), expected)
 
 
 @pytest.mark.parametrize("n", [1, 4097])

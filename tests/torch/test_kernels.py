@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch._inductor.config
 import torch._inductor.metrics
+from every import every_surrogate, one_a_kept
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
@@ -58,7 +59,7 @@ def both(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor) -> tuple[torch.
     return spikes.detach(), torch.autograd.grad(spikes, v, c)[0]
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 @pytest.mark.usefixtures("without_inductor", "kernels")
 def test_the_same_as_without(name: str) -> None:
     strict = definitions.get(name, gain=1.5, fires_at_threshold=False)
@@ -76,7 +77,7 @@ def test_the_same_as_without(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "sigmoid"])
+@pytest.mark.parametrize("name", [*one_a_kept(Kept.POTENTIAL, Kept.MASK), "sigmoid"])
 @pytest.mark.usefixtures("kernels")
 @torch._inductor.config.patch(fx_graph_cache=False)
 def test_one_kernel_each_way(name: str) -> None:
@@ -230,7 +231,7 @@ def test_contexts_of_generators_and_threads() -> None:
     assert len(compiled._open) == 1
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 @pytest.mark.usefixtures("without_inductor", "kernels")
 def test_the_spikes_may_be_changed_in_place(name: str) -> None:
     """As without kernels: no view, and a change of what is kept is an error at backward, not a wrong number."""
@@ -261,7 +262,7 @@ def memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_calls()
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 @pytest.mark.usefixtures("memory_alone", "kernels")
 def test_a_sign_that_is_not_in_memory(name: str) -> None:
     """A lazy conjugate's imaginary part is a view whose negative bit is set, as potential and as cotangent."""
@@ -285,7 +286,7 @@ def test_few_elements_on_a_cpu_go_without() -> None:
     assert not used
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_no_tensor_of_another_device(name: str) -> None:
     """On the meta device, which has no values but refuses to mix, as a GPU does."""
     v = torch.empty(_few_and_more(), device="meta", requires_grad=True)

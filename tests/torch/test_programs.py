@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from known_values import KNOWN, variants
+from every import every_surrogate, every_variant
+from known_values import KNOWN
+from operations import counts_positions
 
 import arcana.torch.conformance as side
 from arcana import surrogate as definitions
@@ -18,12 +20,6 @@ from arcana.torch import spike
 from arcana.torch._call import call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks, masks, operations
-
-POSITION_COUNTS = dict.fromkeys(
-    ("dspike", "exponential", "gaussian", "periodic_exponential", "q_pseudo_spike", "s2nn", "sigmoid"), 2
-)
-"""torch.exp2 and torch.pow give another last bit to an element of a vector than to one of the rest, so a piece may differ from
-the whole by so many units."""
 
 
 class Bump(Surrogate):
@@ -80,6 +76,11 @@ def assert_same_bits(found: torch.Tensor, expected: torch.Tensor, units: int = 0
     assert ((torch.signbit(found) == torch.signbit(expected)) | found.isnan()).all()
 
 
+def place_units(surrogate: Surrogate) -> int:
+    """By how many units an element may differ in a piece, where it has another place in a vector."""
+    return 2 if counts_positions(surrogate) else 0
+
+
 def sample(dtype: str, at_least: int = 0, every: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     # float64 has eight times as many exponents; 5 is no divisor of the sample's 32 fractions.
     bits = hard_sample(dtype)[:: 5 if dtype == "float64" else every]
@@ -88,8 +89,8 @@ def sample(dtype: str, at_least: int = 0, every: int = 1) -> tuple[torch.Tensor,
     return side.from_bits(bits, dtype), side.from_bits(c, dtype)
 
 
+@every_variant
 @pytest.mark.parametrize("dtype", BITS)
-@pytest.mark.parametrize(("name", "parameters"), [(name, each) for name in KNOWN for each in variants(name)])
 def test_bits_of_the_plain_evaluation(
     name: str, parameters: dict[str, float], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +110,7 @@ def test_bits_of_the_plain_evaluation(
         assert_same_bits(gradient(surrogate, v[few], c[few]), plain(surrogate, v[few], c[few]))
         monkeypatch.undo()
         monkeypatch.setattr(chunks, "CHUNK", masks.FEW + 1)
-        assert_same_bits(gradient(surrogate, v, c), expected, units=POSITION_COUNTS.get(name, 0))
+        assert_same_bits(gradient(surrogate, v, c), expected, units=place_units(surrogate))
         monkeypatch.undo()
 
 
@@ -130,10 +131,10 @@ def test_any_layout(layout: str, name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "0-d": (v[0, 0, 0, 0], c[0, 0, 0, 0]),
     }
     v, c = changed[layout]
-    assert_same_bits(gradient(surrogate, v, c), plain(surrogate, v, c), units=POSITION_COUNTS.get(name, 0))
+    assert_same_bits(gradient(surrogate, v, c), plain(surrogate, v, c), units=place_units(surrogate))
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_parameters_as_tensors(name: str, dtype: str) -> None:
     """One value a channel, and one for all, for every parameter at once; none asks for a gradient."""
@@ -149,32 +150,13 @@ def test_parameters_as_tensors(name: str, dtype: str) -> None:
         assert call_of(v, surrogate, tensors)[0].program is not None
 
 
-ARRAYS = {
-    **dict.fromkeys(
-        (
-            "inverse_square_root",
-            "log_tailed_relu",
-            "periodic_exponential",
-            "sigmoid",
-            "sparse_fast_sigmoid",
-        ),
-        1,
-    ),
-    "dspike": 2,
-    "multi_gaussian": 2,
-    "s2nn": 3,
-    "squarewave_fourier": 2,
-}
-"""How many arrays a backward pass makes besides the gradient; the others make none."""
-
-
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_no_more_arrays_than_needed(name: str) -> None:
     program = call_of(torch.zeros(3), definitions.get(name), {})[0].program
     assert program is not None
     written: Any = program.pull_many
     calls = [node for node in written.graph.nodes if node.op == "call_function"]
-    assert sum("out" not in node.kwargs or _chooses_without_scratch(node) for node in calls) == ARRAYS.get(name, 0)
+    assert sum("out" not in node.kwargs or _chooses_without_scratch(node) for node in calls) == KNOWN[name].arrays
 
 
 def _chooses_without_scratch(node: torch.fx.Node) -> bool:
@@ -202,8 +184,8 @@ def kept_bytes(surrogate: Surrogate, v: torch.Tensor, **tensors: torch.Tensor) -
     return {owners.get(x.data_ptr(), "new"): x.numel() * x.element_size() for x in saved}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
+@pytest.mark.parametrize("dtype", BITS)
 def test_no_more_is_kept_than_needed(name: str, dtype: str) -> None:
     n = 10_000
     v = torch.randn(n).to(getattr(torch, dtype)).requires_grad_()
@@ -221,7 +203,7 @@ def test_parameters_that_train_keep_v() -> None:
     assert saved == {"v": 400, "new": 4}
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_nothing_is_kept_without_gradient(name: str) -> None:
     v = torch.randn(10)
     assert kept_bytes(definitions.get(name), v) == {}
@@ -229,7 +211,7 @@ def test_nothing_is_kept_without_gradient(name: str) -> None:
         assert kept_bytes(definitions.get(name), v.requires_grad_()) == {}
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_a_batch_of_cotangents(name: str) -> None:
     """torch.autograd.grad(is_grads_batched=True) runs backward under vmap, where nothing may be written in place."""
     surrogate = definitions.get(name)
@@ -252,17 +234,17 @@ def test_constant_pieces_have_no_second_derivative(name: str) -> None:
     assert torch.equal(by_c, surrogate.derivative(v.detach()))
 
 
-def test_the_saved_spikes_are_not_changed() -> None:
+@every_surrogate
+def test_the_saved_spikes_are_not_changed(name: str) -> None:
     """What is kept belongs to the graph: a second backward through it gives the same."""
-    for name in KNOWN:
-        v = torch.randn(masks.FEW + 1, requires_grad=True)
-        spikes = spike(v, definitions.get(name))
-        before = spikes.clone()
-        c = torch.randn_like(spikes)
-        first = torch.autograd.grad(spikes, v, c, retain_graph=True)[0].clone()
-        second = torch.autograd.grad(spikes, v, c)[0]
-        assert torch.equal(first, second)
-        assert torch.equal(spikes, before)
+    v = torch.randn(masks.FEW + 1, requires_grad=True)
+    spikes = spike(v, definitions.get(name))
+    before = spikes.clone()
+    c = torch.randn_like(spikes)
+    first = torch.autograd.grad(spikes, v, c, retain_graph=True)[0].clone()
+    second = torch.autograd.grad(spikes, v, c)[0]
+    assert torch.equal(first, second)
+    assert torch.equal(spikes, before)
 
 
 def test_bits_are_joined_in_the_array_that_is_given() -> None:
@@ -320,7 +302,7 @@ def test_negative_zero_is_zero() -> None:
         assert not torch.signbit(found).any()
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_a_call_on_another_device_has_a_program(name: str, dtype: torch.dtype) -> None:
     """Where no short way is taken, the program is compared with the plain evaluation without it."""

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from known_values import KNOWN
+from every import every_parameter, every_surrogate
 
 import arcana.torch
 from arcana import surrogate as definitions
@@ -273,12 +273,7 @@ def outside(surrogate: Surrogate, name: str) -> list[float]:
     return [x for x in (low - abs(low) - 1.0, low - 2.0, high * 2, math.nextafter(low, -math.inf)) if not low <= x <= high]
 
 
-def learnables() -> list[tuple[str, str]]:
-    instances = [(name, definitions.get(name)) for name in KNOWN]
-    return [(name, key) for name, each in instances for key in each.numbers if each.bounded(key)]
-
-
-@pytest.mark.parametrize(("name", "key"), learnables())
+@every_parameter
 def test_no_step_leaves_the_domain_in_effect(name: str, key: str) -> None:
     """The stored value is whatever the optimizer wrote; spikes, h and every gradient are those of the nearest value inside."""
     surrogate = definitions.get(name)
@@ -367,7 +362,7 @@ def test_values_that_can_be_seen_are_checked(surrogate: Surrogate, name: str, va
             call(v, surrogate, **{name: value})
 
 
-@pytest.mark.parametrize(("name", "key"), learnables())
+@every_parameter
 def test_the_ends_of_a_domain_are_inside(name: str, key: str) -> None:
     surrogate = definitions.get(name)
     for dtype in (torch.float64, torch.float32):
@@ -407,14 +402,18 @@ class Weird(Surrogate):
         return xp.reciprocal(xp.abs(v * slope) + 1)
 
 
+@every_surrogate
+def test_a_surrogate_loads_with_weights_only(name: str) -> None:
+    file = io.BytesIO()
+    torch.save(definitions.get(name, gain=0.5), file)
+    file.seek(0)
+    assert torch.load(file) == definitions.get(name, gain=0.5)
+
+
 def test_checkpoints_load_with_weights_only() -> None:
     """The catalogue without a word, a class of one's own once it is allowed, and nothing else with it."""
     layer = Spike(FastSigmoid(scale=25.0), 0.1, "scale")
-    saved = {
-        "surrogates": [definitions.get(name, gain=0.5) for name in KNOWN],
-        "state": layer.state_dict(),
-        "mine": Weird(slope=3),
-    }
+    saved = {"surrogate": FastSigmoid(gain=0.5), "state": layer.state_dict(), "mine": Weird(slope=3)}
     saved |= {"function": arcana.torch.fast_sigmoid}
     file = io.BytesIO()
     torch.save(saved, file)
@@ -424,7 +423,7 @@ def test_checkpoints_load_with_weights_only() -> None:
     file.seek(0)
     with torch.serialization.safe_globals([Weird]), warnings.catch_warnings():
         found = torch.load(file)
-    assert found["surrogates"] == saved["surrogates"]
+    assert found["surrogate"] == saved["surrogate"]
     assert found["mine"] == Weird(slope=3)
     assert found["function"] is arcana.torch.fast_sigmoid
     assert found["state"]["threshold"].item() == 0.1

@@ -16,7 +16,7 @@ import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate
 from arcana.testing._transforms import transform
-from arcana.testing._values import BITS, Array, hard_sample, to_float, ulp_difference
+from arcana.testing._values import BITS, Array, hard_sample, ulp_difference
 from arcana.torch import spike
 
 NEAR = POINTS[np.abs(POINTS) < 100]
@@ -43,9 +43,16 @@ def gain_gradients(way: str, names: tuple[str, ...]) -> Array:
     return transform(side, way, [definitions.get(name) for name in names], gain, v, c, parameters=["gain"] * len(names))
 
 
+def ways_and_dtypes(ways: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Every way in float32 and in float64, but of the compiled ones one in float64: their code is the same."""
+    in_float64 = [way for way in ways if "compile" not in way or way == "compile, then backward"]
+    return pytest.mark.parametrize(
+        ("way", "dtype"), [*((way, "float32") for way in ways), *((way, "float64") for way in in_float64)]
+    )
+
+
 @every_surrogate
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("way", side.FIRST)
+@ways_and_dtypes(side.FIRST)
 def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
     found, plain = (gradients(each, dtype, together)[:, together.index(name)] for each in (way, "backward"))
     assert found.dtype == dtype
@@ -61,8 +68,7 @@ def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> No
 
 
 @every_parameter
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("way", side.PARAMETER)
+@ways_and_dtypes(side.PARAMETER)
 def test_parameter_gradient(name: str, key: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
     cases = parameters_of(together)
     found = parameter_gradients(way, dtype, cases)[:, cases.index((name, key))]
@@ -70,65 +76,85 @@ def test_parameter_gradient(name: str, key: str, dtype: str, way: str, together:
 
 
 @every_surrogate
-@pytest.mark.parametrize("way", side.PARAMETER)
+@pytest.mark.parametrize("way", [way for way in side.PARAMETER if "compile(" not in way])
 def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, together: tuple[str, ...]) -> None:
-    """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference."""
+    """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference.
+
+    To what transforms inside a compiled function it is a parameter like the others.
+    """
     found = gain_gradients(way, together)[:, together.index(name)]
     rise = (definitions.get(name).primitive(NEAR.astype("float32").astype("float64")) - 0.5) * COTANGENT[: NEAR.size]
     np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 
 
-def _pointwise(way: str) -> Callable[[Surrogate], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
-    """A function of v and a cotangent that takes the gradient inside what is compiled."""
-
-    def each(s: Surrogate) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        return lambda v, c: c * spike(v, s)
-
-    ways: dict[str, Callable[[Surrogate], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
-        "func.grad": lambda s: lambda v, c: torch.func.grad(lambda x: (c * spike(x, s)).sum())(v),
-        "vmap(grad)": lambda s: lambda v, c: torch.func.vmap(torch.func.grad(each(s)))(v, c),
-        "func.jvp": lambda s: lambda v, c: torch.func.jvp(lambda x: spike(x, s), (v,), (c,))[1],
-    }
-    return ways[way]
+INSIDE: dict[str, Callable[[Surrogate, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "func.grad": lambda s, v, c: torch.func.grad(lambda x: (c * spike(x, s)).sum())(v),
+    "vmap(grad)": lambda s, v, c: torch.func.vmap(torch.func.grad(lambda x, y: y * spike(x, s)))(v, c),
+    "func.jvp": lambda s, v, c: torch.func.jvp(lambda x: spike(x, s), (v,), (c,))[1],
+}
+"""Ways that take the gradient inside what is compiled."""
 
 
-def _assert_like_eager(found: dict[str, torch.Tensor], v: torch.Tensor, c: torch.Tensor) -> None:
-    dtype = str(v.dtype).removeprefix("torch.")
-    for name, gradient in found.items():
-        x = v.clone().requires_grad_()
-        (plain,) = torch.autograd.grad(spike(x, definitions.get(name)), x, c)
-        if KNOWN[name].bits:
-            assert torch.equal(gradient.view(torch.uint8), plain.view(torch.uint8)), name
-        else:  # exp is not the same function in the compiler
-            distance = ulp_difference(side.to_bits(gradient), side.to_bits(plain), dtype)
-            h = definitions.get(name).derivative(v.double()).abs()
-            slope = torch.func.vmap(torch.func.grad(definitions.get(name).derivative))(v.double()).abs()
-            allowed = 8 * (1 + (v.double().abs() * slope / h).nan_to_num(posinf=1e300).clamp(max=1e300).numpy())
-            normal = (c.double() * h).numpy() > torch.finfo(v.dtype).tiny
-            assert (distance[normal] <= allowed[normal]).all(), name
+@functools.cache
+def hard_potentials(dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
+    v = side.from_bits(hard_sample(dtype), dtype)
+    return v, (torch.arange(v.numel()) % 97 / 64 + 0.5).to(v.dtype)
 
 
+def near_potentials() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(POINTS.astype("float32")), torch.from_numpy(COTANGENT.astype("float32"))
+
+
+@functools.cache
+def by_inductor(names: tuple[str, ...]) -> dict[tuple[str, str], tuple[torch.Tensor, ...]]:
+    """The spikes and c · h of a hard sample by dtype, and c · h by INSIDE, of each surrogate: all is one graph."""
+    torch.compiler.reset()
+    surrogates = [definitions.get(name) for name in names]
+    inputs = {(name, dtype): hard_potentials(dtype)[0].clone().requires_grad_() for name in names for dtype in BITS}
+    near = near_potentials()
+
+    def function(potentials: list[torch.Tensor], v: torch.Tensor, c: torch.Tensor) -> tuple[list[torch.Tensor], ...]:
+        outside = [spike(x, s) for x, s in zip(potentials, [s for s in surrogates for _ in BITS], strict=True)]
+        return outside, [way(s, v, c) for s in surrogates for way in INSIDE.values()]
+
+    spikes, inside = torch.compile(function, fullgraph=True)(list(inputs.values()), *near)
+    outside = torch.autograd.grad(spikes, list(inputs.values()), [hard_potentials(dtype)[1] for _, dtype in inputs])
+    found = dict(zip(inputs, zip(spikes, outside, strict=True), strict=True))
+    return found | dict(zip([(name, way) for name in names for way in INSIDE], ((each,) for each in inside), strict=True))
+
+
+def assert_like_eager(name: str, gradient: torch.Tensor, v: torch.Tensor, c: torch.Tensor) -> None:
+    surrogate, dtype = definitions.get(name), str(v.dtype).removeprefix("torch.")
+    x = v.clone().requires_grad_()
+    (plain,) = torch.autograd.grad(spike(x, surrogate), x, c)
+    assert torch.equal(gradient.isnan(), plain.isnan())
+    if KNOWN[name].bits:
+        different = side.to_bits(gradient) != side.to_bits(plain)
+        assert not different[~plain.isnan().numpy()].any()
+    else:  # exp is not the same function in the compiler
+        distance = ulp_difference(side.to_bits(gradient), side.to_bits(plain), dtype)
+        h = surrogate.derivative(v.double()).abs()
+        slope = torch.func.vmap(torch.func.grad(surrogate.derivative))(v.double()).abs()
+        allowed = 8 * (1 + (v.double().abs() * slope / h).nan_to_num(posinf=1e300).clamp(max=1e300).numpy())
+        normal = (c.double() * h).numpy() > torch.finfo(v.dtype).tiny
+        assert (distance[normal] <= allowed[normal]).all()
+
+
+@every_surrogate
 @pytest.mark.parametrize("dtype", BITS)
-def test_inductor_gives_the_gradients_of_eager(dtype: str) -> None:
-    """aot_eager stands for the compiler in the tables; here is the compiler itself, all surrogates in one graph."""
-    torch.compiler.reset()
-    bits = hard_sample(dtype)
-    v = side.from_bits(bits[~np.isnan(to_float(bits, dtype))], dtype)
-    c = (torch.arange(v.numel()) % 97 / 64 + 0.5).to(v.dtype)
-    surrogates = [definitions.get(name) for name in KNOWN]
-    inputs = [v.clone().requires_grad_() for _ in KNOWN]
-    compiled = torch.compile(lambda xs: [spike(x, s) for x, s in zip(xs, surrogates, strict=True)], fullgraph=True)
-    gradients = torch.autograd.grad(compiled(inputs), inputs, [c] * len(inputs))
-    _assert_like_eager(dict(zip(KNOWN, gradients, strict=True)), v, c)
+def test_inductor_gives_the_spikes_and_the_gradients_of_eager(name: str, dtype: str, together: tuple[str, ...]) -> None:
+    """aot_eager stands for the compiler in the tables; here is the compiler itself."""
+    spikes, gradient = by_inductor(together)[name, dtype]
+    v, c = hard_potentials(dtype)
+    assert torch.equal(spikes, (v >= 0).to(v.dtype))
+    assert_like_eager(name, gradient, v, c)
 
 
-@pytest.mark.parametrize("way", ["func.grad", "vmap(grad)", "func.jvp"])
-def test_inductor_gives_the_gradients_of_eager_in_its_own_transforms(way: str) -> None:
-    torch.compiler.reset()
-    v, c = torch.from_numpy(POINTS.astype("float32")), torch.from_numpy(COTANGENT.astype("float32"))
-    functions = [_pointwise(way)(definitions.get(name)) for name in KNOWN]
-    compiled = torch.compile(lambda v, c: [function(v, c) for function in functions], fullgraph=True)
-    _assert_like_eager(dict(zip(KNOWN, compiled(v, c), strict=True)), v, c)
+@every_surrogate
+@pytest.mark.parametrize("way", INSIDE)
+def test_inductor_gives_the_gradients_of_eager_in_its_own_transforms(name: str, way: str, together: tuple[str, ...]) -> None:
+    (gradient,) = by_inductor(together)[name, way]
+    assert_like_eager(name, gradient, *near_potentials())
 
 
 @pytest.mark.parametrize("function", ["fast_sigmoid", "FastSigmoid.apply", "instance", "spike"])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 import triton
-from known_values import KNOWN
+from every import every_surrogate
+from operations import exact_everywhere
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -18,13 +19,6 @@ from arcana._core.expression import Kept
 from arcana.torch._call import call_of
 from arcana.torch._eager.cuda import CudaKernels, _jit
 from arcana.torch._eager.triton import OPTIONS
-
-EXACT = {
-    *("atan", "clipped_reciprocal", "clipped_ste", "fast_sigmoid", "inverse_square_root", "leaky_step", "log_abs"),
-    *("log_tailed_relu", "one_sided_fast_sigmoid", "piecewise_leaky_relu", "rectangular", "sparse_fast_sigmoid", "ste", "step"),
-    "triangular",
-}
-"""Made of sums, products, quotients, roots and comparisons alone: their bits are the same everywhere."""
 
 POINTERS = {torch.float64: "*fp64", torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
 
@@ -46,9 +40,9 @@ def compiled(name: str, dtype: torch.dtype, with_tensors: bool, one_pass: str, c
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=dict(OPTIONS))
 
 
+@every_surrogate
 @pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize("dtype", POINTERS)
-@pytest.mark.parametrize("name", KNOWN)
 def test_instructions(name: str, dtype: torch.dtype, capability: int) -> None:
     """Several elements in one load, and for the exact ones no contraction, no approximation and no flush of subnormals."""
     for with_tensors in (False, True) if definitions.get(name).numbers else (False,):
@@ -56,7 +50,7 @@ def test_instructions(name: str, dtype: torch.dtype, capability: int) -> None:
             ptx = compiled(name, dtype, with_tensors, one_pass, capability).asm["ptx"]
             assert re.search(r"ld\.global\.v[24]\.b(32|64)", ptx)
             assert re.search(r"st\.global\.v[24]\.b(32|64)", ptx)
-            if name in EXACT:
+            if exact_everywhere(definitions.get(name)):
                 # A product of two bfloat16 is exact in float32, and rounded once it is this.
                 ptx = ptx.replace("fma.rn.bf16", "")
                 assert not re.findall(r"\bfma\.\S+|\S+\.ftz\S*|\S+\.approx\S*|div\.full\S*", ptx)
