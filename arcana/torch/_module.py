@@ -49,6 +49,7 @@ class Spike(torch.nn.Module):
         TypeError: surrogate is none, threshold is no number or tensor of numbers, or a learnable name is none of its parameters.
         ValueError: threshold is not finite, asks for a gradient and is no nn.Parameter, or does not broadcast to shape.
 
+    >>> from arcana.surrogate import FastSigmoid
     >>> Spike(FastSigmoid(scale=25.0), learnable="scale", shape=2)
     Spike(FastSigmoid(scale=25.0), threshold=1.0, learnable=('scale',), scale=[25.0, 25.0])
     """
@@ -131,7 +132,7 @@ class Spike(torch.nn.Module):
         # Not in a half type, where the nearest value inside may be 0.
         wide = stored if stored.dtype is torch.float64 else stored.float()
         low, high = self._given.domain(name, "float64" if wide.dtype is torch.float64 else "float32")
-        if stored.ndim == 0 and in_sight(stored) and low <= stored.item() <= high:
+        if in_sight(stored) and low <= stored.detach().min().item() and stored.detach().max().item() <= high:
             return stored
         # Plus 0, which has the gradient of a value that was not moved.
         return wide.detach().clamp(low, high) + (wide - wide.detach())

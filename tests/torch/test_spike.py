@@ -198,7 +198,9 @@ def test_on_the_meta_device() -> None:
         several = Spike(FastSigmoid(), torch.ones(3), "threshold")
     assert layer.threshold.is_meta
     assert layer.scale.is_meta
-    text = "Spike(FastSigmoid(scale=25.0), threshold=() on meta, learnable=('scale', 'gain'), scale=() on meta, gain=() on meta)"
+    text = (
+        "Spike(FastSigmoid(scale=25.0), threshold=() on meta, learnable=('scale', 'gain'), scale=(1,) on meta, gain=(1,) on meta)"
+    )
     assert repr(layer) == text
     assert "threshold=(3,) on meta" in repr(several)
     layer = layer.to_empty(device="cpu")
@@ -236,6 +238,79 @@ def test_reset_of_a_parameter_that_was_given_and_of_one_a_channel() -> None:
     layer.reset_parameters()
     assert layer.threshold.tolist() == [1.0, 0.5]
     assert layer.scale.tolist() == [2.0, 2.0]
+
+
+def test_parameters_of_the_shape_that_is_asked_for() -> None:
+    layer = Spike(FastSigmoid(scale=2.0), 0.5, ("scale", "threshold"), shape=3, dtype=torch.float64)
+    assert {name: (x.tolist(), x.dtype) for name, x in layer.named_parameters()} == {
+        "scale": ([2.0] * 3, torch.float64),
+        "threshold": ([0.5] * 3, torch.float64),
+    }
+    assert Spike(FastSigmoid(), learnable="scale", shape=(4, 1, 1)).scale.shape == (4, 1, 1)
+    assert Spike(FastSigmoid(), learnable="scale", shape=()).scale.shape == ()
+    assert Spike(FastSigmoid(), learnable="scale").scale.shape == (1,)
+    several = Spike(FastSigmoid(), torch.tensor([1.0, 2.0]), ("threshold", "scale"))
+    assert (several.threshold.tolist(), several.scale.shape) == ([1.0, 2.0], (1,))
+    wide = Spike(FastSigmoid(), torch.tensor([1.0, 2.0]), "threshold", shape=(3, 2)).threshold
+    assert wide.tolist() == [[1.0, 2.0]] * 3
+    with pytest.raises(ValueError, match=r"^Spike: threshold must broadcast to shape \(3,\), got shape \(2,\)$"):
+        Spike(FastSigmoid(), torch.tensor([1.0, 2.0]), "threshold", shape=3)
+    for device in ("meta", torch.device("meta")):
+        made = Spike(FastSigmoid(), torch.ones(2), "scale", shape=2, device=device)
+        assert made.scale.is_meta
+        assert made.threshold.is_meta
+
+
+def test_channels_learn_each_its_own() -> None:
+    layer = Spike(FastSigmoid(scale=2.0), 0.0, "scale", shape=(2, 1))
+    v = torch.tensor([[0.5, -0.25], [1.0, 0.0]])
+    layer(v).sum().backward()
+    u = v.double()
+    expected = (-u * u.abs() / (1 + 2 * u.abs()) ** 2).sum(1, keepdim=True)
+    torch.testing.assert_close(layer.scale.grad.double(), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_the_surrogate_is_the_present_one() -> None:
+    layer = Spike(FastSigmoid(scale=2.0), learnable=("scale", "gain"))
+    with torch.no_grad():
+        layer.scale.fill_(7.5)
+        layer.gain.fill_(0.1)
+    assert layer.surrogate == FastSigmoid(scale=7.5, gain=0.1)
+    assert repr(layer) == "Spike(FastSigmoid(scale=7.5, gain=0.1), threshold=1.0, learnable=('scale', 'gain'))"
+    layer.reset_parameters()
+    assert layer.surrogate == FastSigmoid(scale=2.0)
+    with torch.no_grad():
+        layer.scale.fill_(-3.0)
+    assert layer.surrogate.scale > 0
+    channels = Spike(FastSigmoid(scale=2.0), learnable="scale", shape=2)
+    assert channels.surrogate == FastSigmoid(scale=2.0)
+    assert repr(channels) == "Spike(FastSigmoid(scale=2.0), threshold=1.0, learnable=('scale',), scale=[2.0, 2.0])"
+
+
+def test_a_checkpoint_of_one_value_without_axes_is_loaded() -> None:
+    old, new = (Spike(FastSigmoid(), 1.0, ("scale", "threshold"), shape=shape) for shape in ((), 1))
+    with torch.no_grad():
+        old.scale.fill_(3.0)
+        old.threshold.fill_(0.25)
+    new.load_state_dict(old.state_dict())
+    assert (new.scale.tolist(), new.threshold.tolist()) == ([3.0], [0.25])
+
+
+@pytest.mark.parametrize("library", ["snntorch", "spikingjelly", "norse", "sinabs"])
+def test_a_library_that_subtracts_the_threshold_itself_is_warned_of(library: str) -> None:
+    """v = 1.5 in a neuron of threshold 1 gave no spike, without a word."""
+    neuron: dict[str, object] = {"__name__": f"{library}.neurons"}
+    exec("def step(spike, v): return spike(v - 1.0)", neuron)
+    step = neuron["step"]
+    v = torch.tensor([1.5])
+    layer = torch.nn.Sequential(Spike(FastSigmoid()))
+    with pytest.warns(
+        UserWarning, match=rf"^{library} gives .* Spike subtracts its own, 1\.0, once more: hand over layer\.surrogate"
+    ):
+        assert step(layer, v).tolist() == [0.0]
+    for quiet in (layer, Spike(FastSigmoid(), threshold=0.0), Spike(FastSigmoid()).surrogate):
+        step(quiet, v)  # Once is enough; and a warning here would be an error.
+    assert Spike(FastSigmoid())(v).tolist() == [1.0]
 
 
 def test_what_is_printed() -> None:
@@ -289,7 +364,7 @@ def test_no_step_leaves_the_domain_in_effect(name: str, key: str) -> None:
                 continue
             x = v.to(dtype).requires_grad_()
             layer(x).sum().backward()
-            y, inside = v.to(dtype).requires_grad_(), torch.tensor(nearest, dtype=dtype, requires_grad=True)
+            y, inside = v.to(dtype).requires_grad_(), torch.tensor([nearest], dtype=dtype, requires_grad=True)
             spike(y, surrogate, **{key: inside}).sum().backward()
             assert torch.equal(x.grad, y.grad), bad
             assert torch.equal(getattr(layer, key).grad, inside.grad), bad

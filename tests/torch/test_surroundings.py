@@ -286,7 +286,7 @@ def test_a_compiled_layer_in_a_checkpoint(learnable: tuple[str, ...]) -> None:
     spikes: Any = checkpoint(torch.compile(layer, backend="aot_eager", fullgraph=True), v, use_reentrant=False)
     found = _pull(spikes, v, *layer.parameters())
     for one, expected in zip(found, [_expected(FastSigmoid(scale=3.0)), _by_scale(3.0)], strict=False):
-        torch.testing.assert_close(one, expected, rtol=1e-13, atol=0)
+        torch.testing.assert_close(one.squeeze(), expected, rtol=1e-13, atol=0)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")

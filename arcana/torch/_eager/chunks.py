@@ -63,7 +63,7 @@ def _chunks(arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor]) -
     last = arrays[-1]
     if last.numel() <= CHUNK or not last.is_cpu:
         yield arrays
-    elif not any(each.ndim for each in constants):
+    elif all(each.numel() == 1 for each in constants):
         yield from zip(*(_flat(each, last).split(CHUNK) for each in arrays), strict=True)
     elif all(each.ndim < last.ndim or each.shape[0] == 1 for each in constants):
         rows = max(1, CHUNK * last.shape[0] // last.numel())
