@@ -71,8 +71,8 @@ def test_shapes_layouts_and_chunks(shape: tuple[int, ...], layout: str, dtype: t
     scale = torch.linspace(0.5, 3, int(np.prod(shape))).view(shape)
     expected = own(FastSigmoid(), v, c, scale=scale)
     tolerance = {torch.float64: 1e-6, torch.float32: 1e-5}.get(dtype, 1e-2)
-    for chunk in (chunks.CHUNK, 5):
-        with mock.patch.object(chunks, "CHUNK", chunk):
+    for chunk in (chunks.SLOPES, 5):
+        with mock.patch.object(chunks, "SLOPES", chunk):
             (found,) = ours(FastSigmoid(), v, c, scale=scale)
         torch.testing.assert_close(found.double(), expected[0], rtol=tolerance, atol=tolerance)
 

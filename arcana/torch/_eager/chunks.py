@@ -9,6 +9,9 @@ import torch
 CHUNK = 1 << 20
 """Elements: long enough to outweigh the calls, and short enough for a last-level cache."""
 
+SLOPES = 1 << 18
+"""Elements, where the results are summed: its programs have more tensors at a time."""
+
 
 def in_chunks(
     function: Callable[..., torch.Tensor],
@@ -26,7 +29,7 @@ def in_chunks(
         constants: tensors that broadcast to out.
         dtype: to compute in.
     """
-    for *chunk, results in _chunks([*arrays, out], constants):
+    for *chunk, results in _chunks([*arrays, out], constants, CHUNK):
         wide = _widened(chunk, dtype)
         if chunk[-1].dtype is dtype or out.dtype is torch.bool:
             function(*wide, results, *constants)
@@ -44,7 +47,7 @@ def sum_in_chunks(
 ) -> torch.Tensor:
     """Return the results of the same run summed to a shape that broadcasts to theirs, without ever holding them all."""
     sums, scratch = [], None
-    for *chunk, same in _chunks([*arrays, torch.empty_like(arrays[0], dtype=dtype)], constants):
+    for *chunk, same in _chunks([*arrays, torch.empty_like(arrays[0], dtype=dtype)], constants, SLOPES):
         # The first chunk of it is written to again and again; the rest of it is never touched.
         scratch = same if scratch is None or scratch.shape != same.shape else scratch
         sums.append(function(*_widened(chunk, dtype), scratch, *constants).sum_to_size(shape))
@@ -55,18 +58,18 @@ def _widened(arrays: Sequence[torch.Tensor], dtype: torch.dtype) -> Sequence[tor
     return [x if x.dtype is dtype or not x.is_floating_point() else x.to(dtype) for x in arrays]
 
 
-def _chunks(arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor]) -> Iterator[Sequence[torch.Tensor]]:
+def _chunks(arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor], size: int) -> Iterator[Sequence[torch.Tensor]]:
     """Yield the arrays, or one chunk of each after the other: rows, or any elements where all constants are numbers.
 
     The last of the arrays is dense.
     """
     last = arrays[-1]
-    if last.numel() <= CHUNK or not last.is_cpu:
+    if last.numel() <= size or not last.is_cpu:
         yield arrays
     elif all(each.numel() == 1 for each in constants):
-        yield from zip(*(_flat(each, last).split(CHUNK) for each in arrays), strict=True)
+        yield from zip(*(_flat(each, last).split(size) for each in arrays), strict=True)
     elif all(each.ndim < last.ndim or each.shape[0] == 1 for each in constants):
-        rows = max(1, CHUNK * last.shape[0] // last.numel())
+        rows = max(1, size * last.shape[0] // last.numel())
         yield from zip(*(each.split(rows) for each in arrays), strict=True)
     else:
         yield arrays
