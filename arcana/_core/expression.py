@@ -22,7 +22,7 @@ from arcana._core.numpy import NAMESPACE as NUMPY
 if TYPE_CHECKING:
     from arcana._core.formula import Formula
 
-_COMPARISONS = frozenset({"at_least", "eq", "ge", "gt", "le", "lt", "ne", "nonnegative", "positive", "truth"})
+_COMPARISONS = frozenset({"at_least", "eq", "ge", "gt", "infinite", "le", "lt", "ne", "nonnegative", "positive", "truth"})
 _LOGICAL = frozenset({"and_", "invert", "or_", "xor"})
 NOTHING: Mapping[Any, Any] = {}
 INPUTS = ("v", "cotangent", "kept")
@@ -109,7 +109,6 @@ class SymbolNamespace(Namespace):
         for name in FUNCTIONS:
             setattr(self, name, functools.partial(tape.record, name))
 
-        self.infinite = functools.partial(Namespace.infinite, self)
         self.spike = lambda x: tape.as_number(tape.record("nonnegative", x))
         # Zeros of any shape are the one number 0, which every operation broadcasts.
         self.zeros_like = lambda x: tape.zero

@@ -48,9 +48,12 @@ class Formula:
         """Return h as data, over parameters of these names; None where it cannot be traced."""
         return trace(self, tuple(names))
 
-    def slope(self, names: Iterable[str], along: str) -> Expression | None:
-        """Return dG/dparameter as data, over parameters of these names, along one of them; None where it cannot be had."""
-        return trace_slope(self, tuple(names), along)
+    def slope(self, names: Iterable[str], along: str, guarded: bool = False) -> Expression | None:
+        """Return dG/dparameter as data, over parameters of these names, along one of them; None where it cannot be had.
+
+        Guarded, what is not chosen is as safe as in the formula.
+        """
+        return trace_slope(self, tuple(names), along, guarded)
 
     def kept(self, parameters: Mapping[str, Any]) -> Kept:
         """Return what a call keeps for backward: less than v only where all its parameters are numbers that are known.

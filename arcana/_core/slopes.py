@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,17 +32,20 @@ Step = Callable[[Adjoint], Adjoint]
 
 
 @per_class_cache
-def trace_slope(formula: Formula, names: tuple[str, ...], along: str) -> Expression | None:
-    """Return dG/dparameter in the place of h, of a formula with parameters of these names; None where it cannot be had."""
+def trace_slope(formula: Formula, names: tuple[str, ...], along: str, guarded: bool) -> Expression | None:
+    """Return dG/dparameter in the place of h, of a formula with parameters of these names; None where it cannot be had.
+
+    Guarded, it computes no NaN or infinity for the side of a choice that is not taken, where the formula does not.
+    """
     try:
         tape, v, parameters, primitive = recorded(formula, "primitive", names)
-        return Expression(tape, v, parameters, slope(primitive, parameters[along]), None, tape.record("nonnegative", v))
+        return Expression(tape, v, parameters, slope(primitive, parameters[along], guarded), None, tape.record("nonnegative", v))
     except Exception:
         # As for h: whatever goes wrong, the framework differentiates the formula as it is written.
         return None
 
 
-def slope(result: Symbol, along: Symbol) -> Symbol:
+def slope(result: Symbol, along: Symbol, guarded: bool = False) -> Symbol:
     """Return the derivative of the result along a parameter; an UntraceableError where an operation has no rule."""
     tape, order, varying = result.tape, needed([result]), {along}
     for each in order:
@@ -53,7 +57,7 @@ def slope(result: Symbol, along: Symbol) -> Symbol:
             for operand, step in zip(each.operands, _steps(each), strict=True):
                 if step is not None and isinstance(operand, Symbol) and operand in varying:
                     adjoints[operand] = _sum(adjoints.get(operand, 0.0), step(adjoints[each]), tape)
-    return _chosen(adjoints.get(along, 0.0), tape)
+    return _chosen(adjoints.get(along, 0.0), tape, guarded)
 
 
 def _is(adjoint: Adjoint, number: float) -> bool:
@@ -75,21 +79,22 @@ def _product(adjoint: Adjoint, factor: Any) -> Adjoint:
     return factor if _is(adjoint, 1.0) else adjoint if _is(adjoint, 0.0) else adjoint * factor
 
 
-def _chosen(adjoint: Adjoint, tape: Tape) -> Symbol:
-    """Return the derivative as a symbol. On either side of a choice, other choices by the same comparison are made."""
+def _chosen(adjoint: Adjoint, tape: Tape, guarded: bool = True) -> Symbol:
+    """Return the derivative as a symbol; not guarded, with the other choices by the same comparison made on either side."""
     if _is(adjoint, 0.0):
         return tape.zero
     if type(adjoint) is not Choice:
         return adjoint if type(adjoint) is Symbol else tape.record("add", tape.zero, adjoint)
-    mask, sides = adjoint.mask, []
-    for side, place in ((adjoint.true, 0), (adjoint.false, 1)):
-
-        def record(operation: str, *operands: Any, place: int = place) -> Symbol:
-            decided = operation == "where" and operands[0] is mask
-            return _chosen(operands[1 + place], tape) if decided else tape.record(operation, *operands)
-
-        sides.append(tape.replaced(_chosen(side, tape), record=record))
+    mask, sides = adjoint.mask, [_chosen(side, tape, guarded) for side in (adjoint.true, adjoint.false)]
+    if not guarded:
+        sides = [tape.replaced(side, record=functools.partial(_decided, tape, mask, i)) for i, side in enumerate(sides, 1)]
     return tape.record("where", mask, *sides)
+
+
+def _decided(tape: Tape, mask: Symbol, place: int, operation: str, *operands: Any) -> Symbol:
+    """Record an operation where a comparison is known: of a choice by it, the operand at that place."""
+    decided = operation == "where" and operands[0] is mask
+    return _chosen(operands[place], tape) if decided else tape.record(operation, *operands)
 
 
 def _same(adjoint: Adjoint) -> Adjoint:

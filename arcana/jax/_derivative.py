@@ -64,8 +64,19 @@ class Derivative:
     def slopes(self, along: Sequence[str], v: jax.Array | None = None) -> list[jax.Array]:
         """Return the derivatives of H at every element of v: h along "v", dG/dparameter along a parameter."""
         names = [name for name in along if name != "v"]
-        found = self.sensitivities(names, v) if names else {}
+        traced = {name: self._traced_slope(name) for name in names} if v is None else {}
+        own = [name for name in names if traced.get(name) is None]
+        found = {**traced, **(self.sensitivities(own, v) if own else {})}
         return [self.evaluate("derivative", v) if name == "v" else found[name] for name in along]
+
+    def _traced_slope(self, name: str) -> jax.Array | None:
+        """Return dG/dparameter from its trace, which takes fewer operations than JAX's own derivative of G."""
+        expression = self.formula.slope(self.parameters, name, guarded=True)
+        if expression is None:
+            return None
+        values = {symbol: self.parameters[each] for each, symbol in expression.parameters.items()}
+        slope = self._computed(expression.h, {**values, expression.v: self._finite(self.v)})
+        return jnp.broadcast_to(slope.astype(self.dtype), self.v.shape)
 
     def differentiable_slopes(self, along: Sequence[str]) -> list[jax.Array]:
         """Return the same slopes, whose own derivatives are not NaN far from the threshold.
