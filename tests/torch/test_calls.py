@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from every import every_surrogate, one_a_kept
+from every import each_kept, every_surrogate
 from loaded import loaded_by, packages
 from truth import assert_exact, exact, hard_cases
 
@@ -284,7 +284,7 @@ def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch
     assert report.passed, report
 
 
-@pytest.mark.parametrize("name", one_a_kept(*Kept))
+@each_kept(*Kept)
 def test_the_compiled_rows_of_second_order_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take a second each, and what is compiled differs by what is kept."""
     monkeypatch.setattr(side, "NONLINEAR", [way for way in side.NONLINEAR if "compile" in way])
