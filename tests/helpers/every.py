@@ -27,5 +27,10 @@ def parameters_of(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def one_a_kept(*kinds: Kept) -> list[str]:
-    """The first surrogate of each kind of what is kept, as a sample."""
+    """The first surrogate of each kind of what is kept."""
     return [next(name for name, known in KNOWN.items() if known.kept is kind) for kind in kinds]
+
+
+def each_kept(*kinds: Kept) -> pytest.MarkDecorator:
+    """A sample for tests that are about what is kept: of each kind a surrogate, with an id by the kind."""
+    return pytest.mark.parametrize("name", one_a_kept(*kinds), ids=[kind.value for kind in kinds])

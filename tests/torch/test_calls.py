@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from every import every_surrogate, one_a_kept
+from every import each_kept, every_surrogate
 from loaded import loaded_by, packages
 from truth import assert_exact, exact, hard_cases
 
@@ -277,7 +277,7 @@ def test_autocast_keeps_the_rule(kind: torch.dtype) -> None:
 
 @every_surrogate
 def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the compiled rows: `test_transforms` compares them all with the paper and with eager mode."""
+    """Without the compiled rows: `test_transforms` compares those with the paper and with eager mode."""
     monkeypatch.setattr(side, "MODES", ("eager",))
     for table in ("FIRST", "SECOND", "PARAMETER", "NONLINEAR"):
         monkeypatch.setattr(side, table, [way for way in getattr(side, table) if "compile" not in way])
@@ -285,9 +285,9 @@ def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch
     assert report.passed, report
 
 
-@pytest.mark.parametrize("name", one_a_kept(*Kept))
+@each_kept(*Kept)
 def test_the_compiled_rows_of_second_order_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take a second each, and what is compiled differs by what is kept."""
+    """They take a second each, and differ by what is kept: second derivatives of every formula are in `test_transforms`."""
     monkeypatch.setattr(side, "NONLINEAR", [way for way in side.NONLINEAR if "compile" in way])
     rows = [row for _, row in second_order_rows([definitions.get(name)], "torch", side)]
     assert rows

@@ -77,7 +77,7 @@ def test_the_same_as_without(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*one_a_kept(Kept.POTENTIAL, Kept.MASK), "sigmoid"])
+@pytest.mark.parametrize("name", [*one_a_kept(Kept.POTENTIAL, Kept.MASK), "sigmoid"], ids=["potential", "mask", "exponential"])
 @pytest.mark.usefixtures("kernels")
 @torch._inductor.config.patch(fx_graph_cache=False)
 def test_one_kernel_each_way(name: str) -> None:

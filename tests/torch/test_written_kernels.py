@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from every import every_surrogate, every_variant, one_a_kept
+from every import each_kept, every_surrogate, every_variant
 from formulas import Formula, formulas
 from hypothesis import HealthCheck, given, settings, strategies
 from known_values import KNOWN
@@ -216,7 +216,7 @@ def test_a_parameter_on_another_device_takes_no_kernel(stand_in: list[str]) -> N
 
 
 @pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative"])
-@pytest.mark.parametrize("name", one_a_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES))
+@each_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES)
 def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
     generator = torch.Generator().manual_seed(6)
     v = torch.randn(4, 6, 10, 8, generator=generator) * 2
