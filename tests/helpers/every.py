@@ -7,8 +7,12 @@ from known_values import KNOWN
 
 PARAMETERS = [(name, key) for name, known in KNOWN.items() for key in known.by_parameter]
 
+ONE_FOR_EACH_KEPT = {known.kept.value: name for name, known in reversed(KNOWN.items())}
+"""The first surrogate of each sort of what is kept: where what is tested depends on that and not on the formula."""
+
 every_surrogate = pytest.mark.parametrize("name", KNOWN)
 every_parameter = pytest.mark.parametrize(("name", "key"), PARAMETERS, ids=[f"{name}-{key}" for name, key in PARAMETERS])
+one_for_each_kept = pytest.mark.parametrize("example", ONE_FOR_EACH_KEPT.values(), ids=ONE_FOR_EACH_KEPT)
 
 
 def parameters_of(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
