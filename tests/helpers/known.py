@@ -56,6 +56,11 @@ class Known:
         """What is kept; spikes that are v > 0 do not say whether v >= 0."""
         return Kept.MASK if self.kept is Kept.SPIKES and not fires_at_threshold else self.kept
 
+    @property
+    def passes(self) -> bool:
+        """Whether h is 1 everywhere, so that the cotangent itself is the gradient."""
+        return self.kept is Kept.NOTHING and self.peak == 1
+
 
 def sign(v: mpf) -> int:
     return (v > 0) - (v < 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import pickle
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every import ONE_FOR_EACH_KEPT, every_surrogate, one_for_each_kept
 from flax import linen, nnx
 from known_values import KNOWN
 from loaded import loaded_by, packages
@@ -22,6 +24,7 @@ from arcana import surrogate as definitions
 from arcana.jax import FastSigmoid, forward_mode, spike
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
+from arcana.testing._report import Report
 from arcana.testing._surrogate import exact_spikes, reports
 from arcana.testing._values import BITS, from_float, hard_sample, to_float
 
@@ -34,14 +37,10 @@ class Cauchy(Surrogate):
         return xp.reciprocal(1 + xp.square(v / width))
 
 
-@pytest.mark.parametrize("fires_at_threshold", [True, False])
-@pytest.mark.parametrize("dtype", BITS)
-def test_spikes_of_every_pattern(dtype: str, fires_at_threshold: bool, subtests: pytest.Subtests) -> None:
-    """Negative subnormals too, which XLA on CPU would take for zeros that fire."""
-    surrogates = [definitions.get(name, fires_at_threshold=fires_at_threshold) for name in KNOWN]
-    bits = hard_sample(dtype)
-    v = side.from_bits(bits, dtype)
-    expected = exact_spikes(bits, dtype, fires_at_threshold)
+@functools.cache
+def spikes(dtype: str, fires_at_threshold: bool, names: tuple[str, ...]) -> list[list[jax.Array]]:
+    """Of each way of calling, the spikes of each surrogate."""
+    surrogates = [definitions.get(name, fires_at_threshold=fires_at_threshold) for name in names]
 
     def reverse(x: jax.Array) -> list[jax.Array]:
         return [surrogate(x) for surrogate in surrogates]
@@ -49,14 +48,24 @@ def test_spikes_of_every_pattern(dtype: str, fires_at_threshold: bool, subtests:
     def forward(x: jax.Array) -> list[jax.Array]:
         return [forward_mode(surrogate)(x) for surrogate in surrogates]
 
-    for function in (reverse, jax.jit(reverse), jax.vmap(reverse), forward, jax.jit(forward)):
-        for surrogate, spikes in zip(surrogates, function(v), strict=True):
-            with subtests.test(surrogate.name):
-                assert (spikes.dtype, spikes.shape) == (v.dtype, v.shape)
-                np.testing.assert_array_equal(side.to_bits(spikes), expected)
+    v = side.from_bits(hard_sample(dtype), dtype)
+    return [function(v) for function in (reverse, jax.jit(reverse), jax.vmap(reverse), forward, jax.jit(forward))]
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
+@pytest.mark.parametrize("fires_at_threshold", [True, False])
+@pytest.mark.parametrize("dtype", BITS)
+def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool, together: tuple[str, ...]) -> None:
+    """Negative subnormals too, which XLA on CPU would take for zeros that fire."""
+    bits = hard_sample(dtype)
+    expected = exact_spikes(bits, dtype, fires_at_threshold)
+    for of_each in spikes(dtype, fires_at_threshold, together):
+        found = of_each[together.index(name)]
+        assert (found.dtype, found.shape) == (dtype, bits.shape)
+        np.testing.assert_array_equal(side.to_bits(found), expected)
+
+
+@every_surrogate
 def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Subtests) -> None:
     """All parameter sets and both dtypes in one call, so that they are compiled at once."""
     # A subnormal potential is zero to XLA on CPU, which a steep enough surrogate shows.
@@ -70,8 +79,8 @@ def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Sub
                 assert_exact(gradient.view(dtype), exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
 
 
+@every_surrogate
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("mode", side.MODES)
 def test_half_types_are_computed_in_float32_and_rounded_once(name: str, dtype: str, mode: str) -> None:
     surrogate = definitions.get(name)
@@ -187,7 +196,7 @@ def test_a_parameter_array_without_primitive_is_fine_while_nobody_asks_for_its_g
     assert gradient == 0.5
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_the_typed_line(name: str) -> None:
     function, definition = getattr(arcana.jax, name), type(definitions.get(name))
     generated = getattr(arcana.jax, definition.__name__)
@@ -274,14 +283,29 @@ def test_modules_that_hold_an_equal_instance_are_traced_once(framework: str) -> 
     assert any(np.abs(leaf).max() > 0 for leaf in gradients[0] if hasattr(leaf, "shape"))
 
 
-GROUPS = [list(KNOWN)[i::4] for i in range(4)]
+KINDS = ("FIRST", "SECOND", "PARAMETER", "NONLINEAR")
 
 
-@pytest.mark.parametrize("names", GROUPS, ids=" ".join)
-def test_the_conformance_suite_passes(names: list[str], subtests: pytest.Subtests) -> None:
-    for report in reports([definitions.get(name) for name in names], ["jax"]):
-        with subtests.test(report.subject):
-            assert report.passed, report
+@every_surrogate
+def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first way of each kind. Other ways of the linear kinds are in test_transforms, and a Hessian in test_rule."""
+    for kind in KINDS:
+        monkeypatch.setattr(side, kind, getattr(side, kind)[:1])
+    assert check_surrogate(definitions.get(name), backends=("jax",)).passed
+
+
+@functools.cache
+def full_reports() -> dict[str, Report]:
+    """All in one compilation."""
+    found = reports([definitions.get(name) for name in ONE_FOR_EACH_KEPT.values()], ["jax"])
+    return dict(zip(ONE_FOR_EACH_KEPT.values(), found, strict=True))
+
+
+@one_for_each_kept
+def test_the_conformance_suite_passes_by_every_way(example: str) -> None:
+    report = full_reports()[example]
+    assert report.passed, report
+    assert {f"jax {way}" for kind in KINDS for way in getattr(side, kind)} - {row.where for row in report.rows} == set()
 
 
 def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:
