@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import pytest
-from known_values import KNOWN
+from known_values import KNOWN, variants
+
+from arcana._core.expression import Kept
 
 PARAMETERS = [(name, key) for name, known in KNOWN.items() for key in known.by_parameter]
 
-ONE_FOR_EACH_KEPT = {known.kept.value: name for name, known in reversed(KNOWN.items())}
-"""The first surrogate of each sort of what is kept: where what is tested depends on that and not on the formula."""
-
 every_surrogate = pytest.mark.parametrize("name", KNOWN)
 every_parameter = pytest.mark.parametrize(("name", "key"), PARAMETERS, ids=[f"{name}-{key}" for name, key in PARAMETERS])
-one_for_each_kept = pytest.mark.parametrize("example", ONE_FOR_EACH_KEPT.values(), ids=ONE_FOR_EACH_KEPT)
+
+_VARIANTS = [(name, each) for name in KNOWN for each in variants(name)]
+every_variant = pytest.mark.parametrize(
+    ("name", "parameters"),
+    _VARIANTS,
+    ids=["-".join([name, *(f"{key}={value:g}" for key, value in each.items())]) for name, each in _VARIANTS],
+)
+"""Every parameter set of every surrogate, the default first."""
 
 
 def parameters_of(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The parameters of these surrogates, each with its surrogate's name."""
     return tuple(each for each in PARAMETERS if each[0] in names)
+
+
+def one_a_kept(*kinds: Kept) -> list[str]:
+    """The first surrogate of each kind of what is kept, as a sample."""
+    return [next(name for name, known in KNOWN.items() if known.kept is kind) for kind in kinds]
+
+
+ONE_FOR_EACH_KEPT = dict(zip((kind.value for kind in Kept), one_a_kept(*Kept), strict=True))
+one_for_each_kept = pytest.mark.parametrize("example", ONE_FOR_EACH_KEPT.values(), ids=ONE_FOR_EACH_KEPT)
+"""Where what is tested depends on what is kept and not on the formula."""

@@ -28,6 +28,8 @@ class Known:
         bits: whether every backend must give the same bits.
         rise_terms: the sum of the sizes of G − 1/2's terms, where they cancel.
         spread: what stands for |v·h′| in the error bound, where h is a sum whose terms cancel in h′ too.
+        bounds: of the parameters that are no width, slope or height, what values they may have, as the error says it.
+        nan_is_a_number: which of derivative and primitive give a number for NaN, which no comparison lets through.
     """
 
     h: Formula
@@ -45,6 +47,8 @@ class Known:
     bits: bool = True
     spread: Formula | None = None
     rise_terms: Formula | None = None
+    bounds: dict[str, str] = dataclasses.field(default_factory=dict)
+    nan_is_a_number: tuple[str, ...] = ()
 
     def sensitivity(self, v: mpf, **numbers: Any) -> mpf:
         """|v·h′|, by which a rounding of v is multiplied."""
