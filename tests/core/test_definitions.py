@@ -394,7 +394,11 @@ def test_a_parameter_is_rounded_into_the_dtype_and_its_domain(scale: float) -> N
     assert h[0] == 1
 
 
-@pytest.mark.parametrize("statement", ["import arcana", "import arcana.surrogate", "from arcana import fast_sigmoid"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import arcana", "import arcana.surrogate", "from arcana import fast_sigmoid"],
+    ids=["package", "catalogue", "surrogate"],
+)
 def test_arcana_alone_loads_no_framework(statement: str) -> None:
     modules = loaded_by(statement)
     assert packages(modules) == {"arcana", "numpy"}
