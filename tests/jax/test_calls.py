@@ -38,18 +38,21 @@ class Cauchy(Surrogate):
 
 
 @functools.cache
-def spikes(dtype: str, fires_at_threshold: bool, names: tuple[str, ...]) -> list[list[jax.Array]]:
-    """Of each way of calling, the spikes of each surrogate."""
+def spikes(fires_at_threshold: bool, names: tuple[str, ...]) -> list[dict[str, list[jax.Array]]]:
+    """Of each way of calling, the spikes of each surrogate by dtype."""
     surrogates = [definitions.get(name, fires_at_threshold=fires_at_threshold) for name in names]
 
-    def reverse(x: jax.Array) -> list[jax.Array]:
-        return [surrogate(x) for surrogate in surrogates]
+    def reverse(potentials: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
+        return {dtype: [surrogate(v) for surrogate in surrogates] for dtype, v in potentials.items()}
 
-    def forward(x: jax.Array) -> list[jax.Array]:
-        return [forward_mode(surrogate)(x) for surrogate in surrogates]
+    def forward(potentials: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
+        return {dtype: [forward_mode(surrogate)(v) for surrogate in surrogates] for dtype, v in potentials.items()}
 
-    v = side.from_bits(hard_sample(dtype), dtype)
-    return [function(v) for function in (reverse, jax.jit(reverse), jax.vmap(reverse), forward, jax.jit(forward))]
+    def vmapped(potentials: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
+        return {dtype: [jax.vmap(surrogate)(v) for surrogate in surrogates] for dtype, v in potentials.items()}
+
+    potentials = {dtype: side.from_bits(hard_sample(dtype), dtype) for dtype in BITS}
+    return [function(potentials) for function in (reverse, jax.jit(reverse), vmapped, forward, jax.jit(forward))]
 
 
 @every_surrogate
@@ -59,8 +62,8 @@ def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool
     """Negative subnormals too, which XLA on CPU would take for zeros that fire."""
     bits = hard_sample(dtype)
     expected = exact_spikes(bits, dtype, fires_at_threshold)
-    for of_each in spikes(dtype, fires_at_threshold, together):
-        found = of_each[together.index(name)]
+    for by_dtype in spikes(fires_at_threshold, together):
+        found = by_dtype[dtype][together.index(name)]
         assert (found.dtype, found.shape) == (dtype, bits.shape)
         np.testing.assert_array_equal(side.to_bits(found), expected)
 
@@ -288,9 +291,13 @@ KINDS = ("FIRST", "SECOND", "PARAMETER", "NONLINEAR")
 
 @every_surrogate
 def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the first way of each kind. Other ways of the linear kinds are in test_transforms, and a Hessian in test_rule."""
+    """By the first way of each kind, and second order of one circuit.
+
+    The other ways are in test_transforms; a Hessian is in test_rule, and the other circuits in both/test_second_order.
+    """
     for kind in KINDS:
         monkeypatch.setattr(side, kind, getattr(side, kind)[:1])
+    monkeypatch.setattr(side, "ONE_CIRCUIT", dict.fromkeys(side.NONLINEAR, "a recurrent neuron"))
     assert check_surrogate(definitions.get(name), backends=("jax",)).passed
 
 
