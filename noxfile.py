@@ -103,7 +103,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(default=False)
 def exhaustive(session: nox.Session) -> None:
     """Every float32 pattern through both frameworks, eager and compiled; needs a C++ compiler for torch.compile."""
-    install(session, extras="torch,jax,cli")
+    install(session, "test", extras="torch,jax,cli")
     session.run("python", "tests/exhaustive.py", *session.posargs)
 
 

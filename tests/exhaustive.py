@@ -7,10 +7,15 @@ Run by `nox -s exhaustive`, or `python tests/exhaustive.py [names] [--bits 20..3
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+
 import numpy as np
+from known_values import KNOWN
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,22 +25,7 @@ from arcana import surrogate as definitions
 from arcana.testing._values import is_subnormal, ulp_difference
 
 CHUNK = 1 << 20  # 4 MiB an array: the work stays in the cache and the allocator reuses its pages
-RATIONAL_AND_PIECEWISE = (
-    "atan",
-    "clipped_reciprocal",
-    "clipped_ste",
-    "fast_sigmoid",
-    "leaky_step",
-    "log_abs",
-    "log_tailed_relu",
-    "one_sided_fast_sigmoid",
-    "piecewise_leaky_relu",
-    "rectangular",
-    "sparse_fast_sigmoid",
-    "ste",
-    "step",
-    "triangular",
-)
+SAME_BITS = sorted(name for name, known in KNOWN.items() if known.bits)
 
 Array = np.ndarray[Any, Any]
 
@@ -81,7 +71,7 @@ def run(surrogate: definitions.Surrogate, start: int) -> tuple[int, int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=RATIONAL_AND_PIECEWISE)
+    parser.add_argument("names", nargs="*", default=SAME_BITS)
     parser.add_argument("--bits", type=int, default=32, help="check the first 2^bits patterns only (20 to 32)")
     arguments = parser.parse_args()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

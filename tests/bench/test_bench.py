@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import targets
 from command import arcana_command, assert_one_line
+from every import every_surrogate
+from known_values import KNOWN
 
 from arcana import surrogate as definitions
 from arcana.bench import candidates, memory, run, table
@@ -36,7 +38,7 @@ def spike_of(framework: str) -> Any:
     return importlib.import_module(f"arcana.{framework}").spike
 
 
-@pytest.mark.parametrize("name", definitions.names())
+@every_surrogate
 def test_the_plain_formula_is_the_surrogate(name: str) -> None:
     """In JAX the target is against it: it must compute the same h, spikes included."""
     from arcana.bench import jax_side
@@ -272,10 +274,9 @@ def test_no_target_is_none(where: dict[str, Any], other: str) -> None:
     assert targets.judged([record_of("arcana", 1.0, **where), record_of(other, 9.0, numbers, **where)]) == []
 
 
-def test_families_are_those_of_the_bits() -> None:
-    rational = {name for name in definitions.names() if targets.family(name) == targets.RATIONAL}
-    others = "dspike escape_exponential exponential gaussian inverse_square_root multi_gaussian periodic_exponential"
-    assert set(definitions.names()) - rational == {*others.split(), "q_pseudo_spike", "s2nn", "sigmoid", "squarewave_fourier"}
+@every_surrogate
+def test_families_are_those_of_the_bits(name: str) -> None:
+    assert (targets.family(name) == targets.RATIONAL) == KNOWN[name].bits
 
 
 def test_the_layers_of_both_frameworks_are_twins() -> None:

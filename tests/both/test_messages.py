@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from every import every_surrogate
 
 import arcana.jax
 import arcana.torch
@@ -124,8 +125,8 @@ def test_the_other_takers_of_a_surrogate_say_the_same(call, message: str) -> Non
         call()
 
 
+@every_surrogate
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", definitions.names())
 def test_what_is_plain_is_done(name: str, backend: str) -> None:
     """A class, and a function of either backend, stand for the default parameters."""
     module, v, *_ = BACKENDS[backend]

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from every import every_surrogate
 from known_values import KNOWN
 from mpmath import mpf
+from truth import operands
 
 import arcana.torch
 from arcana.jax import forward_mode
@@ -224,54 +226,60 @@ def test_two_layers_with_a_slope_for_each_channel(forward: bool) -> None:
         np.testing.assert_allclose(third, one, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
-def test_every_dtype(dtype: str) -> None:
-    """2h² + 2·z·h′ of a surrogate of each family: the half types as far as their first gradient is rounded."""
-    v = np.array([0.3, -0.7, 0.6, -0.2])
-    families = ("fast_sigmoid", "inverse_square_root", "sigmoid", "multi_gaussian", "periodic_exponential", "triangular", "s2nn")
-    surrogates = [get(name) for name in families]
-    for surrogate in surrogates:
-        x = torch.tensor(v, dtype=getattr(torch, dtype), requires_grad=True)
-        (first,) = torch.autograd.grad((surrogate(x) ** 2).sum(), x, create_graph=True)
-        ours = torch.autograd.grad(first.sum(), x, allow_unused=True, materialize_grads=True)[0]
-        # 'sum' over the vector: each element's own second derivative.
-        theirs = jax.grad(lambda v, s=surrogate: jnp.sum(jax.grad(lambda v: jnp.sum(s(v) ** 2))(v)))(jnp.asarray(v, dtype))
-        unit = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 6e-2}[dtype]
-        rounded = x.detach().double().numpy()
-        known, own = KNOWN[surrogate.name], {**surrogate.numbers, **surrogate.settings}
-        own.pop("fires_at_threshold")
-        z = (rounded >= 0).astype(float)
-        h = np.array([float(known.h(mpf(float(each)), **own)) for each in rounded])
-        slope = np.array([float(known.slope(mpf(float(each)), **own)) for each in rounded])
-        expected = 2 * h**2 + 2 * z * slope
-        scale = np.abs(2 * h**2).max() + np.abs(2 * slope).max()
-        for found in (ours.double().numpy(), np.asarray(theirs, np.float64)):
-            np.testing.assert_allclose(found, expected, rtol=unit, atol=unit * scale, err_msg=surrogate.name)
+UNITS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 6e-2}
+PLACES = np.array([0.3, -0.7, 0.6, -0.2])
 
 
-def test_the_third_order_is_the_same_in_both_frameworks(subtests: pytest.Subtests) -> None:
-    """Of a spike of a spike and of a square, whose first two orders are held to the chain rule."""
-    order = 3
-    x = np.array([-1.3, -0.31, 0.07, 0.23, 0.9, 1.7])
-    surrogates = [get(name) for name in KNOWN]
+@functools.cache
+def second_of_squares(dtype: str, names: tuple[str, ...]) -> list[jax.Array]:
+    """Of the sum over the vector each element's own second derivative, in JAX."""
 
-    def loss(surrogate: Any, v: Any) -> Any:
-        return (surrogate(v) ** 2).sum() + (surrogate(0.5 * surrogate(v) + 0.3 * v - 0.2) * v).sum()
+    def second(surrogate: Surrogate, v: jax.Array) -> jax.Array:
+        return jax.grad(lambda v: jnp.sum(jax.grad(lambda v: jnp.sum(surrogate(v) ** 2))(v)))(v)
 
-    def in_jax(surrogate: Any, v: jax.Array) -> jax.Array:
-        def derivative(left: int, v: jax.Array) -> jax.Array:
-            return loss(surrogate, v) if left == 0 else jnp.sum(jax.grad(functools.partial(derivative, left - 1))(v))
+    return jax.jit(lambda v: [second(get(name), v) for name in names])(jnp.asarray(PLACES, dtype))
 
-        return derivative(order, v)
 
-    def in_torch(surrogate: Any) -> torch.Tensor:
-        v = torch.from_numpy(x).requires_grad_()
-        y = loss(surrogate, v)
-        for _ in range(order):
-            y = torch.autograd.grad(y, v, create_graph=True, materialize_grads=True)[0].sum() if y.requires_grad else 0 * v.sum()
-        return y
+@every_surrogate
+@pytest.mark.parametrize("dtype", UNITS)
+def test_every_dtype(name: str, dtype: str, together: tuple[str, ...]) -> None:
+    """2h² + 2·z·h′: the half types as far as their first gradient is rounded."""
+    surrogate, unit = get(name), UNITS[dtype]
+    x = torch.tensor(PLACES, dtype=getattr(torch, dtype), requires_grad=True)
+    (first,) = torch.autograd.grad((surrogate(x) ** 2).sum(), x, create_graph=True)
+    ours = torch.autograd.grad(first.sum(), x, allow_unused=True, materialize_grads=True)[0]
+    theirs = second_of_squares(dtype, together)[together.index(name)]
+    known, numbers, rounded = KNOWN[name], operands(surrogate, dtype), x.detach().double().numpy()
+    z = (rounded >= 0).astype(float)
+    h, slope = (np.array([float(f(mpf(float(each)), **numbers)) for each in rounded]) for f in (known.h, known.slope))
+    scale = np.abs(2 * h**2).max() + np.abs(2 * slope).max()
+    for found in (ours.double().numpy(), np.asarray(theirs, np.float64)):
+        np.testing.assert_allclose(found, 2 * h**2 + 2 * z * slope, rtol=unit, atol=unit * scale)
 
-    theirs = jax.jit(lambda v: [in_jax(surrogate, v) for surrogate in surrogates])(jnp.asarray(x))
-    for surrogate, expected in zip(surrogates, theirs, strict=True):
-        with subtests.test(surrogate.name):
-            np.testing.assert_allclose(in_torch(surrogate).item(), float(expected), rtol=1e-9, atol=1e-12)
+
+ORDER = 3
+X = np.array([-1.3, -0.31, 0.07, 0.23, 0.9, 1.7])
+
+
+def of_spikes(surrogate: Any, v: Any) -> Any:
+    """A spike of a spike and a square, whose first two orders are held to the chain rule."""
+    return (surrogate(v) ** 2).sum() + (surrogate(0.5 * surrogate(v) + 0.3 * v - 0.2) * v).sum()
+
+
+@functools.cache
+def third_order_in_jax(names: tuple[str, ...]) -> list[jax.Array]:
+    def derivative(surrogate: Surrogate, left: int, v: jax.Array) -> jax.Array:
+        if left == 0:
+            return of_spikes(surrogate, v)
+        return jnp.sum(jax.grad(lambda v: derivative(surrogate, left - 1, v))(v))
+
+    return jax.jit(lambda v: [derivative(get(name), ORDER, v) for name in names])(jnp.asarray(X))
+
+
+@every_surrogate
+def test_the_third_order_is_the_same_in_both_frameworks(name: str, together: tuple[str, ...]) -> None:
+    v = torch.from_numpy(X).requires_grad_()
+    y = of_spikes(get(name), v)
+    for _ in range(ORDER):
+        y = torch.autograd.grad(y, v, create_graph=True, materialize_grads=True)[0].sum() if y.requires_grad else 0 * v.sum()
+    np.testing.assert_allclose(y.item(), float(third_order_in_jax(together)[together.index(name)]), rtol=1e-9, atol=1e-12)

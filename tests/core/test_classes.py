@@ -15,6 +15,7 @@ import weakref
 import cloudpickle
 import joblib
 import pytest
+from every import every_surrogate
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
@@ -171,8 +172,8 @@ def test_a_class_that_stays_empty_is_asked_for_its_derivative_when_it_is_used() 
         type("Documented", (Surrogate,), {"__doc__": "A docstring and no derivative."})
 
 
+@every_surrogate
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("name", KNOWN)
 def test_a_pickle_is_the_class_and_plain_values(name: str, protocol: int) -> None:
     instance = definitions.get(name, gain=0.5)
     assert pickle.loads(pickle.dumps(instance, protocol)) == instance

@@ -10,11 +10,13 @@ import pickle
 import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
+from every import every_parameter, every_surrogate, every_variant
 from hypothesis import given, settings, strategies as st
-from known_values import KNOWN, variants
+from known_values import KNOWN
 from loaded import loaded_by, packages
 from mpmath import mp, mpf
 from truth import assert_exact, exact, operands
@@ -24,8 +26,6 @@ from arcana import surrogate as definitions
 from arcana._core.namespace import FUNCTIONS
 from arcana.surrogate import STE, Facts, FastSigmoid, SquarewaveFourier, Step, Surrogate, Triangular, fast_sigmoid, parameter
 from arcana.testing._values import hard_sample
-
-CASES = [(name, parameters) for name in KNOWN for parameters in variants(name)]
 
 
 class Cauchy(Surrogate):
@@ -62,17 +62,18 @@ def test_names_are_exactly_the_ones_known() -> None:
     assert definitions.names() == sorted(KNOWN)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_default_instance_carries_the_registry_name(name: str) -> None:
     instance = getattr(definitions, name)
     assert instance == definitions.get(name) == type(instance)()
     assert instance.name == name
+    assert set(instance.numbers) == set(KNOWN[name].by_parameter)
     assert type(instance).__name__ in definitions.__all__
     assert name in definitions.__all__
     assert getattr(arcana, name) is instance
 
 
-@pytest.mark.parametrize(("name", "parameters"), CASES)
+@every_variant
 def test_derivative_and_primitive_are_the_papers(name: str, parameters: dict[str, float]) -> None:
     instance = definitions.get(name, **parameters)
     known, numbers = KNOWN[name], operands(instance, "float64")
@@ -85,14 +86,14 @@ def test_derivative_and_primitive_are_the_papers(name: str, parameters: dict[str
         assert abs(g - expected) <= 16 * 2.0**-53 * (abs(expected) + size + abs(x * h)), x
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_values_worked_out_by_hand(name: str) -> None:
     for dtype in (np.float64, np.float32):
         for v, h in KNOWN[name].values.items():
             assert definitions.get(name).derivative(dtype(v)) == pytest.approx(h, rel=2e-7, abs=0), (v, dtype)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_facts_by_hand_and_by_integration(name: str) -> None:
     instance, known = definitions.get(name), KNOWN[name]
     assert (instance.support, instance.even) == (known.support, known.even)
@@ -105,21 +106,19 @@ def test_facts_by_hand_and_by_integration(name: str) -> None:
         assert float(area) == pytest.approx(instance.area, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_facts_follow_the_parameters(name: str) -> None:
+@every_variant
+def test_facts_follow_the_parameters(name: str, parameters: dict[str, float]) -> None:
     """Peak and area of every parameter set against the closed forms: the largest h of a grid, and the rise of G."""
-    for parameters in variants(name):
-        instance = definitions.get(name, **parameters)
-        known, numbers = KNOWN[name], operands(instance, "float64")
-        v = [mpf(x) for x in points(*known.kinks)]
-        largest = max(abs(known.h(x, **numbers)) for x in v)
-        assert float(largest) <= instance.peak * (1 + 1e-12), parameters
-        if not math.isnan(instance.area):
-            rise = known.rise(mp.inf, **numbers) - known.rise(-mp.inf, **numbers)
-            assert float(rise) == pytest.approx(instance.area, rel=1e-12), parameters
+    instance = definitions.get(name, **parameters)
+    known, numbers = KNOWN[name], operands(instance, "float64")
+    largest = max(abs(known.h(mpf(x), **numbers)) for x in points(*known.kinks))
+    assert float(largest) <= instance.peak * (1 + 1e-12)
+    if not math.isnan(instance.area):
+        rise = known.rise(mp.inf, **numbers) - known.rise(-mp.inf, **numbers)
+        assert float(rise) == pytest.approx(instance.area, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_closed_forms_of_slope_and_parameters_are_derivatives(name: str) -> None:
     """The truth itself: slope and by_parameter of known_values against mpmath's own differentiation."""
     known = KNOWN[name]
@@ -139,7 +138,7 @@ def test_the_tail_of_a_power_law_far_below(q: float) -> None:
         assert definitions.QPseudoSpike(q=q).primitive(v) == pytest.approx(float(tail), rel=1e-12, abs=0)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_docstring_says_everything(name: str) -> None:
     instance = definitions.get(name)
     text = type(instance).__doc__ or ""
@@ -150,7 +149,7 @@ def test_docstring_says_everything(name: str) -> None:
     assert len(instance.reference) > 40
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_rescaling(name: str) -> None:
     instance = definitions.get(name, fires_at_threshold=False)
     unit = instance.unit_peak()
@@ -167,17 +166,7 @@ def test_rescaling(name: str) -> None:
         assert instance.unit_area().primitive(math.inf) - instance.unit_area().primitive(-math.inf) == pytest.approx(1)
 
 
-INSTANCES = [
-    *(definitions.get(name) for name in KNOWN),
-    *(definitions.get(name, gain=2.5, fires_at_threshold=False) for name in KNOWN),
-    FastSigmoid(scale=25),
-    SquarewaveFourier(terms=5),
-    Bump(width=2),
-]
-
-
-@pytest.mark.parametrize("instance", INSTANCES, ids=repr)
-def test_value_semantics(instance: Surrogate) -> None:
+def assert_value_semantics(instance: Surrogate) -> None:
     twins = [
         copy.copy(instance),
         copy.deepcopy(instance),
@@ -190,6 +179,17 @@ def test_value_semantics(instance: Surrogate) -> None:
     assert dataclasses.replace(instance, gain=3.0) != instance
     with pytest.raises(dataclasses.FrozenInstanceError):
         instance.gain = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@every_surrogate
+@pytest.mark.parametrize("parameters", [{}, {"gain": 2.5, "fires_at_threshold": False}], ids=["default", "changed"])
+def test_value_semantics(name: str, parameters: dict[str, Any]) -> None:
+    assert_value_semantics(definitions.get(name, **parameters))
+
+
+@pytest.mark.parametrize("instance", [FastSigmoid(scale=25), SquarewaveFourier(terms=5), Bump(width=2)], ids=repr)
+def test_value_semantics_with_other_parameters(instance: Surrogate) -> None:
+    assert_value_semantics(instance)
 
 
 def test_equality_is_by_value_and_class() -> None:
@@ -261,29 +261,11 @@ def test_bad_input_is_named(make, error, message) -> None:
         make()
 
 
-LEAK = ">= 0 and <= 1e+15"
-BOUNDS = {
-    "clipped_ste.lower": ">= -1e+15 and <= 0",
-    "clipped_ste.upper": ">= 0 and <= 1e+15",
-    "escape_exponential.rate": ">= 1e-15 and <= 1",
-    "fast_sigmoid.scale": "> 0",
-    "leaky_step.leak": LEAK,
-    "log_tailed_relu.leak": LEAK,
-    "multi_gaussian.height": ">= 0 and <= 1",
-    "multi_gaussian.spread": ">= 1 and <= 1e+15",
-    "piecewise_leaky_relu.leak": LEAK,
-    "q_pseudo_spike.q": "> 1 and <= 1e+15",
-    "triangular.scale": "> 0 and <= 1e+15",
-}
-"""Of the parameters that are no width, slope or height."""
-
-
-@pytest.mark.parametrize("name", KNOWN)
-def test_the_bounds_of_every_parameter(name: str) -> None:
-    for key in set(definitions.get(name).numbers) - {"gain"}:
-        bounds = BOUNDS.get(f"{name}.{key}", ">= 1e-15 and <= 1e+15")
-        with pytest.raises(ValueError, match=rf": {key} must be {re.escape(bounds)}, got nan$"):
-            definitions.get(name, **{key: math.nan})
+@every_parameter
+def test_the_bounds_of_every_parameter(name: str, key: str) -> None:
+    bounds = KNOWN[name].bounds.get(key, ">= 1e-15 and <= 1e+15")
+    with pytest.raises(ValueError, match=rf": {key} must be {re.escape(bounds)}, got nan$"):
+        definitions.get(name, **{key: math.nan})
 
 
 def test_a_users_class_needs_a_derivative() -> None:
@@ -325,11 +307,11 @@ def test_the_name_of_a_class() -> None:
         return type(class_name, (Surrogate,), {"derivative": staticmethod(lambda v, xp: v)}).name
 
     expected = {
-        "FastSigmoid": "fast_sigmoid",
+        "TwoWords": "two_words",
         "QPseudoSpike": "q_pseudo_spike",
         "S2NN": "s2nn",
-        "ClippedSTE": "clipped_ste",
-        "Dspike": "dspike",
+        "EndsInSTE": "ends_in_ste",
+        "Oneword": "oneword",
     }
     assert {each: name(each) for each in expected} == expected
 
@@ -361,7 +343,7 @@ def drawn(data: st.DataObject, name: str) -> Surrogate:
     return definitions.get(name, **chosen)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 @settings(max_examples=40, deadline=None)
 @given(st.data(), st.floats(allow_nan=False, width=32))
 def test_properties(name: str, data: st.DataObject, v: float) -> None:
@@ -383,20 +365,24 @@ def test_properties(name: str, data: st.DataObject, v: float) -> None:
             assert h == 0
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_finite_everywhere_at_every_parameter(name: str) -> None:
+@every_variant
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_finite_everywhere_at_every_parameter(name: str, parameters: dict[str, float], dtype: str) -> None:
     """No NaN and no overflow at any float and any parameter of the domain; h and G at ±inf are limits."""
-    for parameters in variants(name):
-        instance = definitions.get(name, **parameters)
-        for dtype in ("float64", "float32"):
-            v = hard_sample(dtype).view(dtype)
-            v = v[~np.isnan(v)]
-            assert np.isfinite(instance.derivative(v)).all(), parameters
-            assert not np.isnan(instance.primitive(v)).any(), parameters
+    instance = definitions.get(name, **parameters)
+    v = hard_sample(dtype).view(dtype)
+    v = v[~np.isnan(v)]
+    assert np.isfinite(instance.derivative(v)).all()
+    assert not np.isnan(instance.primitive(v)).any()
 
 
-def test_nan_stays_nan_where_the_formula_sees_it() -> None:
-    assert all(np.isnan(s.derivative(math.nan)) for s in (fast_sigmoid, Triangular()))
+@every_surrogate
+@pytest.mark.parametrize("which", ["derivative", "primitive"])
+def test_nan_stays_nan_where_the_formula_sees_it(name: str, which: str) -> None:
+    assert np.isnan(getattr(definitions.get(name), which)(math.nan)) == (which not in KNOWN[name].nan_is_a_number)
+
+
+def test_nan_is_no_potential_that_fires() -> None:
     assert Step().derivative(math.nan) == 0
     assert STE().derivative(math.nan) == 1
 
@@ -408,7 +394,11 @@ def test_a_parameter_is_rounded_into_the_dtype_and_its_domain(scale: float) -> N
     assert h[0] == 1
 
 
-@pytest.mark.parametrize("statement", ["import arcana", "import arcana.surrogate", "from arcana import fast_sigmoid"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import arcana", "import arcana.surrogate", "from arcana import fast_sigmoid"],
+    ids=["package", "catalogue", "surrogate"],
+)
 def test_arcana_alone_loads_no_framework(statement: str) -> None:
     modules = loaded_by(statement)
     assert packages(modules) == {"arcana", "numpy"}

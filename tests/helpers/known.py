@@ -29,6 +29,8 @@ class Known:
         bits: whether every backend must give the same bits.
         rise_terms: the sum of the sizes of G − 1/2's terms, where they cancel.
         spread: what stands for |v·h′| in the error bound, where h is a sum whose terms cancel in h′ too.
+        bounds: of the parameters that are no width, slope or height, what values they may have, as the error says it.
+        nan_is_a_number: which of derivative and primitive give a number for NaN, which no comparison lets through.
     """
 
     h: Formula
@@ -47,6 +49,8 @@ class Known:
     bits: bool = True
     spread: Formula | None = None
     rise_terms: Formula | None = None
+    bounds: dict[str, str] = dataclasses.field(default_factory=dict)
+    nan_is_a_number: tuple[str, ...] = ()
 
     def sensitivity(self, v: mpf, **numbers: Any) -> mpf:
         """|v·h′|, by which a rounding of v is multiplied."""
@@ -57,6 +61,11 @@ class Known:
     def kept_when(self, fires_at_threshold: bool) -> Kept:
         """What is kept; spikes that are v > 0 do not say whether v >= 0."""
         return Kept.MASK if self.kept is Kept.SPIKES and not fires_at_threshold else self.kept
+
+    @property
+    def passes(self) -> bool:
+        """Whether h is 1 everywhere, so that the cotangent itself is the gradient."""
+        return self.kept is Kept.NOTHING and self.peak == 1
 
 
 def sign(v: mpf) -> int:

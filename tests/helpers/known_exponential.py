@@ -134,6 +134,7 @@ EXPONENTIAL: dict[str, Known] = {
         ),
         kinks=(0.0, 1.729),
         bits=False,
+        bounds={"rate": ">= 1e-15 and <= 1"},
     ),
     "s2nn": Known(
         h=lambda v, alpha, beta: alpha * bell(alpha * v) if v < 0 else beta / (1 + v),

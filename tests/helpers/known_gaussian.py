@@ -114,5 +114,6 @@ GAUSSIAN: dict[str, Known] = {
             {"sigma": 1e15, "scale": 1e-15},
         ),
         bits=False,
+        bounds={"height": ">= 0 and <= 1", "spread": ">= 1 and <= 1e+15"},
     ),
 }

@@ -28,6 +28,7 @@ PIECEWISE: dict[str, Known] = {
         kept=Kept.SPIKES,
         support=(0.0, math.inf),
         even=False,
+        nan_is_a_number=("derivative", "primitive"),
     ),
     "leaky_step": Known(
         h=lambda v, leak, slope: mpf(slope) if v >= 0 else mpf(leak),
@@ -40,6 +41,8 @@ PIECEWISE: dict[str, Known] = {
         kept=Kept.SPIKES,
         even=False,
         parameters=({"leak": 0.0}, {"leak": 0.3, "slope": 0.7}, {"leak": 1e15, "slope": 1e-15}, {"leak": 1e-15, "slope": 1e15}),
+        nan_is_a_number=("derivative",),
+        bounds={"leak": ">= 0 and <= 1e+15"},
     ),
     "triangular": Known(
         h=lambda v, scale, width: scale * max(1 - abs(v) / width, 0),
@@ -63,6 +66,7 @@ PIECEWISE: dict[str, Known] = {
             {"scale": 1.0, "width": 1e15},
         ),
         kinks=(0.0, 1.0),
+        bounds={"scale": "> 0 and <= 1e+15"},
     ),
     "rectangular": Known(
         h=lambda v, height, width: mpf(height) if 2 * abs(v) < width else ZERO,
@@ -84,6 +88,7 @@ PIECEWISE: dict[str, Known] = {
             {"height": 1e-15, "width": 1e15},
         ),
         kinks=(0.0, 0.5),
+        nan_is_a_number=("derivative",),
     ),
     "piecewise_leaky_relu": Known(
         h=lambda v, width, leak: 1 / (2 * width) if abs(v) < width else mpf(leak),
@@ -106,6 +111,8 @@ PIECEWISE: dict[str, Known] = {
             {"width": 1e15, "leak": 1e-15},
         ),
         kinks=(0.0, 1.0),
+        nan_is_a_number=("derivative",),
+        bounds={"leak": ">= 0 and <= 1e+15"},
     ),
     "log_tailed_relu": Known(
         h=lambda v, leak: mpf(leak) if v <= 0 else min(mpf(1), 1 / v),
@@ -120,6 +127,8 @@ PIECEWISE: dict[str, Known] = {
         even=False,
         parameters=({"leak": 0.1}, {"leak": 1e-15}, {"leak": 1e15}),
         kinks=(0.0, 1.0),
+        nan_is_a_number=("derivative",),
+        bounds={"leak": ">= 0 and <= 1e+15"},
     ),
 }
 
@@ -132,6 +141,7 @@ STRAIGHT_THROUGH: dict[str, Known] = {
         peak=1.0,
         area=math.inf,
         kept=Kept.NOTHING,
+        nan_is_a_number=("derivative",),
     ),
     "clipped_ste": Known(
         h=lambda v, lower, upper: int(lower <= v <= upper),
@@ -147,7 +157,15 @@ STRAIGHT_THROUGH: dict[str, Known] = {
         kept=Kept.MASK,
         support=(0.0, 1.0),
         even=False,
-        parameters=({"lower": -1.0}, {"lower": -0.5, "upper": 4.5}, {"lower": -1e15, "upper": 1e15}, {"upper": 0.0}),
+        parameters=(
+            {"lower": -1.0},
+            {"lower": -0.5, "upper": 4.5},
+            {"lower": -1e15, "upper": 1e15},
+            {"upper": 0.0},
+            {"lower": -1.0, "upper": 0.0},
+        ),
         kinks=(0.0, 1.0),
+        nan_is_a_number=("derivative",),
+        bounds={"lower": ">= -1e+15 and <= 0", "upper": ">= 0 and <= 1e+15"},
     ),
 }

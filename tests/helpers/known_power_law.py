@@ -52,5 +52,6 @@ POWER_LAW: dict[str, Known] = {
         area=1.0,
         parameters=({"q": 1.56}, {"q": 1.001}, {"q": 20.0}, {"q": 300.0}, {"q": 1e6}, {"q": 1e15}),
         bits=False,
+        bounds={"q": "> 1 and <= 1e+15"},
     ),
 }

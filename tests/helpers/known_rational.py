@@ -38,6 +38,7 @@ RATIONAL: dict[str, Known] = {
         peak=1.0,
         area=0.2,
         parameters=({"scale": 25.0}, {"scale": 1e-6}, {"scale": 3e7}, {"scale": 1e300}, {"scale": 1e-300}),
+        bounds={"scale": "> 0"},
     ),
     "one_sided_fast_sigmoid": Known(
         h=lambda v, scale: fast(min(v, mpf(0)), scale),

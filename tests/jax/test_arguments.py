@@ -15,8 +15,8 @@ import numpy as np
 import optax
 import orbax.checkpoint
 import pytest
+from every import every_surrogate
 from flax import nnx
-from known_values import KNOWN
 
 import arcana.jax
 from arcana import surrogate as definitions
@@ -63,7 +63,7 @@ def test_an_integer_slope_is_a_number_wherever_it_is_traced(call) -> None:
         np.testing.assert_array_equal(jax.lax.scan(lambda c, k: (c, gradient(k)), 0, ints)[1], expected)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_an_integer_is_its_float_for_every_surrogate(name: str) -> None:
     surrogate = definitions.get(name)
     v = jnp.asarray(V, jnp.float32)
@@ -199,7 +199,7 @@ def test_values_that_cannot_be_seen_count_as_the_nearest_inside() -> None:
         assert jnp.isnan(both(jnp.asarray(v), jnp.asarray([math.nan, 1.0, 1.0]))[0][0])
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_every_parameter_stays_in_its_domain_under_a_jit(name: str) -> None:
     """The gradients of a value outside are finite, and those of the nearest inside."""
     surrogate, dtype = definitions.get(name), "float32"

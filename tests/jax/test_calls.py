@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import pickle
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every import each_kept, every_surrogate, one_a_kept
 from flax import linen, nnx
 from known_values import KNOWN
 from loaded import loaded_by, packages
@@ -19,9 +21,11 @@ from truth import assert_exact, exact, hard_cases
 import arcana.jax
 import arcana.jax.conformance as side
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.jax import FastSigmoid, forward_mode, spike
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
+from arcana.testing._report import Report
 from arcana.testing._surrogate import exact_spikes, reports
 from arcana.testing._values import BITS, from_float, hard_sample, to_float
 
@@ -34,29 +38,38 @@ class Cauchy(Surrogate):
         return xp.reciprocal(1 + xp.square(v / width))
 
 
+@functools.cache
+def spikes(fires_at_threshold: bool, names: tuple[str, ...]) -> list[dict[str, list[jax.Array]]]:
+    """Of each way of calling, the spikes of each surrogate by dtype."""
+    surrogates = [definitions.get(name, fires_at_threshold=fires_at_threshold) for name in names]
+
+    def reverse(potentials: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
+        return {dtype: [surrogate(v) for surrogate in surrogates] for dtype, v in potentials.items()}
+
+    def forward(potentials: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
+        return {dtype: [forward_mode(surrogate)(v) for surrogate in surrogates] for dtype, v in potentials.items()}
+
+    def vmapped(potentials: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
+        return {dtype: [jax.vmap(surrogate)(v) for surrogate in surrogates] for dtype, v in potentials.items()}
+
+    potentials = {dtype: side.from_bits(hard_sample(dtype), dtype) for dtype in BITS}
+    return [function(potentials) for function in (reverse, jax.jit(reverse), vmapped, forward, jax.jit(forward))]
+
+
+@every_surrogate
 @pytest.mark.parametrize("fires_at_threshold", [True, False])
 @pytest.mark.parametrize("dtype", BITS)
-def test_spikes_of_every_pattern(dtype: str, fires_at_threshold: bool, subtests: pytest.Subtests) -> None:
+def test_spikes_of_every_pattern(name: str, dtype: str, fires_at_threshold: bool, together: tuple[str, ...]) -> None:
     """Negative subnormals too, which XLA on CPU would take for zeros that fire."""
-    surrogates = [definitions.get(name, fires_at_threshold=fires_at_threshold) for name in KNOWN]
     bits = hard_sample(dtype)
-    v = side.from_bits(bits, dtype)
     expected = exact_spikes(bits, dtype, fires_at_threshold)
-
-    def reverse(x: jax.Array) -> list[jax.Array]:
-        return [surrogate(x) for surrogate in surrogates]
-
-    def forward(x: jax.Array) -> list[jax.Array]:
-        return [forward_mode(surrogate)(x) for surrogate in surrogates]
-
-    for function in (reverse, jax.jit(reverse), jax.vmap(reverse), forward, jax.jit(forward)):
-        for surrogate, spikes in zip(surrogates, function(v), strict=True):
-            with subtests.test(surrogate.name):
-                assert (spikes.dtype, spikes.shape) == (v.dtype, v.shape)
-                np.testing.assert_array_equal(side.to_bits(spikes), expected)
+    for by_dtype in spikes(fires_at_threshold, together):
+        found = by_dtype[dtype][together.index(name)]
+        assert (found.dtype, found.shape) == (dtype, bits.shape)
+        np.testing.assert_array_equal(side.to_bits(found), expected)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Subtests) -> None:
     """All parameter sets and both dtypes in one call, so that they are compiled at once."""
     # A subnormal potential is zero to XLA on CPU, which a steep enough surrogate shows.
@@ -70,8 +83,8 @@ def test_gradient_of_a_hard_sample_is_the_papers(name: str, subtests: pytest.Sub
                 assert_exact(gradient.view(dtype), exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
 
 
+@every_surrogate
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("mode", side.MODES)
 def test_half_types_are_computed_in_float32_and_rounded_once(name: str, dtype: str, mode: str) -> None:
     surrogate = definitions.get(name)
@@ -187,7 +200,7 @@ def test_a_parameter_array_without_primitive_is_fine_while_nobody_asks_for_its_g
     assert gradient == 0.5
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@every_surrogate
 def test_the_typed_line(name: str) -> None:
     function, definition = getattr(arcana.jax, name), type(definitions.get(name))
     generated = getattr(arcana.jax, definition.__name__)
@@ -274,14 +287,33 @@ def test_modules_that_hold_an_equal_instance_are_traced_once(framework: str) -> 
     assert any(np.abs(leaf).max() > 0 for leaf in gradients[0] if hasattr(leaf, "shape"))
 
 
-GROUPS = [list(KNOWN)[i::4] for i in range(4)]
+KINDS = ("FIRST", "SECOND", "PARAMETER", "NONLINEAR")
 
 
-@pytest.mark.parametrize("names", GROUPS, ids=" ".join)
-def test_the_conformance_suite_passes(names: list[str], subtests: pytest.Subtests) -> None:
-    for report in reports([definitions.get(name) for name in names], ["jax"]):
-        with subtests.test(report.subject):
-            assert report.passed, report
+@every_surrogate
+def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first way of each kind, and second order of one circuit.
+
+    The other ways are in test_transforms; a Hessian is in test_rule, and the other circuits in both/test_second_order.
+    """
+    for kind in KINDS:
+        monkeypatch.setattr(side, kind, getattr(side, kind)[:1])
+    monkeypatch.setattr(side, "ONE_CIRCUIT", dict.fromkeys(side.NONLINEAR, "a recurrent neuron"))
+    assert check_surrogate(definitions.get(name), backends=("jax",)).passed
+
+
+@functools.cache
+def full_reports() -> dict[str, Report]:
+    """All in one compilation."""
+    found = reports([definitions.get(name) for name in one_a_kept(*Kept)], ["jax"])
+    return dict(zip(one_a_kept(*Kept), found, strict=True))
+
+
+@each_kept(*Kept)
+def test_the_conformance_suite_passes_by_every_way(example: str) -> None:
+    report = full_reports()[example]
+    assert report.passed, report
+    assert {f"jax {way}" for kind in KINDS for way in getattr(side, kind)} - {row.where for row in report.rows} == set()
 
 
 def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every import each_kept, every_parameter, every_surrogate, one_a_kept, parameters_of
 from jax.interpreters import ad
 from jax.sharding import AxisType, PartitionSpec
 from known_values import KNOWN
@@ -30,10 +32,6 @@ def slope_of_h(surrogate: Surrogate, v: Any) -> np.ndarray:
     return (surrogate.derivative(v + 1e-6) - surrogate.derivative(v - 1e-6)) / 2e-6
 
 
-FEW = ("fast_sigmoid", "rectangular", "step", "ste")
-"""v, a comparison, the spikes, or nothing is kept."""
-
-
 def every_mode(f: Any) -> dict[str, Any]:
     """The same call in reverse and forward mode, and the Hessian of a loss that is not linear in the spikes."""
     return {
@@ -46,21 +44,36 @@ def every_mode(f: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "plain"])
-@pytest.mark.parametrize("call", [lambda s: s, forward_mode], ids=["instance", "forward_mode"])
-def test_every_mode(call: Callable[[Surrogate], Any], jit: bool, subtests: pytest.Subtests) -> None:
-    """One rule: the plain functions have forward mode too. All surrogates in one compilation, a few without one."""
-    surrogates = [definitions.get(name) for name in (KNOWN if jit else FEW)]
-    everything = lambda: [every_mode(call(each)) for each in surrogates]  # noqa: E731
-    for surrogate, found in zip(surrogates, (jax.jit(everything) if jit else everything)(), strict=True):
-        h = np.asarray(surrogate.derivative(V))
-        second = np.diag(V * 2 * (h**2 + np.asarray(V >= 0) * slope_of_h(surrogate, V)))
-        with subtests.test(surrogate.name):
-            for mode in ("vjp", "jvp", "linearize"):
-                np.testing.assert_allclose(found[mode], 2 * V * h, rtol=1e-14, err_msg=mode)
-            for mode in ("jacfwd", "jacrev"):
-                np.testing.assert_allclose(found[mode], np.diag(h), rtol=1e-14, err_msg=mode)
-            np.testing.assert_allclose(found["hessian"], second, rtol=1e-6, atol=1e-6)
+def assert_every_mode(found: dict[str, Any], surrogate: Surrogate) -> None:
+    h = np.asarray(surrogate.derivative(V))
+    for mode in ("vjp", "jvp", "linearize"):
+        np.testing.assert_allclose(found[mode], 2 * V * h, rtol=1e-14, err_msg=mode)
+    for mode in ("jacfwd", "jacrev"):
+        np.testing.assert_allclose(found[mode], np.diag(h), rtol=1e-14, err_msg=mode)
+    second = np.diag(V * 2 * (h**2 + np.asarray(V >= 0) * slope_of_h(surrogate, V)))
+    np.testing.assert_allclose(found["hessian"], second, rtol=1e-6, atol=1e-6)
+
+
+FUNCTIONS: dict[str, Callable[[Surrogate], Any]] = {"instance": lambda s: s, "forward_mode": forward_mode}
+
+
+@functools.cache
+def every_mode_of(function: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    return jax.jit(lambda: [every_mode(FUNCTIONS[function](definitions.get(name))) for name in names])()
+
+
+@every_surrogate
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_mode(name: str, function: str, together: tuple[str, ...]) -> None:
+    """One rule: the plain functions have forward mode too."""
+    assert_every_mode(every_mode_of(function, together)[together.index(name)], definitions.get(name))
+
+
+@each_kept(*Kept)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_mode_without_a_jit(example: str, function: str) -> None:
+    surrogate = definitions.get(example)
+    assert_every_mode(every_mode(FUNCTIONS[function](surrogate)), surrogate)
 
 
 def neuron(fire: Any, w: jax.Array, x: jax.Array, steps: int = 5, scan: bool = True) -> jax.Array:
@@ -158,7 +171,7 @@ def explicit_mesh() -> Any:
 
 SHAPES = ((), (4,))
 """Of a parameter: one number for all, and one a channel."""
-CASES = [(name, key, shape) for name in KNOWN for key in definitions.get(name).numbers for shape in SHAPES]
+SHARDED = np.linspace(-1.5, 1.5, 64).reshape(16, 4)
 
 
 def both_gradients(name: str, key: str, v: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -166,30 +179,59 @@ def both_gradients(name: str, key: str, v: jax.Array, p: jax.Array) -> tuple[jax
     return jax.grad(lambda x, q: jnp.sum(x * surrogate(x, **{key: q})), argnums=(0, 1))(v, p)
 
 
+def gradients_of(cases: tuple[tuple[str, str], ...]) -> Callable[[jax.Array, Any], Any]:
+    """A function of v and the values of each parameter in every shape."""
+    return lambda v, values: [[both_gradients(*case, v, p) for p in each] for case, each in zip(cases, values, strict=True)]
+
+
+def values_of(cases: tuple[tuple[str, str], ...]) -> list[list[jax.Array]]:
+    return [[jnp.full(shape, getattr(definitions.get(name), key)) for shape in SHAPES] for name, key in cases]
+
+
+@functools.cache
+def sharded_gradients(cases: tuple[tuple[str, str], ...], jit: bool) -> Any:
+    function = gradients_of(cases)
+    v = jax.device_put(jnp.asarray(SHARDED), PartitionSpec("data", "model"))
+    return (jax.jit(function) if jit else function)(v, values_of(cases))
+
+
+@functools.cache
+def gradients_on_one_device(cases: tuple[tuple[str, str], ...]) -> Any:
+    with jax.set_mesh(jax.make_mesh((), ())):
+        return jax.jit(gradients_of(cases))(jnp.asarray(SHARDED), values_of(cases))
+
+
 BEFORE_0_8 = tuple(map(int, jax.__version__.split(".")[:2])) < (0, 8)
 
 
+def assert_sharded(cases: tuple[tuple[str, str], ...], case: tuple[str, str], jit: bool) -> None:
+    """As without a mesh, and each gradient sharded like its argument."""
+    place = cases.index(case)
+    found, alone = sharded_gradients(cases, jit)[place], gradients_on_one_device(cases)[place]
+    for shape, (by_v, by_p), expected in zip(SHAPES, found, alone, strict=True):
+        # JAX 0.7.2 itself leaves the sum over v's other axis sharded like v, and gives the gradient of the parameter that.
+        rest = ["model" if BEFORE_0_8 else None for _ in shape]
+        assert jax.typeof(by_v).sharding.spec == PartitionSpec("data", "model")
+        assert jax.typeof(by_p).sharding.spec == PartitionSpec(*rest)
+        np.testing.assert_allclose(np.asarray(by_v), np.asarray(expected[0]), rtol=1e-12)
+        np.testing.assert_allclose(np.asarray(by_p), np.asarray(expected[1]), rtol=1e-10, atol=1e-13)
+
+
 @pytest.mark.usefixtures("explicit_mesh")
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "plain"])
-def test_explicit_sharding(jit: bool, subtests: pytest.Subtests) -> None:
-    """As without a mesh, and each gradient sharded like its argument. All in one compilation, a few without one."""
-    v = np.linspace(-1.5, 1.5, 64).reshape(16, 4)
-    sharded = jax.device_put(jnp.asarray(v), PartitionSpec("data", "model"))
-    cases = CASES if jit else [case for case in CASES if case[0] in FEW]
-    values = [np.full(shape, getattr(definitions.get(name), key)) for name, key, shape in cases]
-    everything = lambda v, values: [both_gradients(*case[:2], v, p) for case, p in zip(cases, values, strict=True)]  # noqa: E731
-    given = [jnp.asarray(p) for p in values]
-    found = (jax.jit(everything) if jit else everything)(sharded, given)
-    with jax.set_mesh(jax.make_mesh((), ())):
-        alone = jax.jit(everything)(jnp.asarray(v), [jnp.asarray(p) for p in values])
-    for case, p, one, other in zip(cases, given, found, alone, strict=True):
-        with subtests.test(case):
-            # JAX 0.7.2 itself leaves the sum over v's other axis sharded like v, and gives the gradient of the parameter that.
-            rest = "model" if BEFORE_0_8 and p.shape == (4,) else None
-            assert jax.typeof(one[0]).sharding.spec == jax.typeof(sharded).sharding.spec
-            assert jax.typeof(one[1]).sharding.spec == (PartitionSpec(rest) if p.shape == (4,) else jax.typeof(p).sharding.spec)
-            np.testing.assert_allclose(np.asarray(one[0]), np.asarray(other[0]), rtol=1e-12)
-            np.testing.assert_allclose(np.asarray(one[1]), np.asarray(other[1]), rtol=1e-10, atol=1e-13)
+@every_parameter
+def test_explicit_sharding(name: str, key: str, together: tuple[str, ...]) -> None:
+    assert_sharded(parameters_of(together), (name, key), jit=True)
+
+
+PARAMETERS_FOR_EACH_KEPT = {kind.value: parameters_of((name,)) for kind, name in zip(Kept, one_a_kept(*Kept), strict=True)}
+
+
+@pytest.mark.usefixtures("explicit_mesh")
+@pytest.mark.parametrize("kept", [kept for kept, parameters in PARAMETERS_FOR_EACH_KEPT.items() if parameters])
+def test_explicit_sharding_without_a_jit(kept: str) -> None:
+    cases = PARAMETERS_FOR_EACH_KEPT[kept]
+    for case in cases:
+        assert_sharded(cases, case, jit=False)
 
 
 class Bare(Surrogate):
@@ -217,16 +259,22 @@ def second_derivative(surrogate: Surrogate, v: jax.Array) -> jax.Array:
 FAR = {"float32": (1e24, 3e38), "float64": (1e160, 1e308), "bfloat16": (1e24, 3e38)}
 
 
-@pytest.mark.parametrize("dtype", FAR)
-def test_the_second_derivative_far_from_the_threshold_is_its_limit(dtype: str, subtests: pytest.Subtests) -> None:
-    """There h has underflowed while its factors overflow; at ±inf too."""
+ENDING = [name for name, known in KNOWN.items() if not math.isnan(known.area)]
+"""Those whose h, and so h′, does not oscillate with no end."""
+
+
+@functools.cache
+def far_second_derivatives(dtype: str, names: tuple[str, ...]) -> list[jax.Array]:
     v = jnp.array([x * sign for x in (*FAR[dtype], np.inf) for sign in (1, -1)]).astype(dtype)
-    # The h of SquarewaveFourier oscillates with no end, and so does h′.
-    names = [name for name in KNOWN if name != "squarewave_fourier"]
-    found = jax.jit(lambda v: [second_derivative(definitions.get(each), v) for each in names])(v)
-    for name, second in zip(names, found, strict=True):
-        with subtests.test(name):
-            np.testing.assert_array_equal(np.asarray(second, np.float64), np.zeros(v.shape))
+    return jax.jit(lambda v: [second_derivative(definitions.get(each), v) for each in names])(v)
+
+
+@pytest.mark.parametrize("name", ENDING)
+@pytest.mark.parametrize("dtype", FAR)
+def test_the_second_derivative_far_from_the_threshold_is_its_limit(name: str, dtype: str, together: tuple[str, ...]) -> None:
+    """There h has underflowed while its factors overflow; at ±inf too."""
+    second = far_second_derivatives(dtype, together)[together.index(name)]
+    np.testing.assert_array_equal(np.asarray(second, np.float64), np.zeros(6))
 
 
 def test_the_second_derivative_at_extreme_parameters_is_finite() -> None:
@@ -251,18 +299,17 @@ def test_zeros_of_an_oscillating_h_keep_their_slope() -> None:
     np.testing.assert_allclose(jnp.abs(second), 4 / 2.0**22 * 2 * np.pi / 2.0**22, rtol=1e-9)
 
 
+@every_surrogate
 @pytest.mark.parametrize("flag", ["debug_infs", "debug_nans"])
-def test_debugging_flags_find_nothing_of_ours(flag: str, subtests: pytest.Subtests) -> None:
+def test_debugging_flags_find_nothing_of_ours(name: str, flag: str) -> None:
     """Operation by operation, as somebody who looks for an infinity runs it."""
+    surrogate = definitions.get(name)
     with getattr(jax, flag)(True), jax.disable_jit():
-        for name in KNOWN:
-            surrogate = definitions.get(name)
-            with subtests.test(name):
-                np.testing.assert_array_equal(surrogate(V), np.asarray(V) >= 0)
-                found = jax.grad(lambda v, s=surrogate: jnp.sum(s(v)))(V)
-                np.testing.assert_allclose(found, surrogate.derivative(np.asarray(V)), rtol=1e-12)
-                for key, value in surrogate.numbers.items():
-                    jax.grad(lambda p, s=surrogate, k=key: jnp.sum(s(V, **{k: p})))(jnp.full(V.shape, value))
+        np.testing.assert_array_equal(surrogate(V), np.asarray(V) >= 0)
+        found = jax.grad(lambda v: jnp.sum(surrogate(v)))(V)
+        np.testing.assert_allclose(found, surrogate.derivative(np.asarray(V)), rtol=1e-12)
+        for key, value in surrogate.numbers.items():
+            jax.grad(lambda p, key=key: jnp.sum(surrogate(V, **{key: p})))(jnp.full(V.shape, value))
 
 
 class Held:
@@ -301,7 +348,7 @@ TRANSFORMS: dict[str, Callable[[Any], jax.Array]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_calling_under_every_transform(way: str, transform: str) -> None:
     """Handed over as it is, in no lambda."""
-    for name in FEW:
+    for name in one_a_kept(*Kept):
         found = TRANSFORMS[transform](WAYS[way](name))
         np.testing.assert_allclose(found, definitions.get(name).derivative(np.asarray(V)), rtol=1e-14, err_msg=name)
 

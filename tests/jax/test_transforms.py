@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every import every_parameter, every_surrogate, parameters_of
+from every import each_kept, every_parameter, every_surrogate, one_a_kept, parameters_of
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
 import arcana.jax.conformance as side
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.jax import forward_mode, spike
 from arcana.jax._compat import enable_x64
 from arcana.testing._transforms import traceable, transform
@@ -45,15 +46,33 @@ def gain_gradients(way: str, names: tuple[str, ...]) -> Array:
     return transform(side, way, [definitions.get(name) for name in names], gain, v, c, parameters=["gain"] * len(names))
 
 
-@every_surrogate
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("way", side.FIRST)
-def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
-    found, plain = (gradients(each, dtype, together)[:, together.index(name)] for each in (way, "vjp"))
+def dtypes_and_ways(ways: tuple[str, ...], *in_float64: str) -> list[tuple[str, str]]:
+    """Every way in float32, and one in reverse and one in forward mode in float64, which is computed by the same operations."""
+    return [*(("float32", way) for way in ways), *(("float64", way) for way in in_float64)]
+
+
+EXAMPLES = tuple(one_a_kept(*Kept))
+"""By which float64 goes every way."""
+
+
+def assert_first_derivative(name: str, dtype: str, way: str, names: tuple[str, ...]) -> None:
+    found, plain = (gradients(each, dtype, names)[:, names.index(name)] for each in (way, "vjp"))
     assert found.dtype == dtype
     if KNOWN[name].bits:
         np.testing.assert_array_equal(found, plain)
     assert_exact(found, exact_at_points("h", definitions.get(name), dtype), 4, dtype)
+
+
+@every_surrogate
+@pytest.mark.parametrize(("dtype", "way"), dtypes_and_ways(side.FIRST, "vjp", "jvp"))
+def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
+    assert_first_derivative(name, dtype, way, together)
+
+
+@each_kept(*Kept)
+@pytest.mark.parametrize("way", side.FIRST)
+def test_first_derivative_in_float64(example: str, way: str) -> None:
+    assert_first_derivative(example, "float64", way, EXAMPLES)
 
 
 @functools.cache
@@ -88,13 +107,22 @@ def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> No
     assert_exact(found, exact_at_points("slope", definitions.get(name), "float32"), 8, "float32")
 
 
+def assert_parameter_gradient(case: tuple[str, str], dtype: str, way: str, cases: tuple[tuple[str, str], ...]) -> None:
+    found = parameter_gradients(way, dtype, cases)[:, cases.index(case)]
+    assert_exact(found, exact_at_points("parameter", definitions.get(case[0]), dtype, case[1]), 8, dtype)
+
+
 @every_parameter
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("way", side.PARAMETER)
+@pytest.mark.parametrize(("dtype", "way"), dtypes_and_ways(side.PARAMETER, "grad", "jvp"))
 def test_parameter_gradient(name: str, key: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
-    cases = parameters_of(together)
-    found = parameter_gradients(way, dtype, cases)[:, cases.index((name, key))]
-    assert_exact(found, exact_at_points("parameter", definitions.get(name), dtype, key), 8, dtype)
+    assert_parameter_gradient((name, key), dtype, way, parameters_of(together))
+
+
+@pytest.mark.parametrize("way", side.PARAMETER)
+def test_parameter_gradients_in_float64(way: str) -> None:
+    cases = parameters_of(EXAMPLES)
+    for case in cases:
+        assert_parameter_gradient(case, "float64", way, cases)
 
 
 @every_surrogate
@@ -106,13 +134,13 @@ def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, togethe
     np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 
 
-@pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "step", "ste"])
-def test_shard_map_outside_jit(name: str) -> None:
-    """v, a comparison, the spikes, or nothing is kept; out here each operation is compiled by itself."""
+@each_kept(*Kept)
+def test_shard_map_outside_jit(example: str) -> None:
+    """Out here each operation is compiled by itself."""
     v, c = jnp.linspace(-2, 2, 16), jnp.linspace(-1, 3, 16)
     mesh = jax.make_mesh((8,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.sharding.PartitionSpec("devices")
-    surrogate = definitions.get(name)
+    surrogate = definitions.get(example)
     (found,) = jax.vjp(jax.shard_map(surrogate, mesh=mesh, in_specs=(split,), out_specs=split), v)[1](c)
     np.testing.assert_array_equal(found, c * surrogate.derivative(v))
 
