@@ -291,13 +291,9 @@ KINDS = ("FIRST", "SECOND", "PARAMETER", "NONLINEAR")
 
 @every_surrogate
 def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the first way of each kind, and second order of one circuit.
-
-    The other ways are in test_transforms; a Hessian is in test_rule, and the other circuits in both/test_second_order.
-    """
+    """By the first way of each kind. Other ways of the linear kinds are in test_transforms, and a Hessian in test_rule."""
     for kind in KINDS:
         monkeypatch.setattr(side, kind, getattr(side, kind)[:1])
-    monkeypatch.setattr(side, "ONE_CIRCUIT", dict.fromkeys(side.NONLINEAR, "a recurrent neuron"))
     assert check_surrogate(definitions.get(name), backends=("jax",)).passed
 
 
