@@ -27,10 +27,10 @@ def parameters_of(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def one_a_kept(*kinds: Kept) -> list[str]:
-    """The first surrogate of each kind of what is kept, as a sample."""
+    """The first surrogate of each kind of what is kept."""
     return [next(name for name, known in KNOWN.items() if known.kept is kind) for kind in kinds]
 
 
-ONE_FOR_EACH_KEPT = dict(zip((kind.value for kind in Kept), one_a_kept(*Kept), strict=True))
-one_for_each_kept = pytest.mark.parametrize("example", ONE_FOR_EACH_KEPT.values(), ids=ONE_FOR_EACH_KEPT)
-"""Where what is tested depends on what is kept and not on the formula."""
+def each_kept(*kinds: Kept) -> pytest.MarkDecorator:
+    """A sample for tests that are about what is kept: of each kind a surrogate, with an id by the kind."""
+    return pytest.mark.parametrize("name", one_a_kept(*kinds), ids=[kind.value for kind in kinds])

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every import ONE_FOR_EACH_KEPT, every_surrogate, one_for_each_kept
+from every import each_kept, every_surrogate, one_a_kept
 from flax import linen, nnx
 from known_values import KNOWN
 from loaded import loaded_by, packages
@@ -21,6 +21,7 @@ from truth import assert_exact, exact, hard_cases
 import arcana.jax
 import arcana.jax.conformance as side
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.jax import FastSigmoid, forward_mode, spike
 from arcana.surrogate import Surrogate, fast_sigmoid, parameter
 from arcana.testing import check_surrogate
@@ -300,13 +301,13 @@ def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch
 @functools.cache
 def full_reports() -> dict[str, Report]:
     """All in one compilation."""
-    found = reports([definitions.get(name) for name in ONE_FOR_EACH_KEPT.values()], ["jax"])
-    return dict(zip(ONE_FOR_EACH_KEPT.values(), found, strict=True))
+    names = one_a_kept(*Kept)
+    return dict(zip(names, reports([definitions.get(name) for name in names], ["jax"]), strict=True))
 
 
-@one_for_each_kept
-def test_the_conformance_suite_passes_by_every_way(example: str) -> None:
-    report = full_reports()[example]
+@each_kept(*Kept)
+def test_the_conformance_suite_passes_by_every_way(name: str) -> None:
+    report = full_reports()[name]
     assert report.passed, report
     assert {f"jax {way}" for kind in KINDS for way in getattr(side, kind)} - {row.where for row in report.rows} == set()
 

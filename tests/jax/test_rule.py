@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every import ONE_FOR_EACH_KEPT, every_parameter, every_surrogate, one_for_each_kept, parameters_of
+from every import each_kept, every_parameter, every_surrogate, one_a_kept, parameters_of
 from jax.interpreters import ad
 from jax.sharding import AxisType, PartitionSpec
 from known_values import KNOWN
@@ -69,10 +69,10 @@ def test_every_mode(name: str, function: str, together: tuple[str, ...]) -> None
     assert_every_mode(every_mode_of(function, together)[together.index(name)], definitions.get(name))
 
 
-@one_for_each_kept
+@each_kept(*Kept)
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_mode_without_a_jit(example: str, function: str) -> None:
-    surrogate = definitions.get(example)
+def test_every_mode_without_a_jit(name: str, function: str) -> None:
+    surrogate = definitions.get(name)
     assert_every_mode(every_mode(FUNCTIONS[function](surrogate)), surrogate)
 
 
@@ -223,13 +223,10 @@ def test_explicit_sharding(name: str, key: str, together: tuple[str, ...]) -> No
     assert_sharded(parameters_of(together), (name, key), jit=True)
 
 
-PARAMETERS_FOR_EACH_KEPT = {kept: parameters_of((name,)) for kept, name in ONE_FOR_EACH_KEPT.items()}
-
-
 @pytest.mark.usefixtures("explicit_mesh")
-@pytest.mark.parametrize("kept", [kept for kept, parameters in PARAMETERS_FOR_EACH_KEPT.items() if parameters])
-def test_explicit_sharding_without_a_jit(kept: str) -> None:
-    cases = PARAMETERS_FOR_EACH_KEPT[kept]
+@each_kept(Kept.POTENTIAL, Kept.MASK)
+def test_explicit_sharding_without_a_jit(name: str) -> None:
+    cases = parameters_of((name,))
     for case in cases:
         assert_sharded(cases, case, jit=False)
 
@@ -348,7 +345,7 @@ TRANSFORMS: dict[str, Callable[[Any], jax.Array]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_calling_under_every_transform(way: str, transform: str) -> None:
     """Handed over as it is, in no lambda."""
-    for name in ONE_FOR_EACH_KEPT.values():
+    for name in one_a_kept(*Kept):
         found = TRANSFORMS[transform](WAYS[way](name))
         np.testing.assert_allclose(found, definitions.get(name).derivative(np.asarray(V)), rtol=1e-14, err_msg=name)
 

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every import ONE_FOR_EACH_KEPT, every_parameter, every_surrogate, one_for_each_kept, parameters_of
+from every import each_kept, every_parameter, every_surrogate, one_a_kept, parameters_of
 from known_values import KNOWN
 from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
 
 import arcana.jax.conformance as side
 from arcana import surrogate as definitions
+from arcana._core.expression import Kept
 from arcana.jax import forward_mode, spike
 from arcana.jax._compat import enable_x64
 from arcana.testing._transforms import traceable, transform
@@ -50,7 +51,7 @@ def dtypes_and_ways(ways: tuple[str, ...], *in_float64: str) -> list[tuple[str, 
     return [*(("float32", way) for way in ways), *(("float64", way) for way in in_float64)]
 
 
-EXAMPLES = tuple(ONE_FOR_EACH_KEPT.values())
+EXAMPLES = tuple(one_a_kept(*Kept))
 """By which float64 goes every way."""
 
 
@@ -68,10 +69,10 @@ def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, 
     assert_first_derivative(name, dtype, way, together)
 
 
-@one_for_each_kept
+@each_kept(*Kept)
 @pytest.mark.parametrize("way", side.FIRST)
-def test_first_derivative_in_float64(example: str, way: str) -> None:
-    assert_first_derivative(example, "float64", way, EXAMPLES)
+def test_first_derivative_in_float64(name: str, way: str) -> None:
+    assert_first_derivative(name, "float64", way, EXAMPLES)
 
 
 @functools.cache
@@ -133,13 +134,13 @@ def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, togethe
     np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 
 
-@one_for_each_kept
-def test_shard_map_outside_jit(example: str) -> None:
+@each_kept(*Kept)
+def test_shard_map_outside_jit(name: str) -> None:
     """Out here each operation is compiled by itself."""
     v, c = jnp.linspace(-2, 2, 16), jnp.linspace(-1, 3, 16)
     mesh = jax.make_mesh((8,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.sharding.PartitionSpec("devices")
-    surrogate = definitions.get(example)
+    surrogate = definitions.get(name)
     (found,) = jax.vjp(jax.shard_map(surrogate, mesh=mesh, in_specs=(split,), out_specs=split), v)[1](c)
     np.testing.assert_array_equal(found, c * surrogate.derivative(v))
 
