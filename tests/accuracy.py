@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+if str(Path(__file__).parent) in sys.path:
+    # Its folder `triton` would be the module of that name where Triton is not installed.
+    sys.path.remove(str(Path(__file__).parent))
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import numpy as np

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+if str(Path(__file__).parent) in sys.path:
+    # Its folder `triton` would be the module of that name where Triton is not installed.
+    sys.path.remove(str(Path(__file__).parent))
 
 import numpy as np
 from known_values import KNOWN

@@ -32,5 +32,5 @@ def one_a_kept(*kinds: Kept) -> list[str]:
 
 
 def each_kept(*kinds: Kept) -> pytest.MarkDecorator:
-    """A sample where what is tested depends on what is kept and not on the formula, with an id by the kind."""
-    return pytest.mark.parametrize("example", one_a_kept(*kinds), ids=[kind.value for kind in kinds])
+    """A sample for tests that are about what is kept: of each kind a surrogate, with an id by the kind."""
+    return pytest.mark.parametrize("name", one_a_kept(*kinds), ids=[kind.value for kind in kinds])

@@ -292,26 +292,22 @@ KINDS = ("FIRST", "SECOND", "PARAMETER", "NONLINEAR")
 
 @every_surrogate
 def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the first way of each kind, and second order of one circuit.
-
-    The other ways are in test_transforms; a Hessian is in test_rule, and the other circuits in both/test_second_order.
-    """
+    """By the first way of each kind. Other ways of the linear kinds are in test_transforms, and a Hessian in test_rule."""
     for kind in KINDS:
         monkeypatch.setattr(side, kind, getattr(side, kind)[:1])
-    monkeypatch.setattr(side, "ONE_CIRCUIT", dict.fromkeys(side.NONLINEAR, "a recurrent neuron"))
     assert check_surrogate(definitions.get(name), backends=("jax",)).passed
 
 
 @functools.cache
 def full_reports() -> dict[str, Report]:
     """All in one compilation."""
-    found = reports([definitions.get(name) for name in one_a_kept(*Kept)], ["jax"])
-    return dict(zip(one_a_kept(*Kept), found, strict=True))
+    names = one_a_kept(*Kept)
+    return dict(zip(names, reports([definitions.get(name) for name in names], ["jax"]), strict=True))
 
 
 @each_kept(*Kept)
-def test_the_conformance_suite_passes_by_every_way(example: str) -> None:
-    report = full_reports()[example]
+def test_the_conformance_suite_passes_by_every_way(name: str) -> None:
+    report = full_reports()[name]
     assert report.passed, report
     assert {f"jax {way}" for kind in KINDS for way in getattr(side, kind)} - {row.where for row in report.rows} == set()
 

@@ -71,8 +71,8 @@ def test_every_mode(name: str, function: str, together: tuple[str, ...]) -> None
 
 @each_kept(*Kept)
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_mode_without_a_jit(example: str, function: str) -> None:
-    surrogate = definitions.get(example)
+def test_every_mode_without_a_jit(name: str, function: str) -> None:
+    surrogate = definitions.get(name)
     assert_every_mode(every_mode(FUNCTIONS[function](surrogate)), surrogate)
 
 
@@ -223,13 +223,10 @@ def test_explicit_sharding(name: str, key: str, together: tuple[str, ...]) -> No
     assert_sharded(parameters_of(together), (name, key), jit=True)
 
 
-PARAMETERS_FOR_EACH_KEPT = {kind.value: parameters_of((name,)) for kind, name in zip(Kept, one_a_kept(*Kept), strict=True)}
-
-
 @pytest.mark.usefixtures("explicit_mesh")
-@pytest.mark.parametrize("kept", [kept for kept, parameters in PARAMETERS_FOR_EACH_KEPT.items() if parameters])
-def test_explicit_sharding_without_a_jit(kept: str) -> None:
-    cases = PARAMETERS_FOR_EACH_KEPT[kept]
+@each_kept(Kept.POTENTIAL, Kept.MASK)
+def test_explicit_sharding_without_a_jit(name: str) -> None:
+    cases = parameters_of((name,))
     for case in cases:
         assert_sharded(cases, case, jit=False)
 

@@ -71,8 +71,8 @@ def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, 
 
 @each_kept(*Kept)
 @pytest.mark.parametrize("way", side.FIRST)
-def test_first_derivative_in_float64(example: str, way: str) -> None:
-    assert_first_derivative(example, "float64", way, EXAMPLES)
+def test_first_derivative_in_float64(name: str, way: str) -> None:
+    assert_first_derivative(name, "float64", way, EXAMPLES)
 
 
 @functools.cache
@@ -135,12 +135,12 @@ def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, togethe
 
 
 @each_kept(*Kept)
-def test_shard_map_outside_jit(example: str) -> None:
+def test_shard_map_outside_jit(name: str) -> None:
     """Out here each operation is compiled by itself."""
     v, c = jnp.linspace(-2, 2, 16), jnp.linspace(-1, 3, 16)
     mesh = jax.make_mesh((8,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.sharding.PartitionSpec("devices")
-    surrogate = definitions.get(example)
+    surrogate = definitions.get(name)
     (found,) = jax.vjp(jax.shard_map(surrogate, mesh=mesh, in_specs=(split,), out_specs=split), v)[1](c)
     np.testing.assert_array_equal(found, c * surrogate.derivative(v))
 

@@ -286,10 +286,10 @@ def test_the_conformance_suite_passes(name: str, monkeypatch: pytest.MonkeyPatch
 
 
 @each_kept(*Kept)
-def test_the_compiled_rows_of_second_order_pass(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_rows_of_second_order_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take a second each, and differ by what is kept: second derivatives of every formula are in `test_transforms`."""
     monkeypatch.setattr(side, "NONLINEAR", [way for way in side.NONLINEAR if "compile" in way])
-    rows = [row for _, row in second_order_rows([definitions.get(example)], "torch", side)]
+    rows = [row for _, row in second_order_rows([definitions.get(name)], "torch", side)]
     assert rows
     assert all(row.passed for row in rows), rows
 

@@ -217,7 +217,7 @@ def test_a_parameter_on_another_device_takes_no_kernel(stand_in: list[str]) -> N
 
 @pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative"])
 @each_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES)
-def test_any_layout(example: str, layout: str, stand_in: list[str]) -> None:
+def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
     generator = torch.Generator().manual_seed(6)
     v = torch.randn(4, 6, 10, 8, generator=generator) * 2
     c = torch.randn(v.shape, generator=generator)
@@ -232,9 +232,9 @@ def test_any_layout(example: str, layout: str, stand_in: list[str]) -> None:
     }[layout]()
     if layout == "empty":
         x = v.requires_grad_()
-        assert torch.autograd.grad(spike(x, definitions.get(example)), x, c)[0].shape == v.shape
+        assert torch.autograd.grad(spike(x, definitions.get(name)), x, c)[0].shape == v.shape
     else:
-        assert_kernels(stand_in, definitions.get(example), v, c)
+        assert_kernels(stand_in, definitions.get(name), v, c)
 
 
 class Hyperbola(Surrogate):
