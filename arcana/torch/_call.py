@@ -167,8 +167,9 @@ class Call:
         for_v = self.pull([v], cotangent, kernels, tensors, constants) if asked[0] else None
         slopes = {name: self._slope(name) for name, wanted in zip(self.names, asked[1:], strict=True) if wanted}
         if None in slopes.values() or self._looked_at(cotangent) or cotangent.is_meta:
+            recording = torch.is_grad_enabled()
             # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
-            with torch.inference_mode(False), torch.set_grad_enabled(torch.is_grad_enabled()):
+            with torch.inference_mode(False), torch.set_grad_enabled(recording):
                 return [for_v, *self.derivative(v, tensors).gradients(cotangent, self.names, tensors, asked[1:])]
         found = {
             name: sum_in_chunks(slope, [v, cotangent], constants(slope.fold), self.dtype, tensor.shape).to(tensor.dtype)

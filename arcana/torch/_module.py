@@ -269,8 +269,8 @@ def _summary(value: torch.Tensor) -> str:
     """Write a few values as they are, many by their shape and range."""
     if not _is_plain(value) or value.numel() == 0:
         return f"{tuple(value.shape)} on {value.device}"
-    if value.ndim == 0 or (value.ndim == 1 and value.numel() <= _FEW):
+    if value.numel() == 1 or (value.ndim == 1 and value.numel() <= _FEW):
         shown = [repr(_one_value(each)) for each in value.detach().flatten()]
-        return shown[0] if value.ndim == 0 else f"[{', '.join(shown)}]"
+        return shown[0] if value.numel() == 1 else f"[{', '.join(shown)}]"
     low, high = torch.aminmax(value.detach())
     return f"{tuple(value.shape)} from {_one_value(low)!r} to {_one_value(high)!r}"

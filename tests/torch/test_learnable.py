@@ -100,6 +100,16 @@ def test_the_way_of_a_recorded_backward_is_the_derivative_that_can_be_differenti
     torch.testing.assert_close(second, (2 * x * x * x.abs() * x.sign() / (1 + 3 * x.abs()) ** 3).sum(), rtol=1e-13, atol=0)
 
 
+def test_without_a_program_the_gradients_are_the_same_and_have_no_history() -> None:
+    v = torch.linspace(-1, 1, 41, dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    expected = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), (v, scale))
+    with mock.patch.object(Call, "_slope", lambda call, name: None):
+        found = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), (v, scale))
+    assert not any(x.requires_grad for x in found)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+
+
 def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:
     with torch.inference_mode():
         assert spike(torch.ones(3), FastSigmoid(), scale=torch.tensor(3.0)).tolist() == [1, 1, 1]

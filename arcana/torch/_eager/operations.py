@@ -162,6 +162,7 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, te
     """
     tape = result.tape
     symbols = SymbolNamespace(tape)
+    symbols.infinite = functools.partial(Namespace.infinite, symbols)
 
     def record(operation: str, *operands: Any) -> Symbol:
         if operation == "decay":
