@@ -70,7 +70,7 @@ def _sum(x: Adjoint, y: Adjoint, tape: Tape) -> Adjoint:
         return y if _is(x, 0.0) else x
     if type(x) is Choice and type(y) is Choice and x.mask is y.mask:
         return Choice(x.mask, _sum(x.true, y.true, tape), _sum(x.false, y.false, tape))
-    return _chosen(x, tape) + _chosen(y, tape)
+    return tape.record("add", _chosen(x, tape), _chosen(y, tape))
 
 
 def _product(adjoint: Adjoint, factor: Any) -> Adjoint:
@@ -118,8 +118,9 @@ def _steps(symbol: Symbol) -> tuple[Step | None, ...]:
 
 def _where(mask: Symbol, true: bool) -> Step:
     def step(adjoint: Adjoint) -> Adjoint:
-        known = type(adjoint) is Choice and adjoint.mask is mask
-        side = (adjoint.true if true else adjoint.false) if known else adjoint
+        side = adjoint
+        if type(adjoint) is Choice and adjoint.mask is mask:
+            side = adjoint.true if true else adjoint.false
         return Choice(mask, side, 0.0) if true else Choice(mask, 0.0, side)
 
     return step
