@@ -183,7 +183,6 @@ def test_an_unknown_backend_is_refused() -> None:
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_defaults_read_95_of_100_digits(tmp_path: Path, seed: int) -> None:
     process = arcana_command("demo", "--json", "--seed", str(seed), "--output", str(tmp_path / "demo.png"))

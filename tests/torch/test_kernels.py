@@ -76,7 +76,6 @@ def test_the_same_as_without(name: str) -> None:
                 torch.testing.assert_close(one, other, rtol=4 * torch.finfo(dtype).eps, atol=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [*one_a_kept(Kept.POTENTIAL, Kept.MASK), "sigmoid"], ids=["potential", "mask", "exponential"])
 @pytest.mark.usefixtures("kernels")
 @torch._inductor.config.patch(fx_graph_cache=False)
