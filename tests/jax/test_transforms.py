@@ -9,41 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from by_way import NEAR, gain_gradients, gradients as gradients_by, parameter_gradients
 from every import each_kept, every_parameter, every_surrogate, one_a_kept, parameters_of
 from known_values import KNOWN
-from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
+from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points
 
 import arcana.jax.conformance as side
 from arcana import surrogate as definitions
 from arcana._core.expression import Kept
 from arcana.jax import forward_mode, spike
-from arcana.jax._compat import enable_x64
-from arcana.testing._transforms import traceable, transform
-from arcana.testing._values import Array
-
-NEAR = POINTS[np.abs(POINTS) < 100]
-
-
-@functools.cache
-def gradients(way: str, dtype: str, names: tuple[str, ...]) -> Array:
-    """c · h at POINTS by this way, a column a surrogate: what is traced and compiled once serves them all."""
-    v, c = (columns(x, len(names), dtype) for x in (POINTS, COTANGENT))
-    with enable_x64(dtype == "float64"):
-        return transform(side, way, [definitions.get(name) for name in names], v, c)
-
-
-@functools.cache
-def parameter_gradients(way: str, dtype: str, cases: tuple[tuple[str, str], ...]) -> Array:
-    surrogates, keys = [definitions.get(name) for name, _ in cases], [key for _, key in cases]
-    v, c = (columns(x, len(cases), dtype) for x in (POINTS, COTANGENT))
-    p = np.stack([parameter_points(*each, POINTS.size) for each in zip(surrogates, keys, strict=True)], -1).astype(dtype)
-    return transform(side, way, surrogates, p, v, c, parameters=keys)
-
-
-@functools.cache
-def gain_gradients(way: str, names: tuple[str, ...]) -> Array:
-    v, c, gain = (columns(x, len(names), "float32") for x in (NEAR, COTANGENT[: NEAR.size], np.linspace(0.5, 3, NEAR.size)))
-    return transform(side, way, [definitions.get(name) for name in names], gain, v, c, parameters=["gain"] * len(names))
+from arcana.testing._transforms import traceable
 
 
 def dtypes_and_ways(ways: tuple[str, ...], *in_float64: str) -> list[tuple[str, str]]:
@@ -56,7 +31,7 @@ EXAMPLES = tuple(one_a_kept(*Kept))
 
 
 def assert_first_derivative(name: str, dtype: str, way: str, names: tuple[str, ...]) -> None:
-    found, plain = (gradients(each, dtype, names)[:, names.index(name)] for each in (way, "vjp"))
+    found, plain = (gradients_by(side, each, dtype, names)[:, names.index(name)] for each in (way, "vjp"))
     assert found.dtype == dtype
     if KNOWN[name].bits:
         np.testing.assert_array_equal(found, plain)
@@ -103,12 +78,12 @@ def test_no_tracer_leaks(name: str, together: tuple[str, ...]) -> None:
 @every_surrogate
 @pytest.mark.parametrize("way", side.SECOND)
 def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> None:
-    found = gradients(way, "float32", together)[:, together.index(name)]
+    found = gradients_by(side, way, "float32", together)[:, together.index(name)]
     assert_exact(found, exact_at_points("slope", definitions.get(name), "float32"), 8, "float32")
 
 
 def assert_parameter_gradient(case: tuple[str, str], dtype: str, way: str, cases: tuple[tuple[str, str], ...]) -> None:
-    found = parameter_gradients(way, dtype, cases)[:, cases.index(case)]
+    found = parameter_gradients(side, way, dtype, cases)[:, cases.index(case)]
     assert_exact(found, exact_at_points("parameter", definitions.get(case[0]), dtype, case[1]), 8, dtype)
 
 
@@ -129,7 +104,7 @@ def test_parameter_gradients_in_float64(way: str) -> None:
 @pytest.mark.parametrize("way", side.PARAMETER)
 def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, together: tuple[str, ...]) -> None:
     """G − 1/2 is formed by subtraction, so near 0 the error is one of rounding 1/2, not of the small difference."""
-    found = gain_gradients(way, together)[:, together.index(name)]
+    found = gain_gradients(side, way, together)[:, together.index(name)]
     rise = (definitions.get(name).primitive(NEAR.astype("float32").astype("float64")) - 0.5) * COTANGENT[: NEAR.size]
     np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 

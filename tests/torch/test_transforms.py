@@ -8,39 +8,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from by_way import NEAR, gain_gradients, gradients as gradients_by, parameter_gradients
 from every import every_parameter, every_surrogate, parameters_of
 from known_values import KNOWN
-from truth import COTANGENT, POINTS, assert_exact, columns, exact_at_points, parameter_points
+from truth import COTANGENT, POINTS, assert_exact, exact_at_points
 
 import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate
-from arcana.testing._transforms import transform
-from arcana.testing._values import BITS, Array, hard_sample, ulp_difference
+from arcana.testing._values import BITS, hard_sample, ulp_difference
 from arcana.torch import spike
-
-NEAR = POINTS[np.abs(POINTS) < 100]
-
-
-@functools.cache
-def gradients(way: str, dtype: str, names: tuple[str, ...]) -> Array:
-    """c · h at POINTS by this way, a column a surrogate: what is traced and compiled once serves them all."""
-    v, c = (columns(x, len(names), dtype) for x in (POINTS, COTANGENT))
-    return transform(side, way, [definitions.get(name) for name in names], v, c)
-
-
-@functools.cache
-def parameter_gradients(way: str, dtype: str, cases: tuple[tuple[str, str], ...]) -> Array:
-    surrogates, keys = [definitions.get(name) for name, _ in cases], [key for _, key in cases]
-    v, c = (columns(x, len(cases), dtype) for x in (POINTS, COTANGENT))
-    p = np.stack([parameter_points(*each, POINTS.size) for each in zip(surrogates, keys, strict=True)], -1).astype(dtype)
-    return transform(side, way, surrogates, p, v, c, parameters=keys)
-
-
-@functools.cache
-def gain_gradients(way: str, names: tuple[str, ...]) -> Array:
-    v, c, gain = (columns(x, len(names), "float32") for x in (NEAR, COTANGENT[: NEAR.size], np.linspace(0.5, 3, NEAR.size)))
-    return transform(side, way, [definitions.get(name) for name in names], gain, v, c, parameters=["gain"] * len(names))
 
 
 def ways_and_dtypes(ways: tuple[str, ...]) -> pytest.MarkDecorator:
@@ -54,7 +31,7 @@ def ways_and_dtypes(ways: tuple[str, ...]) -> pytest.MarkDecorator:
 @every_surrogate
 @ways_and_dtypes(side.FIRST)
 def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
-    found, plain = (gradients(each, dtype, together)[:, together.index(name)] for each in (way, "backward"))
+    found, plain = (gradients_by(side, each, dtype, together)[:, together.index(name)] for each in (way, "backward"))
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, plain)
     assert_exact(found, exact_at_points("h", definitions.get(name), dtype), 4, dtype)
@@ -63,7 +40,7 @@ def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, 
 @every_surrogate
 @pytest.mark.parametrize("way", side.SECOND)
 def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> None:
-    found = gradients(way, "float32", together)[:, together.index(name)]
+    found = gradients_by(side, way, "float32", together)[:, together.index(name)]
     assert_exact(found, exact_at_points("slope", definitions.get(name), "float32"), 8, "float32")
 
 
@@ -71,7 +48,7 @@ def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> No
 @ways_and_dtypes(side.PARAMETER)
 def test_parameter_gradient(name: str, key: str, dtype: str, way: str, together: tuple[str, ...]) -> None:
     cases = parameters_of(together)
-    found = parameter_gradients(way, dtype, cases)[:, cases.index((name, key))]
+    found = parameter_gradients(side, way, dtype, cases)[:, cases.index((name, key))]
     assert_exact(found, exact_at_points("parameter", definitions.get(name), dtype, key), 8, dtype)
 
 
@@ -82,7 +59,7 @@ def test_gain_gradient_is_the_rise_of_the_primitive(name: str, way: str, togethe
 
     To what transforms inside a compiled function it is a parameter like the others.
     """
-    found = gain_gradients(way, together)[:, together.index(name)]
+    found = gain_gradients(side, way, together)[:, together.index(name)]
     rise = (definitions.get(name).primitive(NEAR.astype("float32").astype("float64")) - 0.5) * COTANGENT[: NEAR.size]
     np.testing.assert_allclose(found, rise, rtol=3e-6, atol=3e-7)
 
