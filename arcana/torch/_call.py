@@ -144,7 +144,7 @@ class Call:
         """Return cotangent · h, in the cotangent's dtype; `constants` has those of a program with tensors for parameters."""
         if self.program is not None and self.program.passes:
             return cotangent
-        if self.program is None or self._looked_at(cotangent):
+        if self.program is None or torch.is_grad_enabled() or transformed(cotangent):
             return self.derivative(kept[0] if self.kept is Kept.POTENTIAL else cotangent, tensors).pull(kept, cotangent)
         if kernels and (pulled := kernels.pull(kept, tensors, cotangent)) is not None:
             return pulled
@@ -166,7 +166,7 @@ class Call:
 
         for_v = self.pull([v], cotangent, kernels, tensors, constants) if asked[0] else None
         slopes = {name: self._slope(name) for name, wanted in zip(self.names, asked[1:], strict=True) if wanted}
-        if None in slopes.values() or self._looked_at(cotangent) or cotangent.is_meta:
+        if None in slopes.values() or torch.is_grad_enabled() or transformed(cotangent) or cotangent.is_meta:
             recording = torch.is_grad_enabled()
             # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
             with torch.inference_mode(False), torch.set_grad_enabled(recording):
@@ -194,10 +194,6 @@ class Call:
             v, tensors = sample(self.formula.definition, self.numbers, self.names, self.dtype)
             derivative = self.derivative(v, tensors)
             return slopes_agree(program, program.fold(derivative.parameters, {}), derivative.sensitivities([name])[0], v)
-
-    def _looked_at(self, cotangent: torch.Tensor) -> bool:
-        """Whether somebody records what the backward pass does, or a transform looks on."""
-        return torch.is_grad_enabled() or transformed(cotangent)
 
     def derivative(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Derivative:
         """Return the derivative of this call by plain operations."""

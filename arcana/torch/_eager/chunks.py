@@ -29,12 +29,15 @@ def in_chunks(
         constants: tensors that broadcast to out.
         dtype: to compute in.
     """
+    narrow = arrays[-1].dtype is not dtype
+    if out.numel() <= CHUNK and not narrow:
+        return function(*arrays, out, *constants)
     for *chunk, results in _chunks([*arrays, out], constants, CHUNK):
         wide = _widened(chunk, dtype)
-        if chunk[-1].dtype is dtype or out.dtype is torch.bool:
-            function(*wide, results, *constants)
-        else:
+        if narrow and out.dtype is not torch.bool:
             results.copy_(function(*wide, torch.empty_like(results, dtype=dtype), *constants))
+        else:
+            function(*wide, results, *constants)
     return out
 
 
