@@ -7,11 +7,9 @@ minutes or another installation: `nox -s distribution`, `gpu_script` and `triton
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import os
-import shutil
-import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +20,9 @@ collect_ignore = [each for each in SEPARATE if each not in os.environ.get("ARCAN
 EXPECTED = tuple(os.environ.get("ARCANA_TEST_BACKENDS", "torch,jax").split(","))
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # XLA takes 30 ms for the smallest operation; so it compiles each once for all workers and for the programs that tests start.
-    _folder = tempfile.mkdtemp(prefix="arcana-tests-")
-    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _folder
+    # XLA takes 30 ms for the smallest operation; so it compiles each once, for all workers, for the programs that tests start and
+    # for the next run.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
