@@ -186,7 +186,7 @@ class Kept(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Expression:
-    """The derivative h as symbols.
+    """The derivative h as symbols; from `trace_slope` dG/dparameter in the place of h.
 
     Attributes:
         tape: where more can be recorded.

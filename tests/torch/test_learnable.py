@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from unittest import mock
 
@@ -108,6 +109,16 @@ def test_without_a_program_the_gradients_are_the_same_and_have_no_history() -> N
         found = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), (v, scale))
     assert not any(x.requires_grad for x in found)
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("steps", ["few", "many"])
+def test_a_program_that_gives_something_else_is_not_believed(steps: str) -> None:
+    call, _ = call_of(torch.zeros(3), FastSigmoid(), {"scale": torch.tensor(3.0)})
+    program = call._slope("scale")
+    assert program is not None
+    assert call._slope_agrees(program, "scale")
+    wrong = dataclasses.replace(program, **{steps: lambda *given: getattr(program, steps)(*given) * 1.05})
+    assert not call._slope_agrees(wrong, "scale")
 
 
 def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:

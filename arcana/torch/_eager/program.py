@@ -7,6 +7,9 @@ the plain evaluation, so the bits are too; independent ones come in the order th
 A program is not worth being wrong. What cannot be traced or written has none, and each is run once beside the plain evaluation,
 on a small sample at its first call, before it is believed (`agrees`, a tenth of the time that it takes to write it): a formula
 can do what no symbol shows.
+
+The gradient of a parameter is a program too, of cotangent · dG/dparameter. Its operations are those of the chain rule on the
+trace of G and not PyTorch's, so it is held to PyTorch's own derivative but for roundings (`slopes_agree`).
 """
 
 from __future__ import annotations
