@@ -1,0 +1,55 @@
+"""Flax linen: the spike function as a module, with the threshold inside and parameters that can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from arcana._core import AnySurrogate
+from arcana.jax.adapters.layer import layer_of, spikes
+
+
+class Spike(nn.Module):
+    """spike(v − threshold), as a layer of Flax linen.
+
+    A learnable parameter is one of the "params" by its own name, and keeps what the optimizer writes; a value out of its domain
+    counts as the nearest inside, where its gradient can lead back. A threshold that is not learned is a constant of the module;
+    one value a neuron is given as a tuple, since linen's modules are compared by their fields.
+
+    Args:
+        surrogate: any `Surrogate` instance; a class or a function stands for its default parameters.
+        threshold: the potential at which a neuron fires, a number or values that broadcast to v (default 1).
+        learnable: names to train, among the surrogate's parameters and "threshold".
+        shape: of each learnable parameter; it broadcasts to v. A number of channels, or a tuple (default 1: one value for all).
+        dtype: of the learnable parameters (default float32).
+
+    Shapes and dtypes: those of v, kept.
+
+    Raises (when it is initialized or applied):
+        TypeError: surrogate is none, threshold is no number or array of numbers, or a learnable name is none of its parameters.
+        ValueError: threshold is not finite, or does not broadcast to shape.
+
+    >>> from arcana.surrogate import FastSigmoid
+    >>> layer = Spike(FastSigmoid(scale=25.0), threshold=0.5, learnable=("scale",))
+    >>> variables = layer.init(jax.random.key(0), jnp.zeros(2))
+    >>> variables
+    {'params': {'scale': Array([25.], dtype=float32)}}
+    >>> layer.apply(variables, jnp.array([0.4, 0.6]))
+    Array([0., 1.], dtype=float32)
+    """
+
+    surrogate: AnySurrogate
+    threshold: Any = 1.0
+    learnable: tuple[str, ...] | str = ()
+    shape: int | Sequence[int] = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, v: jax.Array) -> jax.Array:
+        layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype)
+        learned = {name: self.param(name, lambda _, value=value: jnp.asarray(value)) for name, value in layer.learned.items()}
+        return spikes(v, layer.surrogate, layer.threshold, learned)
