@@ -11,7 +11,20 @@ the threshold. Where the code contradicts the paper it is from, or fails, the pr
 description says so in a line that begins with "Differs:". Names are in lower case: `SoftSign` is `soft_sign`.
 """
 
-from arcana.presets import braincog, braintools, lava_dl, norse, rockpool, sinabs, snntorch, spikingjelly, spyx
+from arcana.presets import (
+    braincog,
+    braintools,
+    jaxsnn,
+    lava_dl,
+    norse,
+    rockpool,
+    sinabs,
+    slax,
+    snnax,
+    snntorch,
+    spikingjelly,
+    spyx,
+)
 from arcana.presets._registry import defaults, describe, get, names
 
 __all__ = [
@@ -20,11 +33,14 @@ __all__ = [
     "defaults",
     "describe",
     "get",
+    "jaxsnn",
     "lava_dl",
     "names",
     "norse",
     "rockpool",
     "sinabs",
+    "slax",
+    "snnax",
     "snntorch",
     "spikingjelly",
     "spyx",

@@ -14,11 +14,14 @@ import pytest
 from arcana import presets
 from arcana.surrogate import FastSigmoid, Surrogate, from_dict
 
-LIBRARIES = ["braincog", "braintools", "lava_dl", "norse", "rockpool", "sinabs", "snntorch", "spikingjelly", "spyx"]
+LIBRARIES = [
+    *("braincog", "braintools", "jaxsnn", "lava_dl", "norse", "rockpool", "sinabs"),
+    *("slax", "snnax", "snntorch", "spikingjelly", "spyx"),
+]
 every_preset = pytest.mark.parametrize("name", presets.names())
 
 
-def test_names_are_those_of_nine_libraries() -> None:
+def test_names_are_those_of_twelve_libraries() -> None:
     assert sorted({name.partition(".")[0] for name in presets.names()}) == LIBRARIES
     assert [name for library in LIBRARIES for name in presets.names(library)] == presets.names()
     assert "norse.superspike" in presets.names("norse")
@@ -69,6 +72,8 @@ VALUES: list[tuple[str, dict[str, Any], float, float]] = [
     ("braincog.sigmoid_grad", {}, 0.0, 0.25),
     ("braincog.stdp_grad", {}, -0.1, 0.0),
     ("braincog.straight_through_estimator", {}, -9.0, 1.0),
+    ("jaxsnn.superspike", {}, 0.1, 1 / 81),
+    ("jaxsnn.superspike", {"alpha": 10.0}, -0.1, 0.25),
     ("lava_dl.alif", {}, 0.0, 0.0005),
     ("lava_dl.cuba", {"threshold": 2.0, "tau_grad": 0.5, "scale_grad": 3.0}, 50.0, 0.3 / 200 * np.exp(-0.5)),
     ("lava_dl.rf_iz", {"tau_grad": 0.01}, -1.0, 0.05 * np.exp(-1)),
@@ -84,12 +89,20 @@ VALUES: list[tuple[str, dict[str, Any], float, float]] = [
     ("rockpool.periodic_exponential", {"threshold": 1.5, "window": 0.3}, -2.8, 5.895132577325534e-05),
     ("rockpool.step_pwl", {"threshold": 2.0}, -0.5, 0.5),
     ("rockpool.step_pwl", {"threshold": 2.0}, -0.51, 0.0),
+    ("slax.atan", {}, 1.0, 1 / (1 + np.pi**2)),
+    ("slax.fast_sigmoid", {}, 0.2, 1 / 36),
+    ("slax.multi_gauss", {"gamma": 1.0, "lens": 0.5, "height": 0.0}, 0.5, np.exp(-0.5) / (0.5 * np.sqrt(2 * np.pi))),
+    ("snnax.piecewise_surrogate", {"beta": 0.3}, 0.29, 1.0),
+    ("snnax.piecewise_surrogate", {"beta": 0.3}, -0.3, 0.0),
+    ("snnax.sigmoid_surrogate", {"beta": 4.0}, 0.0, 1.0),
+    ("snnax.superspike_surrogate", {}, 0.1, 0.5),
+    ("snnax.superspike_surrogate", {"beta": 4.0}, -1.0, 0.2),
 ]
 
 
 @pytest.mark.parametrize(("name", "parameters", "v", "h"), VALUES)
 def test_value(name: str, parameters: dict[str, Any], v: float, h: float) -> None:
-    """Of the three libraries that tests/peers does not run."""
+    """Of the libraries that tests/peers does not run."""
     derivative = presets.get(name, **parameters).derivative(np.array([v]))
     np.testing.assert_allclose(derivative, [h], rtol=1e-12)
 
@@ -111,7 +124,8 @@ def test_rockpool_s_gradient_of_the_threshold_is_what_the_description_says(
 
 
 def test_values_have_every_preset_that_is_not_run() -> None:
-    unrun = [name for library in ("braincog", "lava_dl", "rockpool") for name in presets.names(library)]
+    libraries = ("braincog", "jaxsnn", "lava_dl", "rockpool", "slax", "snnax")
+    unrun = [name for library in libraries for name in presets.names(library)]
     assert sorted({name for name, *_ in VALUES}) == unrun
 
 
@@ -120,7 +134,7 @@ ERRORS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("snntorch.SFS", {}, ValueError, "unknown preset 'snntorch.SFS'; did you mean snntorch.sfs?"),
     ("soft_sign", {}, ValueError, "unknown preset 'soft_sign'; did you mean braintools.soft_sign or spikingjelly.soft_sign?"),
     ("spyx.zzz", {}, ValueError, "unknown preset 'spyx.zzz'; there are spyx.arctan, spyx.boxcar, spyx.custom, "),
-    ("nowhere.xyz", {}, ValueError, "unknown preset 'nowhere.xyz'; there are braincog.*, braintools.*, lava_dl.*, "),
+    ("nowhere.xyz", {}, ValueError, "unknown preset 'nowhere.xyz'; there are braincog.*, braintools.*, jaxsnn.*, lava_dl.*, "),
     ("snntorch.sfs", {"slop": 1}, TypeError, "preset snntorch.sfs has no parameter 'slop'; did you mean slope?"),
     ("snntorch.sfs", {"xyz": 1}, TypeError, "preset snntorch.sfs has no parameter 'xyz'; there are B, slope"),
     ("spyx.custom", {"k": 1}, TypeError, "preset spyx.custom has no parameter 'k'; it has none"),

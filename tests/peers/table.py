@@ -20,10 +20,13 @@ COLUMNS = ["preset", "parameters", "library", "h, float32", "h, float64", "spike
 LIBRARY_NAMES = {
     "braincog": "BrainCog",
     "braintools": "braintools",
+    "jaxsnn": "jaxsnn",
     "lava_dl": "lava-dl",
     "norse": "Norse",
     "rockpool": "Rockpool",
     "sinabs": "Sinabs",
+    "slax": "slax",
+    "snnax": "snnax",
     "snntorch": "snnTorch",
     "spikingjelly": "SpikingJelly",
     "spyx": "spyx",
