@@ -23,6 +23,9 @@ is_transformed = _functorch.is_functorch_wrapped_tensor
 # Whether a tensor is a batch of cotangents, of torch.autograd.grad(is_grads_batched=True). The same in 2.6 to 2.15.
 is_batch_of_cotangents = _functorch.is_legacy_batchedtensor
 
+# Whether torch.export is at work. Missing before 2.7.
+is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)
+
 # How many modes see every operation (FakeTensorMode, make_fx, a user's TorchDispatchMode). The same in 2.6 to 2.15.
 dispatch_modes = torch._C._len_torch_dispatch_stack
 

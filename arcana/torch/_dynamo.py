@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 
 from arcana._core import Formula, Kept, class_of
+from arcana.torch._compat import is_exporting
 from arcana.torch._derivative import Derivative
 from arcana.torch._function import Composable
 
+_EXPORTED = (
+    "a program that torch.export makes, and a stage of pipeline(), has a spike's operations and not its gradient: nothing before "
+    "the spike is trained there. To export for inference do it under torch.no_grad(); to train in stages, write them as modules"
+)
+
 
 def composable(v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any) -> torch.Tensor:
-    """Return the spikes of v by `Composable`."""
+    """Return the spikes of v by `Composable`; warn where torch.export, which drops its rule, is asked for a gradient."""
+    if is_exporting() and torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in (v, *values)):
+        warnings.warn(_EXPORTED, UserWarning, stacklevel=2)
     return Composable.apply(v, key, settings, names, *values)[0]
 
 
