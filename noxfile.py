@@ -131,6 +131,15 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def frameworks(session: nox.Session) -> None:
+    """A network trained in every framework and library that has a way in, and docs/frameworks.md; a missing one is an error."""
+    install(session, "test", "frameworks", extras="torch,jax")
+    rows = Path(session.create_tmp()) / "rows.json"
+    session.run("pytest", "tests/frameworks", *session.posargs, env={"ARCANA_TEST_FRAMEWORKS": str(rows)})
+    session.run("python", "tests/frameworks/table.py", str(rows), "--write", "docs/frameworks.md")
+
+
+@nox.session(default=False)
 def mutations(session: nox.Session) -> None:
     """Small faults put into Arcana one at a time, and whether a test notices; `-- --modules arcana/jax --count 40 --seed 1`."""
     install(session, "test", "test-jax", extras="all")

@@ -16,6 +16,7 @@ program of `_eager`, or the plain operations of `_derivative`. Under a transform
 - _derivative: h and dG/dparameter by plain operations; _namespace: `xp`; _checks: what the checks of a call ask about tensors
 - _module: `Spike`; _dynamo: the calls that stay in a compiled graph; _fx: the calls as nodes of a traced graph
 - _eager: the quick way of plain eager tensors; _compat: the private functions of torch
+- adapters: ways into the libraries that cannot take a surrogate as it is
 - conformance: every transform, for `check_surrogate`; arrays: tensors to and from NumPy, for `compare` and `record`
 """
 

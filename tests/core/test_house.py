@@ -65,7 +65,13 @@ def test_arrows_go_one_way(path: Path) -> None:
             assert above[other] < above[place], f"{place} imports {module}"
 
 
-@pytest.mark.parametrize("package", ["_core", "torch", "torch/_eager", "jax"])
+def test_nobody_imports_an_adapter_unasked() -> None:
+    """An adapter imports the library that it is for."""
+    others = [path for path in FILES if path.parent.name != "adapters"]
+    assert not [path for path in others for module, name in imports(path) if "adapters" in [*module.split("."), name]]
+
+
+@pytest.mark.parametrize("package", ["_core", "torch", "torch/_eager", "torch/adapters", "jax", "jax/adapters"])
 def test_the_map_names_every_file_and_no_other(package: str) -> None:
     folder = PACKAGE / package
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""

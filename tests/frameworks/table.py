@@ -1,0 +1,111 @@
+"""The table of what runs in each framework, from the rows that the tests have written, and its page: docs/frameworks.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+COLUMNS = ("framework", "version", "handed over", "what ran", "agreement", "test in tests/frameworks")
+KEYS = ("framework", "version", "way", "ran", "agreement", "test")
+
+JAX_LAYERS = "`Spike` of `arcana.jax.adapters.nnx`, `.linen` or `.equinox`"
+WAYS = [
+    ("library", "where its neurons take a surrogate", "what to hand over"),
+    ("---", "---", "---"),
+    ("snnTorch", "`spike_grad=`", "an instance"),
+    ("SpikingJelly", "`surrogate_function=`", "an instance"),
+    ("", "the same, of `ComplementaryLIFNode` and of cells with two functions", "`spikingjelly.SurrogateFunction(instance)`"),
+    ("", "`NeuronConfig`, `set_spiking_mode`", "`spikingjelly.SurrogateFunction(instance)`"),
+    ("Norse", "`LIFParameters(method=...)`, a name", "a name, inside `with norse.methods(name=instance):`"),
+    ("Sinabs", "`surrogate_grad_fn=`", "`sinabs.SurrogateGradient(instance)`"),
+    ("", "`spike_fn=`", "`sinabs.SingleSpike(instance)`"),
+    ("Rockpool", "`spike_generation_fn=` of `LIFTorch` and its kin", "`rockpool.SpikeGeneration(instance)`"),
+    ("", "`LIFJax`", "nothing: `step_pwl` is built in"),
+    ("lava-dl", "nowhere", "nothing; call the neurons inside `with lava_dl.spikes_with(instance):`"),
+    ("spyx", "`activation=`", "an instance"),
+    ("brainpy.state", "`spk_fun=`", "an instance"),
+    ("snnax, slax", "`spike_fn=`", "an instance"),
+    ("jaxsnn", "`method=`", "an instance"),
+    ("Haiku, plain JAX", "any function of an array", "an instance"),
+    ("Flax NNX, Flax linen, Equinox", "a module, where something is learned", JAX_LAYERS),
+    ("Pallas", "the inside of a kernel", "`fire` and `pseudo_derivative` of `arcana.jax.adapters.pallas`"),
+]
+
+HEAD = """<!-- Written by `nox -s frameworks`; edit tests/frameworks/table.py instead. -->
+# In every framework
+
+A surrogate is a function of the potential minus the threshold, so a library that takes a function takes an instance or a preset
+as it is. For those that ask for something else there is an adapter: `sinabs.SingleSpike` below is
+`arcana.torch.adapters.sinabs.SingleSpike`, and so on.
+
+{ways}
+
+`arcana.torch.Spike` subtracts a threshold of its own: in a library whose neurons do that, hand over `layer.surrogate`, or
+`Spike(..., threshold=0)` where a parameter is to be trained.
+
+## What ran
+
+`nox -s frameworks` installs the libraries, runs `tests/frameworks` and writes this table. In each row a small network with the
+library's own neurons is trained on 320 of scikit-learn's digits. At every update the gradients are computed with the library's
+own surrogate too, at the same parameters; "agreement" is the largest difference of two gradients over the whole training, of
+the largest gradient in its array. For the module systems and Pallas the other side is a rule written by hand.
+
+"""
+
+NOTES = """
+lava-dl is on no package index and asks for Python 3.10: where it is not installed the row is a stand-in of its interface. The
+wheel of snnax 0.0.1 lacks two modules of its own, which the test puts in empty. brainpy-state 0.1 is the last that has the
+neurons of `brainpy.state`. SpikingJelly's kernels for CUDA and Triton know its own surrogates alone: another goes by plain
+operations, or is refused with an error that names it.
+
+## What was learned moves by name
+
+`Spike` has the same names, bounds and initial values in torch, in Flax NNX, in Flax linen and in Equinox.
+
+```python
+import jax.numpy as jnp
+import numpy as np
+import torch
+from arcana.jax.adapters import nnx as layers
+from arcana.surrogate import FastSigmoid
+from arcana.torch import Spike
+from flax import nnx
+
+theirs = Spike(FastSigmoid(scale=25.0), threshold=0.5, learnable=("threshold", "scale"), shape=3)
+with torch.no_grad():
+    theirs.scale.copy_(torch.tensor([5.0, 10.0, 20.0]))
+
+ours = layers.Spike(FastSigmoid(scale=25.0), threshold=0.5, learnable=("threshold", "scale"), shape=3)
+nnx.update(ours, {name: jnp.asarray(value.detach().numpy()) for name, value in theirs.named_parameters()})
+print(ours.scale[...].tolist())  # [5.0, 10.0, 20.0]
+
+back = {name: torch.from_numpy(np.array(value)) for name, value in nnx.to_pure_dict(nnx.state(ours, nnx.Param)).items()}
+print(theirs.load_state_dict(back).missing_keys)  # []
+```
+"""
+
+
+def markdown(lines: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    body = ([row[key] for key in KEYS[:-1]] + [f"`{row['test']}`"] for row in rows)
+    return markdown([COLUMNS, ["---"] * len(COLUMNS), *body])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", type=Path, help="what the tests have written")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the page")
+    arguments = parser.parse_args()
+    rows = sorted(json.loads(arguments.rows.read_text(encoding="utf-8")), key=lambda row: row["framework"].lower())
+    print(table(rows))
+    if arguments.write:
+        arguments.write.write_text(HEAD.format(ways=markdown(WAYS)) + table(rows) + "\n" + NOTES, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
