@@ -4,7 +4,7 @@
 - creation: the checks of a class when it is made
 - parameters: bounds and the checks of one value
 - registry: classes by name and by key
-- misuse: what an error about a parameter says to write instead
+- misuse: what an error about a parameter says to write instead, and the warning of a second threshold
 - formula: `Formula`, a class with its settings: h and G, what is kept for backward; the key of traces and caches
 - expression: h as data, traced once: symbols, what is kept, in which order it runs
 - slopes: dG/dparameter as data, from G as data
@@ -37,6 +37,7 @@ from arcana._core.expression import (
 from arcana._core.formula import Formula
 from arcana._core.generated import DefinitionMeta, GeneratedClass, SurrogateFunction
 from arcana._core.missing import MissingDependencyError
+from arcana._core.misuse import warn_of_library
 from arcana._core.namespace import FAR, FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace, compute_dtype
 from arcana._core.parameters import parameter, positive
 from arcana._core.pytrees import register_pytrees, register_pytrees_with_jax
@@ -86,4 +87,5 @@ __all__ = [
     "run",
     "surrogate_of",
     "usual_values",
+    "warn_of_library",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import numbers
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,26 @@ _KIN = (
     frozenset({"lens", "sigma", "std", "width", "window"}),
 )
 """The names that libraries give to the steepness of a surrogate, and to its width."""
+
+
+def warn_of_library(libraries: Sequence[str], through: Sequence[str], threshold: str, frame: Any) -> None:
+    """Warn where one of some libraries calls a layer, which then subtracts a second threshold.
+
+    Args:
+        libraries: those whose neurons hand their spike function the potential less the threshold.
+        through: the packages whose frames lie between the library and the layer.
+        threshold: the layer's, as it is to be written.
+        frame: the layer's.
+    """
+    library = ""
+    while frame is not None and (library := frame.f_globals.get("__name__", "").partition(".")[0]) in through:
+        frame = frame.f_back
+    if frame is not None and library in libraries:
+        msg = (
+            f"{library} gives its spike function the potential less the threshold, and Spike subtracts its own, "
+            f"{threshold}, once more: hand over layer.surrogate, or make the layer with threshold=0"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=4)
 
 
 def unknown_name(definition: type[Surrogate], name: str) -> TypeError:

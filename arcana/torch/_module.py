@@ -6,7 +6,6 @@ import dataclasses
 import math
 import numbers
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 import torch.fx
 
-from arcana._core import AnySurrogate, Surrogate, surrogate_of
+from arcana._core import AnySurrogate, Surrogate, surrogate_of, warn_of_library
 from arcana.torch._checks import in_sight
 from arcana.torch._function import spike
 
@@ -199,16 +198,8 @@ _SUBTRACTING = ("norse", "sinabs", "snntorch", "spikingjelly")
 
 def _warn_of_library(threshold: torch.Tensor) -> None:
     """Warn where the neuron of a library calls the layer, which then subtracts a second threshold."""
-    frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(("torch.", "arcana.")):
-        frame = frame.f_back
-    library = frame.f_globals.get("__name__", "").partition(".")[0] if frame is not None else ""
-    if library in _SUBTRACTING and _one_value(threshold) != 0:
-        msg = (
-            f"{library} gives its spike function the potential less the threshold, and Spike subtracts its own, "
-            f"{_summary(threshold)}, once more: hand over layer.surrogate, or make the layer with threshold=0"
-        )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+    if _one_value(threshold) != 0:
+        warn_of_library(_SUBTRACTING, ("torch", "arcana"), _summary(threshold), sys._getframe(2))
 
 
 def _is_rounded(given: Any, exact: torch.Tensor | None) -> bool:

@@ -16,6 +16,7 @@ import torch
 from every import every_surrogate
 from flax import nnx
 
+import arcana.jax.adapters.layer
 from arcana.jax.adapters import equinox, linen
 from arcana.jax.adapters.nnx import Spike as NnxSpike
 from arcana.surrogate import FastSigmoid, Gaussian, Rectangular, Surrogate, get
@@ -192,6 +193,31 @@ def test_what_is_wrong_is_refused_in_the_same_words(
 
     with pytest.raises(error, match=message):
         use()
+
+
+@each_system
+@pytest.mark.parametrize("library", ["brainpy_state", "jaxsnn", "slax", "snnax", "spyx"])
+def test_a_library_that_subtracts_the_threshold_itself_is_warned_of(system: System, library: str) -> None:
+    neuron: dict[str, Any] = {"__name__": f"{library}.neurons"}
+    exec("def step(spike, v): return spike(v - 1.0)", neuron)
+    v = jnp.asarray([1.5], jnp.float32)
+
+    def fire(threshold: float, learnable: Any = ()) -> list[float]:
+        layer = system.make(FastSigmoid(), threshold, learnable)
+        values = system.values(layer)
+        return neuron["step"](lambda v: system.apply(layer, values, v), v).tolist()
+
+    def message(shown: str) -> str:
+        return rf"^{library} gives .* Spike subtracts its own, {shown}, once more: hand over layer\.surrogate"
+
+    # The test itself lies between the library and the layer.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arcana.jax.adapters.layer, "_THROUGH", (*arcana.jax.adapters.layer._THROUGH, __name__.partition(".")[0]))
+        with pytest.warns(UserWarning, match=message(r"1\.0")):
+            assert fire(1.0) == [0.0]
+        with pytest.warns(UserWarning, match=message(r"of shape \(1,\)")):
+            fire(1.0, "threshold")
+        assert fire(0.0) == [1.0]
 
 
 @each_system

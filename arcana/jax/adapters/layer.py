@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from arcana._core import AnySurrogate, Surrogate, checked_potential, surrogate_of
+from arcana._core import AnySurrogate, Surrogate, checked_potential, surrogate_of, warn_of_library
 from arcana.jax._checks import ARRAYS
 from arcana.jax._function import spike
 
@@ -83,11 +84,25 @@ def _broadcast(size: tuple[int, ...], given: np.ndarray[Any, Any]) -> tuple[int,
         raise ValueError(msg) from None
 
 
+_SUBTRACTING = ("brainpy_state", "jaxsnn", "slax", "snnax", "spyx")
+"""Libraries whose neurons hand their spike function the potential less the threshold."""
+_THROUGH = ("arcana", "contextlib", "equinox", "flax", "functools", "jax")
+"""Packages through which a layer is called."""
+
+
+def _summary(threshold: Any) -> str:
+    """Write a threshold that is a number as it is, an array by its shape."""
+    return repr(threshold) if isinstance(threshold, float) else f"of shape {threshold.shape}"
+
+
 def spikes(v: Any, surrogate: Surrogate, threshold: Any, learned: Mapping[str, Any]) -> jax.Array:
     """Return spike(v − threshold), with the learned values held inside their domains."""
     v = checked_potential(surrogate, v, ARRAYS)
+    threshold = learned.get("threshold", threshold)
+    if not isinstance(threshold, float) or threshold != 0:
+        warn_of_library(_SUBTRACTING, _THROUGH, _summary(threshold), sys._getframe(1))
     held = {name: _held(surrogate, name, value) for name, value in learned.items() if name != "threshold"}
-    return spike(_difference(v, learned.get("threshold", threshold)), surrogate, **held)
+    return spike(_difference(v, threshold), surrogate, **held)
 
 
 def _held(surrogate: Surrogate, name: str, stored: Any) -> jax.Array:
