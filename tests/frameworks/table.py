@@ -58,7 +58,12 @@ NOTES = """
 lava-dl is on no package index and asks for Python 3.10: where it is not installed the row is a stand-in of its interface. The
 wheel of snnax 0.0.1 lacks two modules of its own, which the test puts in empty. brainpy-state 0.1 is the last that has the
 neurons of `brainpy.state`. SpikingJelly's kernels for CUDA and Triton know its own surrogates alone: another goes by plain
-operations, or is refused with an error that names it.
+operations, or is refused with an error that names it (`neuron_storage=` of `PrecisionConfig`, which is for those kernels).
+
+A layer that is saved by safetensors, orbax or `eqx.tree_serialise_leaves` is what it learned; its surrogate is in the program,
+or in `to_dict()` beside it. In a graph of NIR, `metadata={"surrogate": json.dumps(surrogate.to_dict())}` of a node is written
+and read back, and `from_dict(json.loads(node.metadata["surrogate"]))` is the surrogate again. Exported programs have values and
+no gradients, see [the limits](meaning.md#limits).
 
 ## What was learned moves by name
 

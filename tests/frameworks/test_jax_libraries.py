@@ -14,6 +14,7 @@ import brainunit
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import pytest
 import slax
 import spyx
 from conftest import Row
@@ -23,6 +24,8 @@ from jaxsnn.discrete.functional.lif import LIFState, lif_step
 from jaxsnn.discrete.functional.threshold import superspike
 
 from arcana import presets
+from arcana.jax.adapters.nnx import Spike
+from arcana.surrogate import FastSigmoid
 
 for _lacking in ("snnax.snn.init", "snnax.functional.functional"):
     # The wheel of snnax 0.0.1 imports these two and does not have them.
@@ -61,6 +64,17 @@ def test_spyx(row: Row) -> None:
     training = train_jax(nnx.split(ours)[1], scores_of(theirs), scores_of(ours))
     training.check()
     row("spyx", "spyx", "an instance", "`nn.LIF`, `superspike`", training)
+
+
+def test_spyx_with_a_layer_that_subtracts_a_threshold_too() -> None:
+    def fires(activation: Any) -> float:
+        neurons = spyx.nn.LIF((3,), beta=0.9, activation=activation, rngs=nnx.Rngs(0))
+        spikes, _ = neurons(jnp.zeros((1, 3)), jnp.full((1, 3), 1.5))
+        return float(spikes[0, 0])
+
+    with pytest.warns(UserWarning, match=r"^spyx gives .* Spike subtracts its own, 1\.0, once more"):
+        assert fires(Spike(FastSigmoid())) == 0.0
+    assert fires(Spike(FastSigmoid(), threshold=0)) == 1.0
 
 
 def test_brainpy_state(row: Row) -> None:

@@ -46,6 +46,13 @@ def test_training(preset: str, row: Row) -> None:
         row("Norse", "norse", "`adapters.norse.methods`", "`LIFCell`, `super`", training)
 
 
+def test_an_instance_does_not_do_as_it_is() -> None:
+    """Which is why there is an adapter: Norse compares it with the names that it knows."""
+    cell = snn.LIFCell(snn.LIFParameters(method=FastSigmoid()))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="no such"):
+        cell(torch.ones(1, 3))
+
+
 def test_what_was_put_in_is_taken_out() -> None:
     def threshold_of(module: str) -> Any:
         return sys.modules[f"norse.torch.functional.{module}"].threshold

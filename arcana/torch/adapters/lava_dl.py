@@ -15,7 +15,7 @@ from arcana.torch._function import spike
 
 @contextlib.contextmanager
 def spikes_with(surrogate: AnySurrogate) -> Iterator[None]:
-    """Let the neurons of slayer with real potentials (cuba, alif, rf_iz, adrf_iz) fire with a surrogate, until the context ends.
+    """Let the neurons of slayer with real potentials (cuba, alif, rf_iz) fire with a surrogate, until the context ends.
 
     A neuron calls `Spike.apply` of one class for its spikes and names no other. Inside the context that is the surrogate of
     potential − threshold; a threshold that is a tensor gets its gradient, −h. The neuron's tau_grad and scale_grad are not asked.

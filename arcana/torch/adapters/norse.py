@@ -22,7 +22,8 @@ def methods(**surrogates: AnySurrogate) -> Iterator[None]:
 
     Norse finds a surrogate by its name in one function, `threshold(v, method, alpha)`, which its modules import by name. Inside
     the context they have another, which knows the given names first and then asks Norse's. A given name hides one of Norse's.
-    alpha is not asked, since the surrogate has its parameters. It is for one thread at a time, as every module attribute is.
+    alpha is not asked, since the surrogate has its parameters. What calls a function of Norse's by itself (the adjoint neurons,
+    `functional.logical`) stays as it is. It is for one thread at a time, as every module attribute is.
 
     Args:
         surrogates: a surrogate by method name; a class or a function stands for its default parameters.
