@@ -13,6 +13,7 @@ rule there binds `slopes_p`, the product with h, whose operations are in `_deriv
 - _derivative: h and dG/dparameter by plain operations; _namespace: `xp`; _checks: what the checks of a call ask about arrays
 - _forward_mode: `forward_mode`; _onnx: the primitives for jax2onnx; _compat: the private functions of JAX
 - conformance: every transform, for `check_surrogate`; arrays: arrays to and from NumPy, for `compare` and `record`
+- spikes: every call of a spike function, for `recording`
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from arcana.testing._difference import Leaf, Worst
 from arcana.testing._divergence import Divergence, DivergenceError, Flip
 from arcana.testing._first_divergence import first_divergence
 from arcana.testing._pytest import conformance_test
+from arcana.testing._recording import Recording, recording
 from arcana.testing._report import ConformanceError, Report, Row
 from arcana.testing._runs import Layer, Run, record
 from arcana.testing._surrogate import check_surrogate
@@ -20,6 +21,7 @@ __all__ = [
     "Flip",
     "Layer",
     "Leaf",
+    "Recording",
     "Report",
     "Row",
     "Run",
@@ -29,4 +31,5 @@ __all__ = [
     "conformance_test",
     "first_divergence",
     "record",
+    "recording",
 ]

@@ -17,6 +17,7 @@ program of `_eager`, or the plain operations of `_derivative`. Under a transform
 - _module: `Spike`; _dynamo: the calls that stay in a compiled graph; _fx: the calls as nodes of a traced graph
 - _eager: the quick way of plain eager tensors; _compat: the private functions of torch
 - conformance: every transform, for `check_surrogate`; arrays: tensors to and from NumPy, for `compare` and `record`
+- spikes: every call of a spike function, for `recording`
 """
 
 from __future__ import annotations
