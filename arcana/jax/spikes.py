@@ -91,8 +91,8 @@ register_lowering(watch_p, lower_function(_lowered, multiple_results=False))
 class _Watch:
     """One open context: what it has changed is put back when its stack closes."""
 
-    def __init__(self, place: Place, keep: Keep, stack: contextlib.ExitStack) -> None:
-        self.place, self.keep, self.stack = place, keep, stack
+    def __init__(self, place: Place, keep: Keep, keep_slopes: Keep | None, stack: contextlib.ExitStack) -> None:
+        self.place, self.keep, self.keep_slopes, self.stack = place, keep, keep_slopes, stack
         self.number = next(_contexts)
         self.inside = False
 
@@ -112,20 +112,32 @@ class _Watch:
 
         return called
 
-    def seen(self, function: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
-        """Return the function with `watch_p` behind each outermost call; `name` of the arguments is what it is called."""
+    def seen(
+        self, function: Callable[..., Any], name: Callable[..., str], differentiable: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
+        """Return the function with `watch_p` behind each outermost call; `name` of the arguments is what it is called.
+
+        `differentiable` is the same function with its derivative, where it has none itself.
+        """
         quiet = self.quiet(function)
+        with_slope = self.quiet(differentiable or function)
 
         @functools.wraps(function)
         def called(*given: Any, **named: Any) -> Any:
             spikes = quiet(*given, **named)
             if self.inside or name(*given).startswith(("jax.", "arcana.jax.")):
                 return spikes  # JAX's own, such as relu, and our |v|.
-            v = next((x for x in given if isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, np.floating)), None)
-            if v is None or not isinstance(spikes, jax.Array) or spikes.shape != v.shape:
+            first = next((i for i, x in enumerate(given) if _is_floating(x)), None)
+            if first is None or not isinstance(spikes, jax.Array) or spikes.shape != given[first].shape:
                 return spikes
+            v = given[first]
             place = self.place(v, name(*given))
-            return spikes if place is None else watch_p.bind(v, spikes, seen=self.run, place=place)
+            if place is None:
+                return spikes
+            if self.keep_slopes is not None:
+                one = functools.partial(_slope, lambda x: with_slope(*given[:first], x, *given[first + 1 :], **named))
+                watch_p.bind(v, self.quiet(one)(jax.lax.stop_gradient(v)), seen=self.run_slopes, place=place)
+            return watch_p.bind(v, spikes, seen=self.run, place=place)
 
         return called
 
@@ -147,6 +159,10 @@ class _Watch:
     def run(self, place: Hashable, v: Any, spikes: Any) -> None:
         self.keep(place, np.array(v), np.array(spikes))
 
+    def run_slopes(self, place: Hashable, v: Any, slopes: Any) -> None:
+        if self.keep_slopes is not None:
+            self.keep_slopes(place, np.array(v), np.array(slopes))
+
     def apart(self, function: Callable[..., Any], path: Callable[[Any], str]) -> Callable[..., Any]:
         """Return a module's method; what is jitted in there shares no trace with that of another module.
 
@@ -159,6 +175,24 @@ class _Watch:
                 return function(module, *given, **named)
 
         return called
+
+
+def _is_floating(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, np.floating)
+
+
+def _slope(function: Callable[[Any], Any], v: Any) -> Any:
+    """Return the derivative of a pointwise function at v."""
+    spikes, pullback = jax.vjp(function, v)
+    return pullback(jax.numpy.ones_like(spikes))[0]
+
+
+def _ours(*given: Any) -> str:
+    return "arcana"
+
+
+def _differentiable(call: Call) -> Callable[[Any], Any]:
+    return lambda v: _function.traced(v, call, {})
 
 
 def _name(function: Any, *given: Any) -> str:
@@ -175,6 +209,7 @@ def watched(
     functions: Sequence[tuple[Any, str]] = (),
     modules: Sequence[type] = (),
     path: Callable[[Any], str] = str,
+    keep_slopes: Keep | None = None,
 ) -> Iterator[None]:
     """See every call of a spike function while the context is open.
 
@@ -185,14 +220,15 @@ def watched(
         functions: other functions of v − threshold, each as the object that it hangs on and its name there.
         modules: the classes of the network's modules.
         path: gives the name of a module from inside its call.
+        keep_slopes: takes the key, potentials minus thresholds, and the derivative that the surrogate has there.
     """
     with contextlib.ExitStack() as stack:
-        watch = _Watch(place, keep, stack)
+        watch = _Watch(place, keep, keep_slopes, stack)
         for kind in (jax.custom_vjp, jax.custom_jvp):
             watch.change(kind, "__call__", watch.with_rules(watch.seen(kind.__call__, _name)))
         # Of a call outside every transform, and of one inside.
-        watch.change(Call, "fire", property(lambda call: watch.seen(fire_of(call.formula), lambda v: "arcana")))
-        watch.change(_function, "traced", watch.seen(_function.traced, lambda v, call, arrays: "arcana"))
+        watch.change(Call, "fire", property(lambda call: watch.seen(fire_of(call.formula), _ours, _differentiable(call))))
+        watch.change(_function, "traced", watch.seen(_function.traced, _ours))
         known = [(getattr(sys.modules[module], kind), "__call__") for module, kind in OF_LIBRARIES if module in sys.modules]
         for owner, name in [*known, *functions]:
             watch.change(owner, name, watch.seen(getattr(owner, name), lambda *given, name=name: name))

@@ -35,8 +35,8 @@ MARGINS: dict[str, Callable[..., torch.Tensor]] = {"sinabs": lambda v, *given: v
 class _Watch:
     """One open context: it sees a call, but none inside another; what it has changed is put back when its stack closes."""
 
-    def __init__(self, place: Place, keep: Keep, stack: contextlib.ExitStack) -> None:
-        self.place, self.keep, self.stack = place, keep, stack
+    def __init__(self, place: Place, keep: Keep, keep_slopes: Keep | None, stack: contextlib.ExitStack) -> None:
+        self.place, self.keep, self.keep_slopes, self.stack = place, keep, keep_slopes, stack
         self.inside = False
         self.met: set[type] = set()
 
@@ -56,30 +56,50 @@ class _Watch:
 
         return called
 
-    def seen(self, function: Callable[..., Any], name: str, margin: Callable[..., Any] | None = None) -> Callable[..., Any]:
-        """Return the function, whose calls are seen: of its first tensor of floats, or of what `margin` makes of it."""
+    def seen(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        slope: Callable[..., torch.Tensor],
+        margin: Callable[..., Any] | None = None,
+    ) -> Callable[..., Any]:
+        """Return the function, whose calls are seen: of its first tensor of floats, or of what `margin` makes of it.
+
+        `slope` gives the surrogate's derivative there, of the arguments from that tensor on.
+        """
         quiet = self.quiet(function)
 
         @functools.wraps(function)
         def called(*given: Any, **named: Any) -> Any:
             result = quiet(*given, **named)
             spikes = result[0] if isinstance(result, tuple) else result
-            v = next((each for each in given if isinstance(each, torch.Tensor) and each.is_floating_point()), None)
-            if v is not None and isinstance(spikes, torch.Tensor) and spikes.shape == v.shape:
-                self.fired(v, spikes, name, lambda: v if margin is None else margin(v, *given))
+            first = next((i for i, each in enumerate(given) if _is_floating(each)), None)
+            if first is not None and isinstance(spikes, torch.Tensor) and spikes.shape == given[first].shape:
+                v, *rest = given[first:]
+                self.fired(v, spikes, name, lambda: margin(v, *rest) if margin else v, lambda: slope(*given[:first], v, *rest))
             return result
 
         return called
 
-    def fired(self, v: torch.Tensor, spikes: torch.Tensor, name: str, margin: Callable[[], torch.Tensor]) -> None:
+    def fired(
+        self,
+        v: torch.Tensor,
+        spikes: torch.Tensor,
+        name: str,
+        margin: Callable[[], torch.Tensor],
+        slope: Callable[[], torch.Tensor],
+    ) -> None:
         # The forward pass of a checkpoint is done again in the backward pass; a compiler's tensors have no numbers.
         if self.inside or in_backward() or torch.compiler.is_compiling() or dispatch_modes():
             return
         key = self.place(v, name)
-        if key is not None:
-            with without_transforms(), torch.no_grad():
-                arrays = [np.array(to_numpy(plain(x))) for x in (margin(), spikes)]
-            self.keep(key, *arrays)
+        if key is None:
+            return
+        with without_transforms(), torch.no_grad():
+            arrays = [np.array(to_numpy(plain(x))) for x in (margin(), spikes)]
+        self.keep(key, *arrays)
+        if self.keep_slopes is not None:
+            self.keep_slopes(key, arrays[0], np.array(to_numpy(self.quiet(slope)())))
 
     def meet(self, function: type[torch.autograd.Function]) -> None:
         """See the calls of a Function from now on."""
@@ -89,12 +109,38 @@ class _Watch:
         package = function.__module__.partition(".")[0]
         if package == "torch" or (package == "arcana" and function is not Composable):
             return
-        forward = self.seen(function.forward, f"{function.__module__}.{function.__qualname__}", MARGINS.get(package))
-        self.change(function, "forward", staticmethod(forward))
+        name = f"{function.__module__}.{function.__qualname__}"
+
+        def slope(*given: Any) -> torch.Tensor:
+            first = next(i for i, each in enumerate(given) if _is_floating(each))
+            # A forward without a setup_context has the context before its arguments.
+            rest = given[first + 1 :]
+            return _slope(lambda v: function.apply(*given[1 if first else 0 : first], v, *rest), given[first])
+
+        self.change(function, "forward", staticmethod(self.seen(function.forward, name, slope, MARGINS.get(package))))
+
+
+def _is_floating(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) and x.is_floating_point()
+
+
+def _slope(function: Callable[[torch.Tensor], Any], v: torch.Tensor) -> torch.Tensor:
+    """Return the derivative of a pointwise function at v."""
+    with torch.enable_grad():
+        x = v.detach().requires_grad_()
+        spikes = function(x)
+        spikes = spikes[0] if isinstance(spikes, tuple) else spikes
+        return torch.autograd.grad(spikes, x, torch.ones_like(spikes), allow_unused=True, materialize_grads=True)[0]
+
+
+def _slope_of_call(call: Call, v: torch.Tensor) -> torch.Tensor:
+    return call.derivative(v.detach(), ()).evaluate("derivative").expand(v.shape)
 
 
 @contextlib.contextmanager
-def watched(place: Place, keep: Keep, functions: Sequence[tuple[Any, str]] = ()) -> Iterator[None]:
+def watched(
+    place: Place, keep: Keep, functions: Sequence[tuple[Any, str]] = (), keep_slopes: Keep | None = None
+) -> Iterator[None]:
     """See every call of a spike function while the context is open.
 
     Args:
@@ -102,9 +148,10 @@ def watched(place: Place, keep: Keep, functions: Sequence[tuple[Any, str]] = ())
             leaves the call out.
         keep: takes the key, and potentials minus thresholds and spikes as arrays of their own.
         functions: other functions of v − threshold, each as the object that it hangs on and its name there.
+        keep_slopes: takes the key, potentials minus thresholds, and the derivative that the surrogate has there.
     """
     with contextlib.ExitStack() as stack:
-        watch = _Watch(place, keep, stack)
+        watch = _Watch(place, keep, keep_slopes, stack)
         for function in _heirs(torch.autograd.Function):
             watch.meet(function)
         apply: Any = torch.autograd.Function.__dict__["apply"].__func__
@@ -117,9 +164,10 @@ def watched(place: Place, keep: Keep, functions: Sequence[tuple[Any, str]] = ())
         # For a Function that is defined while the context is open.
         watch.change(torch.autograd.Function, "apply", classmethod(met))
         for name in ("fire", "forward"):
-            watch.change(Call, name, watch.seen(getattr(Call, name), "arcana"))
+            watch.change(Call, name, watch.seen(getattr(Call, name), "arcana", _slope_of_call))
         for owner, name in functions:
-            watch.change(owner, name, watch.seen(getattr(owner, name), name))
+            function = getattr(owner, name)
+            watch.change(owner, name, watch.seen(function, name, functools.partial(_slope, function)))
         for package, kind, name in QUIET:
             for each in _heirs(getattr(sys.modules.get(package), kind, None)):
                 if name in vars(each):
