@@ -100,8 +100,8 @@ class Recording:
             msg = (
                 "no spike function was called while the recording was open. Seen are surrogates of arcana, and every "
                 "torch.autograd.Function, jax.custom_vjp and jax.custom_jvp that gives 0 and 1. A function of v − threshold "
-                "without one is named: recording(..., functions=[(module, 'name')]); a network under torch.compile is run plainly by "
-                "torch.compiler.set_stance('force_eager')"
+                "without one is named: recording(..., functions=[(module, 'name')]); under torch.compile run "
+                "in torch.compiler.set_stance('force_eager')"
             )
             raise ValueError(msg)
         layers = {named[key]: each.layer(named[key]) for key, each in calls.items()}
