@@ -39,6 +39,7 @@ from arcana._core.generated import DefinitionMeta, GeneratedClass, SurrogateFunc
 from arcana._core.missing import MissingDependencyError
 from arcana._core.misuse import warn_of_library
 from arcana._core.namespace import FAR, FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace, compute_dtype
+from arcana._core.numpy import NAMESPACES as NUMPY_NAMESPACES
 from arcana._core.parameters import parameter, positive
 from arcana._core.pytrees import register_pytrees, register_pytrees_with_jax
 from arcana._core.registry import class_of, from_dict, get, names
@@ -49,6 +50,7 @@ __all__ = [
     "FAR",
     "FUNCTIONS",
     "MOST",
+    "NUMPY_NAMESPACES",
     "SHORTCUTS",
     "SIGNIFICANT_BITS",
     "TITLES",

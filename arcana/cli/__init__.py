@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +10,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from arcana import __version__
 from arcana.cli._bench import bench
 from arcana.cli._catalogue import list_command, show
 from arcana.cli._check import check
 from arcana.cli._port import compare, diverge
-from arcana.cli._shared import CHOICES, backends_of, fail as _fail, surrogate_named as _surrogate, writable
+from arcana.cli._shared import CHOICES, as_text, backends_of, fail as _fail, surrogate_named as _surrogate, writable
 from arcana.surrogate import Surrogate
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 app.command("list")(list_command)
 app.command()(show)
@@ -28,8 +33,16 @@ app.command()(diverge)
 app.command()(bench)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"arcana {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def arcana_command() -> None:
+def arcana_command(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     """Surrogate gradients for spiking networks: one definition, the same numbers in PyTorch and in JAX."""
 
 
@@ -91,7 +104,7 @@ def _demo(surrogate: Surrogate, backends: list[str], epochs: int, seed: int, out
         )
     figure.save(outcome, output)
     if as_json:
-        typer.echo(json.dumps({**to_plain(outcome), "figure": str(output)}, indent=2, allow_nan=False))
+        typer.echo(as_text({**to_plain(outcome), "figure": str(output)}))
     else:
         console = Console(highlight=False)
         console.print(render(outcome))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from arcana.cli._shared import Json, fail, near, surrogate_named
+from arcana.cli._shared import Json, as_text, fail, near, surrogate_named
 from arcana.testing.backends import missing
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def bench(
     )
     results = _measured(settings)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False))
+        typer.echo(as_text(dataclasses.asdict(results)))
     else:
         from arcana.bench.table import summary, tables
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import json
 import math
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +17,19 @@ from rich.console import Console
 from rich.table import Table
 
 import arcana
-from arcana.cli._shared import Assignments, Json, fail, surrogate_or_own, writable
+from arcana.cli._shared import Assignments, Json, as_text, fail, surrogate_or_own, writable
 from arcana.surrogate import Surrogate
 
 COLUMNS, ROWS = 61, 10
 EXTENT = 2.0
+
+COLUMNS_OF_FACTS: dict[str, Callable[[Surrogate], str]] = {
+    "peak": lambda surrogate: f"{surrogate.peak:.4g}",
+    "area": lambda surrogate: f"{surrogate.area:.4g}",
+    "support": lambda surrogate: "[{:g}, {:g}]".format(*surrogate.support).replace("inf", "∞"),
+    "even": lambda surrogate: "yes" if surrogate.even else "no",
+}
+"""The facts in the list, in the order in which a wider window has room for them."""
 
 
 def list_command(as_json: Json = False) -> None:
@@ -31,17 +41,20 @@ def list_command(as_json: Json = False) -> None:
     """
     surrogates = [arcana.surrogate.get(name) for name in arcana.surrogate.names()]
     if as_json:
-        typer.echo(json.dumps([_facts(each) for each in surrogates], indent=2, allow_nan=False))
+        typer.echo(as_text([_facts(each) for each in surrogates]))
         return
-    table = Table()
-    for column in ("name", "parameters", "peak", "area", "support", "even"):
-        table.add_column(column, no_wrap=column == "name")
-    for each in surrogates:
-        parameters = ", ".join(f"{name}={value:g}" for name, value in each.numbers.items())
-        low, high = each.support
-        support = f"[{low:g}, {high:g}]".replace("inf", "∞")
-        table.add_row(each.name, parameters, f"{each.peak:.4g}", f"{each.area:.4g}", support, "yes" if each.even else "no")
-    Console(highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    # In a narrow window the facts go first, and the parameters never.
+    columns = list(COLUMNS_OF_FACTS.items())[: 4 if console.width >= 80 else 2 if console.width >= 60 else 0]
+    written = {each: [f"{name}={value:g}" for name, value in each.numbers.items()] for each in surrogates}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold underline")
+    table.add_column("name", no_wrap=True)
+    table.add_column("parameters", min_width=1 + max(len(one) for each in written.values() for one in each))
+    for title, _ in columns:
+        table.add_column(title, no_wrap=True)
+    for each, parameters in written.items():
+        table.add_row(each.name, ", ".join(parameters), *(write(each) for _, write in columns))
+    console.print(table)
 
 
 def show(
@@ -60,11 +73,14 @@ def show(
     """
     surrogate = surrogate_or_own(name, assignments or [])
     writable(plot, "--plot")
-    if plot is not None:
-        _plot(surrogate, plot)
-    if as_json:
+    # A definition may print.
+    with contextlib.redirect_stdout(sys.stderr):
         facts = {**_facts(surrogate), "formulas": _formulas(surrogate), "reference": surrogate.reference}
-        typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+        curve = _curve(surrogate)
+        if plot is not None:
+            _plot(surrogate, plot)
+    if as_json:
+        typer.echo(as_text(facts))
         return
     low, high = surrogate.support
     typer.echo(repr(surrogate))
@@ -73,7 +89,7 @@ def show(
     if surrogate.reference:
         lines.append(surrogate.reference)
     typer.echo("\n".join(f"  {line}" for line in lines))
-    typer.echo("\n".join(["", *_curve(surrogate)]))
+    typer.echo("\n".join(["", *curve]))
     if plot is not None:
         typer.echo(f"The curve: {plot}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
+import sys
 from typing import Annotated
 
 import typer
 
-from arcana.cli._shared import CHOICES, Assignments, Json, backends_of, fail, surrogate_or_own
+from arcana.cli._shared import CHOICES, Assignments, Json, as_text, backends_of, fail, surrogate_or_own
 from arcana.testing import backends
 
 
@@ -34,12 +35,14 @@ def check(
     from arcana.testing import ConformanceError, check_surrogate
 
     try:
-        report = check_surrogate(surrogate, [each for each in wanted if each not in missing])
+        # A definition may print.
+        with contextlib.redirect_stdout(sys.stderr):
+            report = check_surrogate(surrogate, [each for each in wanted if each not in missing])
     except ConformanceError as error:
         report = error.report
     if as_json:
         rows = [dataclasses.asdict(row) for row in report.rows]
-        typer.echo(json.dumps({**surrogate.to_dict(), "passed": report.passed, "rows": rows, "missing": missing}, indent=2))
+        typer.echo(as_text({**surrogate.to_dict(), "passed": report.passed, "rows": rows, "missing": missing}))
     else:
         failed = sum(not row.passed for row in report.rows)
         typer.echo(report)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from arcana.cli._shared import Json, existing, fail, named, one_line, writable
+from arcana.cli._shared import Json, arrays_in, as_text, call, existing, fail, named, writable
 from arcana.testing import backends
 
 
@@ -21,9 +18,12 @@ def compare(
     gradients: Annotated[bool, typer.Option(help="Compare the gradients too.")] = True,
     relative: Annotated[float | None, typer.Option(min=0, help="Relative tolerance; by default that of the dtype.")] = None,
     absolute: Annotated[float | None, typer.Option(min=0, help="Absolute tolerance; by default relative · the largest.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print a line for each array, not only the worst.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a PyTorch and a JAX function on the same data and compare outputs and gradients; status 1 if they differ.
+
+    Where a spike that rounding flips explains the difference, it says so with status 0, unless a tolerance is given.
 
     Example: arcana compare port:torch_step port:jax_step --data step.npz
 
@@ -36,13 +36,15 @@ def compare(
         fail(f"compare needs both frameworks. {'; '.join(missing.values())}")
     from arcana import testing
 
-    try:
-        found = testing.compare(*functions, *arguments, gradients=gradients)
-    except Exception as error:
-        fail(f"comparing {torch_function} and {jax_function} raised {one_line(error)}")
+    what = f"comparing {torch_function} and {jax_function}"
+    found = call(what, testing.compare, *functions, *arguments, gradients=gradients)
     close = all(leaf.close(relative, absolute) for leaf in found.leaves)
-    typer.echo(json.dumps({**found.to_dict(), "close": close}, indent=2, allow_nan=False) if as_json else found)
-    raise typer.Exit(int(not close))
+    strict = relative is not None or absolute is not None
+    if as_json:
+        typer.echo(as_text({**found.to_dict(), "close": close}))
+    else:
+        typer.echo(found.table() if everything else found)
+    raise typer.Exit(int(not (close or (found.explained and not strict))))
 
 
 def diverge(
@@ -52,7 +54,10 @@ def diverge(
         list[str] | None, typer.Option(metavar="[LAYER=]VALUE", help="The threshold, 1 by default; with a layer, of that one.")
     ] = None,
     terms: Annotated[int | None, typer.Option(min=1, help="How many numbers a neuron adds up in a step.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write rasters and difference there, a PNG.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--same", metavar="A=B", help="A layer or parameter A of the first run is B of the other.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write rasters and difference there: a PNG, SVG or PDF.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find where two runs first spike differently and whether rounding explains it; status 1 if it does not.
@@ -61,11 +66,12 @@ def diverge(
 
     Example: arcana diverge port:torch_run port:jax_run --threshold 0.5 --threshold output=1 --plot divergence.png
     """
-    from arcana.testing import first_divergence
+    from arcana.testing import first_divergence, match
 
     writable(plot, "--plot")
-    runs = [_run(each) for each in (torch_run, jax_run)]
     try:
+        matching = match(*(_run(each) for each in (torch_run, jax_run)), names=_pairs(names or []))
+        runs = matching.runs
         found = first_divergence(*runs, threshold=_thresholds(threshold or [], list(runs[0].layers)), terms=terms)
     except (TypeError, ValueError) as error:
         fail(str(error))
@@ -74,22 +80,31 @@ def diverge(
             found.plot(plot)
         except ImportError as error:
             fail(str(error))
-    typer.echo(json.dumps(found.to_dict(), indent=2, allow_nan=False) if as_json else found)
+    if as_json:
+        typer.echo(as_text({**found.to_dict(), "matched": matching.to_dict()}))
+    else:
+        typer.echo(found)
+        if str(matching):
+            typer.echo(f"\nCompared under other names or in another layout; --same A=B says otherwise:\n{matching}")
     raise typer.Exit(int(not found.explained))
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    for each in given:
+        if not all(each.partition("=")):
+            fail(f"--same takes A=B, got {each!r}")
+    return {name: other for name, _, other in (each.partition("=") for each in given)}
 
 
 def _run(name: str) -> Any:
     from arcana.testing import Run
 
-    try:
-        if ":" not in name:
-            return Run.of(existing(Path(name)))
-        found = named(name)
-        return Run.of(found() if callable(found) else found)
-    except typer.Exit:
-        raise
-    except Exception as error:
-        fail(f"{name}: {one_line(error)}")
+    # A path may have a colon too.
+    if ":" not in name or Path(name).is_file():
+        arrays_in(existing(Path(name)), "a run")
+        return call(f"reading {name}", Run.load, name)
+    found = named(name)
+    return call(name, lambda: Run.of(found() if callable(found) else found))
 
 
 def _thresholds(given: list[str], layers: list[str]) -> float | dict[str, float]:
@@ -112,13 +127,8 @@ def _thresholds(given: list[str], layers: list[str]) -> float | dict[str, float]
 
 def _arguments(path: Path) -> list[Any]:
     """Return the arrays of an .npz in order; `a.b` and `a.c` are one dict a."""
-    try:
-        with np.load(path) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, ValueError, AttributeError, OSError) as error:
-        fail(f"--data: {path} is no .npz of plain arrays ({one_line(error)})")
     arguments: dict[str, Any] = {}
-    for key, value in arrays.items():
+    for key, value in arrays_in(path, "--data").items():
         outer, dot, inner = key.partition(".")
         if dot:
             arguments.setdefault(outer, {})[inner] = value

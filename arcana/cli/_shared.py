@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import numpy as np
 import typer
 
 import arcana
@@ -88,16 +92,66 @@ def named(name: str) -> Any:
         fail(f"expected module:name, got {name!r}")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == module_name:
-            files = [path.stem for path in Path.cwd().glob("*.py")]
-            fail(f"there is no module {module_name!r}{near(module_name, files)}")
-        fail(f"importing {module_name} raised {one_line(error)}")
+    module = call(f"importing {module_name}", _imported, module_name)
+    if module is None:
+        files = [path.stem for path in Path.cwd().glob("*.py")]
+        fail(f"there is no module {module_name!r}{near(module_name, files)}")
     if not hasattr(module, attribute):
         fail(f"{module_name} has no {attribute!r}{near(attribute, [each for each in dir(module) if not each.startswith('_')])}")
     return getattr(module, attribute)
+
+
+def _imported(name: str) -> Any:
+    """Return a module; None if there is none of that name."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None
+
+
+def call(name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call what the user wrote; what it prints goes to the error stream, what it raises is one line."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return function(*arguments, **options)
+    except typer.Exit:
+        raise
+    except SystemExit as error:
+        fail(f"{name} called sys.exit({error.code!r})")
+    except Exception as error:
+        fail(f"{name} raised {one_line(error)}")
+
+
+def arrays_in(path: Path, option: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays of an .npz by name; exit with a line on what the file is instead."""
+    try:
+        file = np.load(path)
+        if isinstance(file, np.ndarray):
+            fail(f"{option}: {path} is a single array; write an .npz with np.savez(path, name=array)")
+        with file:
+            return {key: file[key] for key in file.files}
+    except typer.Exit:
+        raise
+    except Exception as error:
+        reason = "it is empty" if not path.stat().st_size else one_line(error)
+        fail(f"{option}: {path} is no .npz of plain arrays ({reason})")
+
+
+def as_text(value: Any) -> str:
+    """Return plain values as JSON, in which what is not finite is a string: "inf", "-inf" or "nan"."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def near(name: str, known: Sequence[str]) -> str:

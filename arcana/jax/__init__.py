@@ -14,6 +14,7 @@ rule there binds `slopes_p`, the product with h, whose operations are in `_deriv
 - _forward_mode: `forward_mode`; _onnx: the primitives for jax2onnx; _compat: the private functions of JAX
 - adapters: `Spike` for Flax NNX, linen and Equinox; spikes and h inside a Pallas kernel
 - conformance: every transform, for `check_surrogate`; arrays: arrays to and from NumPy, for `compare` and `record`
+- spikes: every call of a spike function, for `recording`
 """
 
 from __future__ import annotations

@@ -27,6 +27,11 @@ def _fire_above(v: jax.Array) -> jax.Array:
     return positive(v).astype(v.dtype)
 
 
+def fire_of(formula: Formula) -> Any:
+    """Return the function that gives the spikes of a potential: one of two jitted ones, whatever the surrogate."""
+    return _fire if formula.fires_at_threshold else _fire_above
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
     """A surrogate on potentials of one dtype, the same object for equal arguments.
@@ -41,8 +46,8 @@ class Call:
 
     @functools.cached_property
     def fire(self) -> Any:
-        """The function that gives the spikes of a potential: one of two jitted ones, whatever the surrogate."""
-        return _fire if self.formula.fires_at_threshold else _fire_above
+        """What `spike` calls outside every transform."""
+        return fire_of(self.formula)
 
     def __repr__(self) -> str:
         """Write the call as its surrogate is written, for a printed jaxpr."""

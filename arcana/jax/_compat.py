@@ -13,7 +13,8 @@ import jax
 
 # The class of an operation, also in jax.extend.core, which takes 17 ms to import. The same in 0.7.2 to 0.12.
 from jax._src.core import Primitive as Primitive
-from jax.interpreters import ad, batching, mlir
+from jax._src.debugging import ordered_debug_effect
+from jax.interpreters import ad, batching, mlir, partial_eval
 
 # A tangent or a cotangent that is 0 and not there, with its type. The same in 0.7.2 to 0.12.
 Zero = ad.Zero
@@ -32,6 +33,16 @@ batch_first = batching.bdim_at_front
 # What a primitive is compiled to: here the operations of a function. The same in 0.7.2 to 0.12.
 register_lowering = mlir.register_lowering
 lower_function = mlir.lower_fun
+
+# How a primitive is split for a checkpoint into what runs now and what runs again. The same in 0.7.2 to 0.12.
+partial_eval_rules: dict[Primitive, Callable[..., Any]] = partial_eval.partial_eval_jaxpr_custom_rules
+
+# What keeps a call-back in its place: of jax.debug.callback(ordered=True), allowed in loops, checkpoints and custom rules. The
+# same in 0.7.2 to 0.12.
+ordered_effect = ordered_debug_effect
+
+# A context that shares no trace with one of another value. The same in 0.7.2 to 0.12.
+traced_apart = jax.make_user_context(None)
 
 
 def tangent_type(x: Any) -> Any:

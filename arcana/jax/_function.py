@@ -41,7 +41,7 @@ from arcana._core import (
     register_pytrees,
     surrogate_of,
 )
-from arcana.jax._call import Arrays, Call, call_of
+from arcana.jax._call import Arrays, Call, call_of, fire_of
 from arcana.jax._checks import ARRAYS
 from arcana.jax._compat import (
     Primitive,
@@ -181,7 +181,7 @@ def _no_tangent(x: Any) -> Any:
 
 
 def _spike_impl(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> jax.Array:
-    return call.fire(v)
+    return fire_of(call.formula)(v)
 
 
 def _spike_abstract(v: Any, *arrays: Any, call: Call, names: tuple[str, ...]) -> Any:
@@ -351,6 +351,11 @@ def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array
     call, arrays = call_of(v, surrogate, parameters)
     if _is_plain(v, arrays):
         return call.fire(v)
+    return traced(v, call, arrays)
+
+
+def traced(v: jax.Array, call: Call, arrays: Arrays) -> jax.Array:
+    """Return the spikes where a transform looks on."""
     if arrays:
         v, arrays = _same_manual_axes(v, arrays)
     return spike_p.bind(v, *arrays.values(), call=call, names=tuple(arrays))

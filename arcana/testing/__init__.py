@@ -5,7 +5,9 @@ from arcana.testing._compare import Comparison, ComparisonError, compare
 from arcana.testing._difference import Leaf, Worst
 from arcana.testing._divergence import Divergence, DivergenceError, Flip
 from arcana.testing._first_divergence import first_divergence
+from arcana.testing._matching import Matching, Pair, match
 from arcana.testing._pytest import conformance_test
+from arcana.testing._recording import Recording, recording
 from arcana.testing._report import ConformanceError, Report, Row
 from arcana.testing._runs import Layer, Run, record
 from arcana.testing._surrogate import check_surrogate
@@ -20,6 +22,9 @@ __all__ = [
     "Flip",
     "Layer",
     "Leaf",
+    "Matching",
+    "Pair",
+    "Recording",
     "Report",
     "Row",
     "Run",
@@ -28,5 +33,7 @@ __all__ = [
     "compare",
     "conformance_test",
     "first_divergence",
+    "match",
     "record",
+    "recording",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,9 +13,13 @@ from arcana.testing._cause import Cause
 from arcana.testing._difference import Leaf
 from arcana.testing._gradient_causes import causes_of
 from arcana.testing._leaves import INEXACT, PARTS, array_of, holds_arrays, is_leaf, named_leaves, unique
+from arcana.testing._seen import Seen, seeing
 from arcana.testing._table import aligned
 from arcana.testing._values import Array
 from arcana.testing.backends import TITLES, load
+
+SHOWN = 12
+"""So many rows are printed unless all are asked for."""
 
 Pullback = Callable[[dict[str, Array]], list[Array | None]]
 
@@ -24,13 +29,13 @@ class ComparisonError(AssertionError):
 
     def __init__(self, comparison: Comparison, failing: Sequence[Leaf]) -> None:
         head = f"{len(failing)} of {len(comparison.leaves)} arrays differ by more than the tolerance"
-        super().__init__("\n".join([head, *_lines(failing, failing), *comparison.notes()]))
+        super().__init__("\n".join([head, *comparison._likely(), *_lines(failing, failing), *comparison.notes()]))
         self.comparison = comparison
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """The results of both functions; printed, a line for each array, what may have caused a difference, and the settings.
+    """The results of both functions; printed, what may have caused a difference, the worst arrays, and the settings.
 
     Attributes:
         outputs: the arrays that the functions return.
@@ -38,12 +43,14 @@ class Comparison:
             cotangent; that of a complex argument is ∂/∂real + i·∂/∂imaginary, as PyTorch has it.
         settings: by framework its version and what of its state changes numbers.
         causes: what the differences point to, most direct first.
+        without_gradients: why no gradient was compared; empty where some were.
     """
 
     outputs: tuple[Leaf, ...]
     gradients: tuple[Leaf, ...]
     settings: dict[str, dict[str, str]]
     causes: tuple[Cause, ...]
+    without_gradients: str = ""
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -56,8 +63,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The string "same" where `close` holds, else the kind of the first cause."""
+        """The string "same" where `close` holds, else the kind of the first cause: see `Cause`."""
         return "same" if self.close else self.causes[0].kind if self.causes else "differs"
+
+    @property
+    def explained(self) -> bool:
+        """Whether nothing differs, or a spike that rounding flips explains what does."""
+        return self.close or {cause.kind for cause in self.causes} == {"rounding"}
 
     def assert_close(self, *, relative: float | None = None, absolute: float | None = None) -> None:
         """Check |torch − JAX| ≤ absolute + relative · |JAX| for each element, and shapes and dtypes.
@@ -79,13 +91,27 @@ class Comparison:
             raise ComparisonError(self, failing)
 
     def __str__(self) -> str:
-        return "\n".join([*_lines(self.leaves, [leaf for leaf in self.leaves if not leaf.close()]), *self.notes()])
+        failing = [leaf for leaf in self.leaves if not leaf.close()]
+        worst = sorted(failing, key=_distance, reverse=True)[:SHOWN]
+        rest = len(failing) - len(worst)
+        more = f", and {rest} more of them" if rest else ""
+        total = f"{len(failing)} of {len(self.leaves)} arrays differ{more}" if failing else f"{len(self.leaves)} arrays agree"
+        shown = [leaf for leaf in self.leaves if leaf in worst]
+        return "\n".join([*self._likely(), *(_lines(shown, shown) if shown else []), total, *self.notes()])
+
+    def table(self) -> str:
+        """Return the causes, a line for each array, and the settings."""
+        failing = [leaf for leaf in self.leaves if not leaf.close()]
+        return "\n".join([*self._likely(), *_lines(self.leaves, failing), *self.notes()])
+
+    def _likely(self) -> list[str]:
+        return [f"likely: {cause.evidence}" for cause in self.causes]
 
     def notes(self) -> list[str]:
-        """Return the lines under the table: causes and settings."""
+        """Return the lines under the table: what was not compared, and the settings."""
         names = list(next(iter(self.settings.values())))
         rows = [["", *self.settings], *([name, *(side[name] for side in self.settings.values())] for name in names)]
-        return [*(f"likely: {cause.evidence}" for cause in self.causes), *aligned(rows)]
+        return [*([self.without_gradients] if self.without_gradients else []), *aligned(rows)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
@@ -93,6 +119,7 @@ class Comparison:
             "verdict": self.verdict,
             "outputs": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.outputs],
             "gradients": [{**leaf.to_dict(), "close": leaf.close()} for leaf in self.gradients],
+            "without_gradients": self.without_gradients,
             "causes": [dataclasses.asdict(cause) for cause in self.causes],
             "settings": self.settings,
         }
@@ -121,7 +148,7 @@ def compare(
         ValueError: the results hold no number to compare, or two of their arrays have one name.
     """
     sides = {name: load(name, "arrays") for name in ("torch", "jax")}
-    arguments = _Arguments(arrays, list(sides.values()))
+    arguments = _Arguments(arrays, list(sides.values()), gradients)
     outputs: dict[str, dict[str, Array]] = {}
     pullbacks: dict[str, Pullback] = {}
     for (name, side), function in zip(sides.items(), (torch_function, jax_function), strict=True):
@@ -135,14 +162,23 @@ def compare(
         raise ValueError(msg)
     compared = tuple(Leaf(key, outputs["torch"].get(key), outputs["jax"].get(key)) for key in keys)
     slopes = tuple(_gradients(compared, arguments, pullbacks)) if gradients else ()
-    causes = causes_of(compared, slopes, _first_rows(compared, arguments, pullbacks))
-    return Comparison(compared, slopes, {TITLES[name]: side.settings() for name, side in sides.items()}, causes)
+    run = functools.partial(_look, (torch_function, jax_function), arguments, sides, outputs)
+    causes = causes_of(compared, slopes, _first_rows(compared, arguments, pullbacks), run)
+    settings = {TITLES[name]: side.settings() for name, side in sides.items()}
+    return Comparison(compared, slopes, settings, causes, "" if slopes else _why_none(gradients, compared, arguments))
+
+
+def _why_none(asked: bool, outputs: tuple[Leaf, ...], arguments: _Arguments) -> str:
+    if not asked:
+        return "no gradient was asked for"
+    what = "no argument" if not arguments.differentiable else "no output that both functions return in one shape"
+    return f"no gradient was compared: {what} is of floating-point or complex numbers"
 
 
 class _Arguments:
     """The arguments as leaves, and functions of the leaves in place of functions of the arguments."""
 
-    def __init__(self, arrays: tuple[Any, ...], sides: Sequence[Any]) -> None:
+    def __init__(self, arrays: tuple[Any, ...], sides: Sequence[Any], gradients: bool) -> None:
         import jax
 
         paths, self.structure = jax.tree_util.tree_flatten_with_path(arrays)
@@ -160,7 +196,8 @@ class _Arguments:
         for i in self.places:
             for side in sides:
                 side.check(self.names[i], self.values[i])
-        self.differentiable = [i for i, leaf in enumerate(self.leaves) if leaf.dtype.name in INEXACT]
+        # Without gradients nothing is traced, and a function may leave the framework for NumPy.
+        self.differentiable = [i for i, leaf in enumerate(self.leaves) if gradients and leaf.dtype.name in INEXACT]
 
     def differentiable_names(self) -> list[str]:
         return [self.names[self.places[i]] for i in self.differentiable]
@@ -229,6 +266,26 @@ def _pulled(output: str, cotangent: Array, arguments: _Arguments, pullbacks: dic
     return rows
 
 
+def _look(
+    functions: Sequence[Callable[..., Any]], arguments: _Arguments, sides: dict[str, Any], outputs: dict[str, dict[str, Array]]
+) -> tuple[Seen, Seen] | None:
+    """Run both functions once more and see their spike functions; None where one fails so, or gives something else."""
+    found = []
+    for (name, side), function in zip(sides.items(), functions, strict=True):
+        flat = arguments.flat(function, side, TITLES[name])
+        try:
+            with seeing(name) as seen:
+                again, _ = side.vjp(flat, arguments.leaves, arguments.differentiable)
+        except Exception:
+            # It has run without being watched: this is for the cause alone.
+            return None
+        for key, value in again.items():
+            if not np.array_equal(array_of(key, value), outputs[name][key], equal_nan=outputs[name][key].dtype.kind in "fc"):
+                return None
+        found.append(seen())
+    return found[0], found[1]
+
+
 def _first_rows(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dict[str, Pullback]) -> Callable[[Leaf], list[Leaf]]:
     """Return a function from an output to the gradients of its first row alone: the first step of spikes over time."""
 
@@ -240,6 +297,15 @@ def _first_rows(outputs: tuple[Leaf, ...], arguments: _Arguments, pullbacks: dic
         return _pulled(leaf.name, cotangent, arguments, pullbacks)
 
     return of
+
+
+def _distance(leaf: Leaf) -> float:
+    """Return how far the sides are apart, for the order of rows; what cannot be compared comes first."""
+    absolute = leaf.absolute
+    if leaf.mismatch or absolute is None or leaf.jax is None:
+        return np.inf
+    largest = float(np.abs(leaf.jax).max(initial=0.0))
+    return absolute.value / largest if largest else np.inf
 
 
 def _lines(leaves: Sequence[Leaf], failing: Sequence[Leaf]) -> list[str]:

@@ -171,7 +171,7 @@ def _shaped(name: str, ours: Layer, theirs: Layer, threshold: Any, dtype: str) -
         msg = f"threshold: shape {np.shape(threshold)} does not broadcast to layer {name!r}, {shape}"
         raise ValueError(msg) from None
     potentials = [each.potentials.astype(np.float64).reshape(flat) for each in (ours, theirs)]
-    fired = [each.spikes.astype(np.float64).reshape(flat) > 0 for each in (ours, theirs)]
+    fired = [np.zeros(flat, bool) if each.spikes is None else each.spikes.reshape(flat) > 0 for each in (ours, theirs)]
     return Pair(name, shape[1:], *potentials, *fired, threshold=limit, bound=np.zeros(shape[0]))
 
 

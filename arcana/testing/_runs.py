@@ -15,6 +15,10 @@ from arcana.testing._values import BITS, Array
 from arcana.testing.backends import load
 
 PARTS = ("potentials", "spikes")
+OPTIONAL = ("threshold", "refractory", "margins", "dtype")
+TIME, SAMPLE = "time", "sample"
+NAMES = {"torch": "torch", "jax": "JAX"}
+"""What a run of a framework is called if the user says nothing."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,16 +27,33 @@ class Layer:
 
     Attributes:
         potentials: what the layer compares with its threshold, before the reset: (steps, neurons), or
-            (steps, samples, ...) with any shape of neurons.
-        spikes: of the same shape, 0 and 1 in any dtype; zeros for an integrator that never fires.
+            (steps, samples, ...) with any shape of neurons; other orders of axes are said by the run's `axes`.
+        spikes: of the same shape, 0 and 1 in any dtype; None for an integrator, which has no threshold.
+        threshold: this run's own, where it is not the one given to `first_divergence`: a number, or an array that broadcasts
+            to the potentials, such as an adaptive threshold of each step.
+        refractory: booleans that broadcast to the potentials, true where a neuron may not fire; None where all may.
+        margins: whether `potentials` holds potential − threshold, as a spike function gets it. `threshold` then says what was
+            taken off, and None that it is not known.
+        dtype: the dtype in which the layer computes, where that of the potentials does not say it: "bfloat16" for products in
+            bfloat16 that are added to a float32 potential.
     """
 
     potentials: Array
-    spikes: Array
+    spikes: Array | None = None
+    threshold: Any = None
+    refractory: Array | None = None
+    margins: bool = False
+    dtype: str = ""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, array_of(field.name, getattr(self, field.name)))
+        for part in (*PARTS, "threshold", "refractory"):
+            value = getattr(self, part)
+            object.__setattr__(self, part, None if value is None else array_of(part, value))
+
+    @property
+    def fires(self) -> bool:
+        """Whether the layer has spikes, and so a threshold."""
+        return self.spikes is not None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,11 +65,19 @@ class Run:
         inputs: what the network got, time first; None where it was not kept.
         parameters: the weights by name, in one layout for both runs; empty where they were not kept. Given nested, as Flax
             has them, each is named by its path, `Dense_0.kernel`.
+        name: what the verdict calls this run: "torch", "chip", "float64"; empty for the default of `first_divergence`.
+        axes: the names of the axes of layers and inputs, where time is not the first or samples are not the second of three or
+            more: ("sample", "time"), or ("time", "row", "column") without samples. Every axis but "time" and "sample" is one
+            of neurons, and those at the end need no name.
+        coupled: whether samples act on each other, as in batch normalization that trains.
     """
 
     layers: Mapping[str, Layer]
     inputs: Array | None = None
     parameters: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    name: str = ""
+    axes: Sequence[str] = ()
+    coupled: bool = False
 
     def __post_init__(self) -> None:
         named = unique(named_leaves("", self.parameters))
@@ -59,16 +88,21 @@ class Run:
         if not self.layers:
             msg = "a run needs at least one layer"
             raise ValueError(msg)
+        object.__setattr__(self, "axes", _checked_axes(self.axes))
         for name, layer in self.layers.items():
-            _check(name, layer)
-        steps = {name: len(layer.potentials) for name, layer in self.layers.items()}
+            _check(name, layer, self.axes)
+        time = self.axes.index(TIME) if self.axes else 0
+        steps = {name: layer.potentials.shape[time] for name, layer in self.layers.items()}
         if len(set(steps.values())) > 1:
             msg = f"the layers of a run have the same number of steps, got {steps}"
             raise ValueError(msg)
 
     @classmethod
     def of(cls, value: Any) -> Run:
-        """Make a run of a `Run`, the path of an .npz, (potentials, spikes), a list of such pairs, or a dict of them by name."""
+        """Make a run of a `Run`, the path of an .npz, (potentials, spikes), a list of such pairs, or a dict of them by name.
+
+        A dict of what `Layer` takes, and a `Layer`, do for a pair, and (potentials, None) for an integrator's.
+        """
         if isinstance(value, Run):
             return value
         if isinstance(value, str | Path):
@@ -81,7 +115,11 @@ class Run:
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
-        """Read an .npz: `<layer>.potentials` and `<layer>.spikes` in order, perhaps `inputs` and `parameters.<name>`."""
+        """Read an .npz that `save` wrote, or that holds at least `<layer>.potentials` of each layer, in order.
+
+        `<layer>.spikes`, `.threshold`, `.refractory`, `.margins` and `.dtype` are the other parts of a `Layer`; `inputs`,
+        `parameters.<name>`, `run.name`, `run.axes` and `run.coupled` those of the run.
+        """
         try:
             with np.load(path) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -92,45 +130,58 @@ class Run:
             raise ValueError(msg) from error
         inputs = arrays.pop("inputs", None)
         parameters = {key.partition(".")[2]: arrays.pop(key) for key in list(arrays) if key.startswith("parameters.")}
-        names = list(dict.fromkeys(key.rpartition(".")[0] for key in arrays))
-        wanted = {name: [f"{name}.{part}".lstrip(".") for part in PARTS] for name in names}
-        if not names or {key for pair in wanted.values() for key in pair} != set(arrays):
+        about = {
+            key.partition(".")[2]: arrays.pop(key).tolist() for key in ("run.name", "run.axes", "run.coupled") if key in arrays
+        }
+        parts: dict[str, dict[str, Any]] = {}
+        for key, value in arrays.items():
+            name, _, part = key.rpartition(".")
+            parts.setdefault(name, {})[part] = value.item() if part in ("margins", "dtype") and value.ndim == 0 else value
+        if not parts or not all("potentials" in each and set(each) <= {*PARTS, *OPTIONAL} for each in parts.values()):
             held = ", ".join(arrays) or "nothing"
             msg = f"{path}: a run has <layer>.potentials and <layer>.spikes for each layer; it holds {held}"
             raise ValueError(msg)
-        layers = {name or "layer 1": Layer(*(arrays[key] for key in pair)) for name, pair in wanted.items()}
-        return cls(layers, inputs, parameters)
+        return cls({name or "layer 1": _layer(name, each) for name, each in parts.items()}, inputs, parameters, **about)
 
     def save(self, path: str | Path) -> None:
         """Write the run as an .npz that `load` reads."""
-        if taken := [name for name in self.layers if name.partition(".")[0] == "parameters"]:
-            msg = f"layer {taken[0]!r} cannot be written: in a file `parameters.` begins the name of a weight"
+        if taken := [name for name in self.layers if name.partition(".")[0] in ("parameters", "run")]:
+            msg = f"layer {taken[0]!r} cannot be written: in a file `{taken[0].partition('.')[0]}.` begins another name"
             raise ValueError(msg)
-        arrays = {f"{name}.{part}": getattr(layer, part) for name, layer in self.layers.items() for part in PARTS}
+        arrays: dict[str, Any] = {}
+        for name, layer in self.layers.items():
+            arrays |= {f"{name}.{part}": value for part, value in _parts(layer)}
         if self.inputs is not None:
             arrays["inputs"] = self.inputs
         arrays |= {f"parameters.{name}": value for name, value in self.parameters.items()}
+        about = {"name": self.name, "axes": self.axes, "coupled": self.coupled}
+        arrays |= {f"run.{key}": np.asarray(value) for key, value in about.items() if value}
         np.savez_compressed(path, allow_pickle=False, **_storable(arrays))
 
 
 def record(
-    step: Callable[[Any, Any], tuple[Any, Mapping[str, tuple[Any, Any]]]],
+    step: Callable[[Any, Any], tuple[Any, Mapping[str, Any]]],
     state: Any,
     inputs: Iterable[Array],
     *,
     backend: str,
     parameters: Any = None,
+    name: str = "",
+    coupled: bool = False,
 ) -> Run:
     """Run a user's step function over time and keep what its layers do.
 
     Args:
         step: takes the state and one step's input, an array of the backend, and returns the next state and, by layer
-            in order, (potentials as compared with the threshold, spikes).
+            in order, (potentials as compared with the threshold, spikes). For an integrator, which never fires, the spikes
+            are None. A dict of what a `Layer` takes does as well, {"potentials": v, "spikes": s, "threshold": adapted}.
         state: what the first step gets.
         inputs: arrays, one a step: an array with time first.
         backend: the name of the backend, "torch" or "jax".
         parameters: the weights, to be compared too: a state dict, a module of torch or Flax, or dicts, tuples and lists
             nested as you like, of which each array is named by its path. Give both runs one layout.
+        name: what the verdict calls this run; by default the framework.
+        coupled: whether samples act on each other, as in batch normalization that trains.
 
     Raises:
         ImportError: the backend is not installed.
@@ -142,23 +193,52 @@ def record(
     if not inputs:
         msg = "inputs hold no step: nothing would be recorded"
         raise ValueError(msg)
-    records: dict[str, tuple[list[Array], list[Array]]] = {}
+    records: dict[str, dict[str, list[Any]]] = {}
     for given in inputs:
         state, layers = _stepped(step, state, side.from_numpy(given))
-        for name, pair in layers.items():
-            if len(pair) != 2:
-                msg = f"a step returns (state, {{layer: (potentials, spikes)}}), got {len(pair)} values for layer {name!r}"
-                raise TypeError(msg)
-            for kept, part, value in zip(records.setdefault(name, ([], [])), PARTS, pair, strict=True):
-                kept.append(np.array(array_of(f"layer {name!r}: {part}", value)))
-    layers = {name: Layer(*(np.stack(each) for each in pair)) for name, pair in records.items()}
+        for layer, returned in layers.items():
+            kept = records.setdefault(layer, {})
+            for part, value in _returned(layer, returned).items():
+                # Copies: a step may change its arrays in place.
+                text = isinstance(value, str | bool)
+                kept.setdefault(part, []).append(value if text else np.array(array_of(f"layer {layer!r}: {part}", value)))
+    layers = {name: _stacked(name, parts, len(inputs)) for name, parts in records.items()}
     # Copies: a network that trains on may change its weights in place.
     named = unique(named_leaves("", parameters))
     kept = {name: np.array(array_of(f"parameter {name!r}", value)) for name, value in named.items()}
     if parameters is not None and not kept:
         msg = "parameters hold no array: nothing would be compared; leave them out if that is meant"
         raise ValueError(msg)
-    return Run(layers, np.stack(inputs), kept)
+    return Run(layers, np.stack(inputs), kept, name or NAMES[backend], coupled=coupled)
+
+
+def _returned(name: str, value: Any) -> dict[str, Any]:
+    """Return the parts of one step's layer; None is left out."""
+    if isinstance(value, Mapping):
+        _known_parts(name, value)
+    elif len(value) != 2:
+        msg = f"a step returns (state, {{layer: (potentials, spikes)}}), got {len(value)} values for layer {name!r}"
+        raise TypeError(msg)
+    else:
+        value = dict(zip(PARTS, value, strict=True))
+    return {part: each for part, each in value.items() if each is not None}
+
+
+def _stacked(name: str, parts: dict[str, list[Any]], steps: int) -> Layer:
+    """Return the layer of what was kept step by step; a threshold that is one number each step broadcasts."""
+    for part, values in parts.items():
+        if len(values) != steps:
+            msg = f"layer {name!r}: {part} in {len(values)} of {steps} steps; a step returns the same parts each time"
+            raise ValueError(msg)
+    said = {part: parts.pop(part)[0] for part in ("margins", "dtype") if part in parts}
+    stacked = {part: np.stack(values) for part, values in parts.items()}
+    dimensions = stacked["potentials"].ndim
+    for part in ("threshold", "refractory"):
+        if part in stacked:
+            # Time stays the first axis; the others line up at the end.
+            shape = stacked[part].shape
+            stacked[part] = stacked[part].reshape(shape[0], *(1,) * (dimensions - len(shape)), *shape[1:])
+    return Layer(**stacked, **said)
 
 
 def _stepped(step: Callable[[Any, Any], Any], state: Any, given: Any) -> tuple[Any, Mapping[str, tuple[Any, Any]]]:
@@ -197,29 +277,83 @@ def _same_parameters(torch_run: Run, jax_run: Run) -> None:
 def _layer(name: str, value: Any) -> Layer:
     if isinstance(value, Layer):
         return value
-    if isinstance(value, Mapping):
-        if set(value) != set(PARTS):
-            msg = f"layer {name!r} has potentials and spikes and nothing else, got {', '.join(map(str, value)) or 'nothing'}"
-            raise ValueError(msg)
-        value = [value[part] for part in PARTS]
-    return Layer(*(array_of(f"layer {name!r}: {part}", each) for part, each in zip(PARTS, value, strict=True)))
+    if not isinstance(value, Mapping):
+        value = dict(zip(PARTS, value, strict=True))
+    _known_parts(name, value)
+    named = {part: each for part, each in value.items() if each is not None}
+    arrays = {part: array_of(f"layer {name!r}: {part}", each) for part, each in named.items() if part not in ("margins", "dtype")}
+    parts: dict[str, Any] = {**named, **arrays}
+    return Layer(**parts)
 
 
-def _check(name: str, layer: Layer) -> None:
-    if layer.potentials.shape != layer.spikes.shape or layer.potentials.ndim < 2 or not layer.potentials.size:
+def _known_parts(name: str, value: Mapping[str, Any]) -> None:
+    if "potentials" not in value or not set(value) <= {*PARTS, *OPTIONAL}:
+        held = ", ".join(map(str, value)) or "nothing"
+        msg = f"layer {name!r} has potentials and spikes and nothing else, got {held}; perhaps also {', '.join(OPTIONAL)}"
+        raise ValueError(msg)
+
+
+def _parts(layer: Layer) -> Iterator[tuple[str, Any]]:
+    """Yield what a file holds of a layer; a dtype that .npz does not know is named."""
+    yield "potentials", layer.potentials
+    for part in ("spikes", "threshold", "refractory"):
+        if getattr(layer, part) is not None:
+            yield part, getattr(layer, part)
+    if layer.margins:
+        yield "margins", np.asarray(True)
+    if layer.dtype or layer.potentials.dtype.name == "bfloat16":
+        yield "dtype", np.asarray(layer.dtype or "bfloat16")
+
+
+def _checked_axes(axes: Sequence[str]) -> tuple[str, ...]:
+    axes = tuple(axes.split() if isinstance(axes, str) else axes)
+    if axes and (TIME not in axes or len(set(axes)) < len(axes)):
+        msg = f"axes name each axis once, {TIME!r} among them, and {SAMPLE!r} if there is one of samples; got {axes}"
+        raise ValueError(msg)
+    return axes
+
+
+def _check(name: str, layer: Layer, axes: Sequence[str]) -> None:
+    shape = layer.potentials.shape
+    if len(shape) < 2 or not layer.potentials.size or (layer.spikes is not None and layer.spikes.shape != shape):
+        spikes = "no spikes" if layer.spikes is None else f"{layer.spikes.shape}"
         msg = (
             f"layer {name!r}: potentials and spikes have one shape, (steps, neurons) or (steps, samples, ...), "
-            f"got {layer.potentials.shape} and {layer.spikes.shape}"
+            f"got {shape} and {spikes}"
         )
+        raise ValueError(msg)
+    if len(shape) < len(axes):
+        msg = f"layer {name!r} has {len(shape)} axes, {shape}, and the run names {len(axes)}: {', '.join(axes)}"
         raise ValueError(msg)
     if layer.potentials.dtype.name not in BITS:
         msg = f"layer {name!r}: potentials are of {', '.join(BITS)}, got {layer.potentials.dtype.name}"
         raise TypeError(msg)
-    if layer.spikes.dtype.kind == "c":
-        msg = f"layer {name!r}: spikes are 0 or 1, got {layer.spikes.dtype.name}"
+    if layer.dtype not in ("", *BITS):
+        msg = f"layer {name!r}: dtype is one of {', '.join(BITS)}, got {layer.dtype!r}"
+        raise ValueError(msg)
+    for part in ("threshold", "refractory"):
+        _broadcasts(name, part, getattr(layer, part), shape)
+    if layer.spikes is not None:
+        _zeros_and_ones(name, layer.spikes)
+
+
+def _broadcasts(name: str, part: str, value: Array | None, shape: tuple[int, ...]) -> None:
+    if value is None:
+        return
+    try:
+        np.broadcast_to(value, shape)
+    except ValueError:
+        msg = f"layer {name!r}: {part} of shape {value.shape} does not broadcast to the potentials, {shape}"
+        raise ValueError(msg) from None
+
+
+def _zeros_and_ones(name: str, spikes: Array) -> None:
+    if spikes.dtype.kind == "c":
+        msg = f"layer {name!r}: spikes are 0 or 1, got {spikes.dtype.name}"
         raise TypeError(msg)
-    if not np.isin(layer.spikes.astype(np.float64), (0.0, 1.0)).all():
-        msg = f"layer {name!r}: spikes are 0 or 1, got {layer.spikes[~np.isin(layer.spikes.astype(np.float64), (0.0, 1.0))][0]}"
+    wrong = ~np.isin(spikes.astype(np.float64), (0.0, 1.0))
+    if wrong.any():
+        msg = f"layer {name!r}: spikes are 0 or 1, got {spikes[wrong][0]}"
         raise ValueError(msg)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from arcana.surrogate import Surrogate
-from arcana.testing._definition import definition_rows
+from arcana.testing._definition import definition_rows, raised
 from arcana.testing._report import ConformanceError, Report, Row
 from arcana.testing._second_order import second_order_rows
 from arcana.testing._transforms import transform
@@ -48,13 +48,33 @@ def reports(surrogates: Sequence[Surrogate], backends: Sequence[str]) -> list[Re
     """Return a report of each surrogate. They pass each transform together, so that it is compiled once for all of them."""
     sides = {name: load(name, "conformance") for name in backends}
     rows = {surrogate: list(definition_rows(surrogate)) for surrogate in surrogates}
-    checks = [_numbers(surrogates, sides)]
-    for name, side in sides.items():
-        checks += [_shapes(surrogates, name, side), _transforms(surrogates, name, side)]
-        checks.append(second_order_rows(surrogates, name, side))
-    for surrogate, row in itertools.chain(*checks):
-        rows[surrogate].append(row)
-    return [Report(repr(surrogate), tuple(rows[surrogate])) for surrogate in surrogates]
+    for check in (_numbers, _of_each_side(_shapes), _of_each_side(_transforms), _of_each_side(second_order_rows)):
+        # What does not run in NumPy runs nowhere, and says so once.
+        running = [surrogate for surrogate in surrogates if rows[surrogate][0].passed]
+        for surrogate, row in _guarded(check, running, sides) if running else ():
+            rows[surrogate].append(row)
+    return [Report(repr(surrogate), tuple(dict.fromkeys(rows[surrogate]))) for surrogate in surrogates]
+
+
+Check = Callable[[Sequence[Surrogate], dict[str, Any]], Iterator[tuple[Surrogate, Row]]]
+
+
+def _of_each_side(check: Callable[[Sequence[Surrogate], str, Any], Iterator[tuple[Surrogate, Row]]]) -> Check:
+    return lambda surrogates, sides: itertools.chain(*(check(surrogates, name, side) for name, side in sides.items()))
+
+
+def _guarded(check: Check, surrogates: Sequence[Surrogate], sides: dict[str, Any]) -> Iterator[tuple[Surrogate, Row]]:
+    """Yield the rows of a check; where a definition raises, those of each surrogate and backend alone, and one that fails."""
+    try:
+        rows = list(check(surrogates, sides))
+    except Exception as error:
+        if len(surrogates) == len(sides) == 1:
+            yield surrogates[0], Row(next(iter(sides)), "runs", False, raised(error))
+            return
+        for surrogate, (name, side) in itertools.product(surrogates, sides.items()):
+            yield from _guarded(check, [surrogate], {name: side})
+        return
+    yield from rows
 
 
 def exact_spikes(bits: Array, dtype: str, fires_at_threshold: bool = True) -> Array:

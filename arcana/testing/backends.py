@@ -1,7 +1,8 @@
-"""The backends by name. The package of each has two modules for `arcana.testing`.
+"""The backends by name. The package of each has three modules for `arcana.testing`.
 
 `conformance`: MODES, spikes_and_gradients, and the names of its rows, FIRST, SECOND, PARAMETER and NONLINEAR, which may be empty;
 what the rows need is in `_transforms`. `arrays`: arrays from and to NumPy, vjp and settings, for `compare` and `record`.
+`spikes`: watched, for `recording`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ program of `_eager`, or the plain operations of `_derivative`. Under a transform
 - _eager: the quick way of plain eager tensors; _compat: the private functions of torch
 - adapters: ways into the libraries that cannot take a surrogate as it is
 - conformance: every transform, for `check_surrogate`; arrays: tensors to and from NumPy, for `compare` and `record`
+- spikes: every call of a spike function, for `recording`
 """
 
 from __future__ import annotations

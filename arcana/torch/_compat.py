@@ -119,3 +119,21 @@ def transformed(v: torch.Tensor) -> bool:
 def quick_apply(function: type[torch.autograd.Function]) -> Any:
     """`apply` without the look for tensors of torch.func. The class above torch.autograd.Function, the same in 2.6 to 2.15."""
     return super(torch.autograd.Function, function).apply  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def in_backward() -> bool:
+    """Whether autograd is running a backward pass on this thread. The same in 2.6 to 2.15."""
+    return torch._C._current_graph_task_id() != -1
+
+
+# A context in which no transform of torch.func looks on. The same in 2.6 to 2.15.
+without_transforms = torch._C._DisableFuncTorch
+
+
+def plain(x: torch.Tensor) -> torch.Tensor:
+    """Return the tensor inside those of torch.func, the axis of each vmap first. The functions are the same in 2.6 to 2.15."""
+    while is_transformed(x):
+        axis = _functorch.maybe_get_bdim(x) if _functorch.is_batchedtensor(x) else -1
+        x = _functorch.get_unwrapped(x)
+        x = x.movedim(axis, 0) if axis > 0 else x
+    return x

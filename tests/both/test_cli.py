@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from command import arcana_command, assert_one_line
 
-from arcana import cli
+from arcana import __version__, cli
 from arcana.surrogate import get, names
 
 Run = Callable[..., tuple[int, str, str]]
 
 MODULE = '''
+import sys
+
 import numpy as np
 
 from arcana.surrogate import Facts, Surrogate
@@ -63,6 +65,37 @@ def run(value=0.5):
 
 def fired():
     return run(1.5)
+
+
+def renamed():
+    return Run({"lif_1": run().layers["hidden"]})
+
+
+def leaves(*anything):
+    sys.exit(3)
+
+
+def loud(x, y):
+    print("loud")
+    return double(x, y)
+
+
+def loud_run():
+    print("loud")
+    return run()
+
+
+class Loud(Surrogate):
+    """h(v) = 1"""
+
+    @staticmethod
+    def facts():
+        return Facts(peak=1.0, area=float("inf"))
+
+    @staticmethod
+    def derivative(v, xp):
+        print("loud")
+        return 0 * v + 1
 '''
 
 
@@ -73,6 +106,10 @@ def arcana(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     (tmp_path / "mine.py").write_text(MODULE)
+    (tmp_path / "leaving.py").write_text("import sys; sys.exit('no')")
+    (tmp_path / "empty.npz").touch()
+    np.savez(tmp_path / "pickled.npz", x=np.array([{}], object))
+    np.save(tmp_path / "one.npy", np.zeros(3))
     x = np.arange(3, dtype=np.float32)
     np.savez(tmp_path / "data.npz", **{"x.a": x, "x.b": x + 1, "y": np.float32(2)})
 
@@ -144,7 +181,9 @@ def test_check_without_the_serialiser_says_what_it_left_out() -> None:
 def test_compare_by_its_status(arcana: Run) -> None:
     status, printed, _ = arcana("compare", "mine:double", "mine:double", "--data", "data.npz")
     assert status == 0
-    assert "∂output.sum/∂argument.0.b" in printed
+    assert "arrays agree" in printed
+    assert "∂output.sum" not in printed
+    assert "∂output.sum/∂argument.0.b" in arcana("compare", "mine:double", "mine:double", "--data", "data.npz", "--all")[1]
     status, printed, _ = arcana("compare", "mine:double", "mine:wrong", "--data", "data.npz", "--json", "--no-gradients")
     assert status == 1
     found = json.loads(printed)
@@ -152,6 +191,46 @@ def test_compare_by_its_status(arcana: Run) -> None:
     assert found["outputs"][0]["absolute"]["index"] == [2]
     assert found["gradients"] == []
     assert arcana("compare", "mine:double", "mine:wrong", "--data", "data.npz", "--relative", "0.1")[0] == 0
+
+
+def test_json_is_json_whatever_is_printed_and_however_large(arcana: Run) -> None:
+    status, printed, error = arcana("compare", "mine:loud", "mine:loud", "--data", "data.npz", "--json")
+    assert status == 0
+    assert json.loads(printed)["verdict"] == "same"
+    assert "loud" in error
+    status, printed, error = arcana("diverge", "mine:loud_run", "mine:run", "--json")
+    assert json.loads(printed)["verdict"] == "same"
+    assert error.startswith("loud")
+    infinite = json.loads(arcana("show", "mine:Loud", "--json")[1])
+    assert (infinite["peak"], infinite["area"]) == (1, "inf")
+
+
+def test_a_path_may_have_a_colon(arcana: Run, tmp_path: Path) -> None:
+    potentials = np.full((3, 2, 4), 0.5, np.float32)
+    np.savez(tmp_path / "a:b.npz", potentials=potentials, spikes=potentials >= 1)
+    assert arcana("diverge", "a:b.npz", "a:b.npz")[0] == 0
+
+
+def test_the_version_and_short_help(arcana: Run) -> None:
+    assert arcana("--version") == (0, f"arcana {__version__}\n", "")
+    assert arcana("-h")[0] == arcana("diverge", "-h")[0] == 0
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_the_list_has_whole_parameters_in_every_window(arcana: Run, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    printed = arcana("list")[1]
+    assert max(map(len, printed.splitlines())) <= width
+    assert all(f"{name}={value:g}" in printed for each in map(get, names()) for name, value in each.numbers.items())
+    assert ("support" in printed) == (width >= 80)
+
+
+def test_runs_under_other_names_are_matched_and_that_is_shown(arcana: Run) -> None:
+    status, printed, _ = arcana("diverge", "mine:run", "mine:renamed")
+    assert status == 0
+    assert "layer  hidden  lif_1" in printed
+    found = json.loads(arcana("diverge", "mine:run", "mine:renamed", "--json")[1])
+    assert found["matched"] == [{"what": "layer", "names": ["hidden", "lif_1"], "layout": "as it is"}]
 
 
 def test_diverge_by_its_status(arcana: Run, tmp_path: Path) -> None:
@@ -188,7 +267,18 @@ def test_diverge_by_its_status(arcana: Run, tmp_path: Path) -> None:
         (("compare", "mine:double", "mine:doubel", "--data", "data.npz"), ("mine has no 'doubel'", "double")),
         (("diverge", "a.npz", "mine:run"), ("there is no file 'a.npz'",)),
         (("diverge", "data.npz", "mine:run"), ("data.npz: a run has <layer>.potentials",)),
-        (("diverge", "mine:run", "mine:double"), ("mine:double: TypeError",)),
+        (("diverge", "mine:run", "mine:double"), ("mine:double raised TypeError",)),
+        (("diverge", "mine:leaves", "mine:run"), ("mine:leaves called sys.exit(3)",)),
+        (("compare", "mine:double", "mine:leaves", "--data", "data.npz"), ("called sys.exit(3)",)),
+        (("show", "leaving:Cauchy"), ("importing leaving called sys.exit('no')",)),
+        (("diverge", "empty.npz", "mine:run"), ("empty.npz is no .npz of plain arrays (it is empty)",)),
+        (("diverge", "pickled.npz", "mine:run"), ("pickled.npz is no .npz of plain arrays", "allow_pickle")),
+        (("diverge", "one.npy", "mine:run"), ("one.npy is a single array",)),
+        (("compare", "mine:double", "mine:double", "--data", "empty.npz"), ("--data: empty.npz is no .npz",)),
+        (("compare", "mine:double", "mine:double", "--data", "pickled.npz"), ("pickled.npz is no .npz of plain arrays",)),
+        (("compare", "mine:double", "mine:double", "--data", "one.npy"), ("--data: one.npy is a single array",)),
+        (("diverge", "mine:run", "mine:run", "--same", "hidden"), ("--same takes A=B, got 'hidden'",)),
+        (("diverge", "mine:run", "mine:run", "--same", "hiden=hidden"), ("there is no layer or parameter 'hiden'",)),
         (("diverge", "mine:run", "mine:run", "--threshold", "low"), ("'low' is not a number",)),
         (("diverge", "mine:run", "mine:run", "--threshold", "hiden=1"), ("no layer 'hiden'", "hidden")),
         (("diverge", "mine:fired", "mine:fired", "--threshold", "2"), ("another threshold than 2 in both runs",)),

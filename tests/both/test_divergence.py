@@ -368,3 +368,38 @@ def test_the_planted_network_learns_nothing_from_its_own_name() -> None:
     inputs = verdicts.SUBJECTS["three layers"].inputs(100)
     run = planted.run(network, inputs, "torch")
     assert all(0.01 < layer.spikes.mean() < 0.5 for layer in run.layers.values())
+
+
+def test_all_that_a_run_says_goes_to_a_file_and_back(tmp_path: Path) -> None:
+    refractory = QUIET > 9
+    layers = {
+        "adaptive": Layer(*fire(QUIET), threshold=QUIET + 1, refractory=refractory),
+        "integrator": Layer(QUIET, dtype="bfloat16"),
+        "margins": Layer(QUIET - 1, refractory, margins=True),
+    }
+    Run(layers, name="chip", axes="time sample neuron", coupled=True).save(tmp_path / "a.npz")
+    again = Run.load(tmp_path / "a.npz")
+    assert (again.name, again.axes, again.coupled) == ("chip", ("time", "sample", "neuron"), True)
+    adaptive, integrator, margins = again.layers.values()
+    np.testing.assert_array_equal(adaptive.threshold, QUIET + 1)
+    np.testing.assert_array_equal(adaptive.refractory, refractory)
+    assert (integrator.spikes, integrator.dtype, integrator.margins) == (None, "bfloat16", False)
+    assert margins.margins
+    with pytest.raises(ValueError, match="threshold of shape"):
+        Run({"a": Layer(*fire(QUIET), threshold=np.ones(4))})
+    with pytest.raises(ValueError, match="axes name each axis once"):
+        Run({"a": Layer(*fire(QUIET))}, axes="sample neuron")
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_record_keeps_an_integrator_and_thresholds_that_adapt(backend: str) -> None:
+    def step(state: Any, x: Any) -> Any:
+        state = state + x
+        adaptive = {"potentials": state, "spikes": state >= 2.5, "threshold": 0 * state[0] + 2.5}
+        return state, {"adaptive": adaptive, "readout": (state, None)}
+
+    array = {"torch": torch.from_numpy, "jax": jnp.asarray}[backend]
+    run = record(step, array(np.zeros((2, 3), np.float32)), np.ones((4, 2, 3), np.float32), backend=backend)
+    assert run.name == {"torch": "torch", "jax": "JAX"}[backend]
+    assert run.layers["readout"].spikes is None
+    np.testing.assert_array_equal(run.layers["adaptive"].threshold, np.full((4, 1, 3), 2.5))

@@ -23,7 +23,7 @@ from arcana.testing import _values, check_surrogate
 
 PACKAGE = Path(arcana.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-TWINS = ("_call", "_checks", "_compat", "_derivative", "_function", "_namespace", "arrays", "conformance")
+TWINS = ("_call", "_checks", "_compat", "_derivative", "_function", "_namespace", "arrays", "conformance", "spikes")
 
 
 def imports(path: Path) -> list[tuple[str, str]]:

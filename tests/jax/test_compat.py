@@ -16,6 +16,7 @@ VERSION = tuple(map(int, jax.__version__.split(".")[:3]))
 
 NAMES = [
     "jax._src.core.Primitive",
+    "jax._src.debugging.ordered_debug_effect",
     "jax.interpreters.ad.Zero",
     "jax.interpreters.ad.is_undefined_primal",
     "jax.interpreters.ad.primitive_jvps",
@@ -24,6 +25,8 @@ NAMES = [
     "jax.interpreters.batching.primitive_batchers",
     "jax.interpreters.mlir.lower_fun",
     "jax.interpreters.mlir.register_lowering",
+    "jax.interpreters.partial_eval.partial_eval_jaxpr_custom_rules",
+    "jax.make_user_context",
     "jax.core.ShapedArray.to_tangent_aval",
     "jax.core.ShapedArray.update",
     "jax.core.ShapedArray.manual_axis_type" if VERSION >= (0, 10) else "jax.core.ShapedArray.vma",

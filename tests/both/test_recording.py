@@ -1,0 +1,392 @@
+"""`recording`: each step of each layer once and in its order, under every transform, and nothing left behind.
+
+The networks of libraries are in tests/peers. Here the right margins come from the network's own loop in NumPy.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from torch.utils.checkpoint import checkpoint
+
+import arcana.jax
+import arcana.torch
+from arcana.surrogate import FastSigmoid
+from arcana.testing import Run, first_divergence, recording
+from arcana.torch import Spike
+from arcana.torch._call import Call
+
+STEPS, SAMPLES, WIDTH = 7, 4, 5
+generator = np.random.default_rng(0)
+X = generator.normal(0.5, 0.6, (STEPS, SAMPLES, WIDTH)).astype(np.float32)
+WEIGHTS = {name: generator.normal(0, 0.7, (WIDTH, WIDTH)).astype(np.float32) for name in ("first", "second")}
+THRESHOLDS = {"first": 0.25, "second": 0.125}
+
+
+def truth() -> dict[str, np.ndarray[Any, Any]]:
+    """The margins of each layer, in float64."""
+    margins: dict[str, list[Any]] = {name: [] for name in WEIGHTS}
+    state: dict[str, Any] = dict.fromkeys(WEIGHTS, 0.0)
+    for current in X.astype(np.float64):
+        for name, weight in WEIGHTS.items():
+            v = 0.5 * state[name] + current @ weight.T
+            margins[name].append(v - THRESHOLDS[name])
+            current = (v >= THRESHOLDS[name]) * 1.0
+            state[name] = v - THRESHOLDS[name] * current
+    return {name: np.stack(each) for name, each in margins.items()}
+
+
+def check(run: Run, names: tuple[str, ...] = tuple(WEIGHTS)) -> None:
+    assert tuple(run.layers) == names
+    for layer, right in zip(run.layers.values(), truth().values(), strict=True):
+        assert layer.margins
+        potentials = layer.potentials.reshape(right.shape)
+        np.testing.assert_allclose(potentials, right, atol=1e-5)
+        np.testing.assert_array_equal(layer.spikes.reshape(right.shape), right >= 0)
+        assert layer.spikes.dtype == bool
+
+
+class Neuron(torch.nn.Module):
+    def __init__(self, name: str, spike: Callable[..., Any]) -> None:
+        super().__init__()
+        self.spike, self.threshold = spike, THRESHOLDS[name]
+
+    def forward(self, v: torch.Tensor, current: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        v = 0.5 * v + current
+        spikes = self.spike(v - self.threshold)
+        return v - self.threshold * spikes, spikes
+
+
+class OwnFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, v: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(v)
+        return (v >= 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> torch.Tensor:
+        return cotangent / (1 + ctx.saved_tensors[0].abs()) ** 2
+
+
+class Activation(torch.autograd.Function):
+    """Looks like a spike function where it is given spikes, or nothing above 0."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: torch.Tensor) -> torch.Tensor:
+        return v.clamp(min=0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+
+class Network(torch.nn.Module):
+    def __init__(self, spike: Callable[..., Any] = arcana.torch.fast_sigmoid) -> None:
+        super().__init__()
+        for name, weight in WEIGHTS.items():
+            linear = torch.nn.Linear(WIDTH, WIDTH, bias=False)
+            linear.weight.data = torch.from_numpy(weight.copy())
+            self.add_module(f"{name}_weight", linear)
+            self.add_module(name, Neuron(name, spike))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        v = w = torch.zeros_like(x[0])
+        out = []
+        for current in x:
+            v, spikes = self.first(v, self.first_weight(current))
+            for each in (current, spikes.detach(), spikes.detach() - 1):
+                Activation.apply(each)
+            w, spikes = self.second(w, self.second_weight(spikes))
+            out.append(spikes)
+        return torch.stack(out)
+
+
+def functional(network: Network) -> Callable[..., torch.Tensor]:
+    return lambda p, x: torch.func.functional_call(network, p, (x,)).sum()
+
+
+TORCH: dict[str, Callable[[Network, torch.Tensor], Any]] = {
+    "forward": lambda network, x: network(x),
+    "no grad": lambda network, x: torch.no_grad()(network)(x),
+    "a step at a time": lambda network, x: network(x).sum().backward(),
+    "checkpoint": lambda network, x: checkpoint(network, x, use_reentrant=False).sum().backward(),
+    "func.grad": lambda network, x: torch.func.grad(functional(network))(dict(network.named_parameters()), x),
+    "vmap": lambda network, x: torch.func.vmap(network, 1)(x),
+    "vmap of grad": lambda network, x: torch.func.vmap(torch.func.grad(functional(network)), (None, 1))(
+        dict(network.named_parameters()), x
+    ),
+}
+
+
+@pytest.mark.parametrize("way", TORCH)
+def test_torch(way: str) -> None:
+    network = Network()
+    with recording(network) as recorded:
+        TORCH[way](network, torch.from_numpy(X))
+    check(recorded.run)
+    assert recorded.run.name == "torch"
+    assert list(recorded.run.parameters) == ["first_weight.weight", "second_weight.weight"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "spike",
+    [OwnFunction.apply, arcana.torch.FastSigmoid.apply, FastSigmoid(), Spike(FastSigmoid(), 0.0)],
+    ids=["own", "class", "instance", "module"],
+)
+def test_spike_functions_of_torch(spike: Callable[..., Any], training: bool) -> None:
+    network = Network(spike)
+    with torch.set_grad_enabled(training), recording(network) as recorded:
+        network(torch.from_numpy(X))
+    # Both neurons share the module, which torch calls by its first place.
+    check(recorded.run, ("first.spike.1", "first.spike.2") if isinstance(spike, Spike) else ("first", "second"))
+
+
+@jax.custom_vjp
+def by_vjp(v: jax.Array) -> jax.Array:
+    return (v >= 0).astype(v.dtype)
+
+
+by_vjp.defvjp(lambda v: (by_vjp(v), v), lambda v, cotangent: (cotangent / (1 + jnp.abs(v)) ** 2,))
+
+
+@jax.custom_jvp
+def by_jvp(v: jax.Array) -> jax.Array:
+    return (v >= 0).astype(v.dtype)
+
+
+@by_jvp.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return by_jvp(*primals), tangents[0] / (1 + jnp.abs(primals[0])) ** 2
+
+
+@jax.custom_gradient
+def by_gradient(v: jax.Array) -> Any:
+    return (v >= 0).astype(v.dtype), lambda cotangent: cotangent / (1 + jnp.abs(v)) ** 2
+
+
+class PortedNeuron(nnx.Module):
+    def __init__(self, name: str, spike: Callable[..., Any]) -> None:
+        self.spike, self.threshold = spike, THRESHOLDS[name]
+
+    def __call__(self, v: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:
+        v = 0.5 * v + current
+        spikes = self.spike(v - self.threshold)
+        return v - self.threshold * spikes, spikes
+
+
+class Ported(nnx.Module):
+    def __init__(self, spike: Callable[..., Any] = arcana.jax.fast_sigmoid) -> None:
+        for name, weight in WEIGHTS.items():
+            linear = nnx.Linear(WIDTH, WIDTH, use_bias=False, rngs=nnx.Rngs(0))
+            linear.kernel[...] = jnp.asarray(weight.T)
+            setattr(self, f"{name}_weight", linear)
+            setattr(self, name, PortedNeuron(name, spike))
+        self.dropout = nnx.Dropout(0.0, rngs=nnx.Rngs(0))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        def step(state: Any, current: jax.Array) -> Any:
+            v, spikes = self.first(state[0], self.first_weight(current))
+            w, spikes = self.second(state[1], self.second_weight(jax.nn.relu(spikes)))
+            return (v, w), spikes
+
+        return jax.lax.scan(step, (jnp.zeros_like(x[0]), jnp.zeros_like(x[0])), x)[1]
+
+
+def total(network: Any, x: jax.Array) -> jax.Array:
+    return network(x).sum()
+
+
+JAX: dict[str, Callable[[Ported, jax.Array], Any]] = {
+    "scan": lambda network, x: network(x),
+    "grad": lambda network, x: nnx.grad(total)(network, x),
+    "jit of grad": lambda network, x: nnx.jit(nnx.grad(total))(network, x),
+    "jit of grad of remat": lambda network, x: nnx.jit(nnx.grad(nnx.remat(total)))(network, x),
+    "jit of grad of vmap": lambda network, x: nnx.jit(
+        nnx.grad(lambda network, x: nnx.vmap(total, in_axes=(None, 1))(network, x).sum())
+    )(network, x),
+}
+
+
+@pytest.mark.parametrize("way", JAX)
+def test_jax(way: str) -> None:
+    network = Ported()
+    with recording(network) as recorded:
+        JAX[way](network, jnp.asarray(X))
+    check(recorded.run)
+    assert recorded.run.name == "JAX"
+    assert list(recorded.run.parameters) == ["first_weight.kernel", "second_weight.kernel"]
+
+
+@pytest.mark.parametrize("spike", [by_vjp, by_jvp, by_gradient, jax.jit(by_vjp)], ids=["vjp", "jvp", "gradient", "jitted"])
+def test_spike_functions_of_jax(spike: Callable[..., Any]) -> None:
+    """Jitted by itself, one trace of the spike function would serve both layers, and here they are told apart."""
+    network = Ported(spike)
+    with recording(network) as recorded:
+        JAX["jit of grad"](network, jnp.asarray(X))
+    check(recorded.run)
+
+
+def test_what_was_compiled_before_is_recorded_and_what_is_compiled_in_between_records_no_more() -> None:
+    network, x = Ported(), jnp.asarray(X)
+    run = nnx.jit(lambda network, x: network(x))
+    before = run(network, x)
+    runs = []
+    for _ in range(2):
+        with recording(network) as recorded:
+            inside = run(network, x)
+        runs.append(recorded.run)
+        run(network, x)
+    for each in runs:
+        check(each)
+    np.testing.assert_array_equal(before, inside)
+    assert "arcana_watch" not in str(jax.make_jaxpr(network)(x))
+
+
+class OfLinen(linen.Module):
+    @linen.compact
+    def __call__(self, state: Any, current: jax.Array) -> Any:
+        after = []
+        for v, (name, threshold) in zip(state, THRESHOLDS.items(), strict=True):
+            v = 0.5 * v + linen.Dense(WIDTH, use_bias=False, name=name)(current)
+            current = arcana.jax.fast_sigmoid(v - threshold)
+            after.append(v - threshold * current)
+        return tuple(after), current
+
+
+def test_linen_whose_one_line_fires_for_two_layers() -> None:
+    network = linen.scan(OfLinen, variable_broadcast="params", split_rngs={"params": False})()
+    parameters = {name: {"kernel": jnp.asarray(weight.T)} for name, weight in WEIGHTS.items()}
+    state = (jnp.zeros((SAMPLES, WIDTH), jnp.float32),) * 2
+    run = jax.jit(network.apply)
+    with recording(network, parameters=parameters, layers=list(WEIGHTS), inputs=X) as recorded:
+        run({"params": parameters}, state, jnp.asarray(X))
+    check(recorded.run)
+    assert list(recorded.run.parameters) == ["first.kernel", "second.kernel"]
+    np.testing.assert_array_equal(recorded.run.inputs, X)
+
+
+def test_plain_functions_have_a_layer_for_each_line() -> None:
+    def run(x: Any, weights: Any, spike: Any) -> None:
+        v = w = 0 * x[0]
+        for current in x:
+            v = 0.5 * v + current @ weights["first"].T
+            spikes = spike(v - THRESHOLDS["first"])
+            v = v - THRESHOLDS["first"] * spikes
+            w = 0.5 * w + spikes @ weights["second"].T
+            last = spike(w - THRESHOLDS["second"])
+            w = w - THRESHOLDS["second"] * last
+
+    for convert, spike in ((torch.from_numpy, arcana.torch.fast_sigmoid), (jnp.asarray, arcana.jax.fast_sigmoid)):
+        with recording(name="mine") as recorded:
+            run(convert(X), {name: convert(weight) for name, weight in WEIGHTS.items()}, spike)
+        check(recorded.run, ("layer 1", "layer 2"))
+        assert recorded.run.name == "mine"
+
+
+def test_a_plain_comparison_is_named() -> None:
+    network = Network(lambda v: (v >= 0).to(v.dtype))
+    x = torch.from_numpy(X)
+    with (
+        pytest.raises(ValueError, match=r"no spike function was called .* functions=\[\(module, 'name'\)\]"),
+        recording(network),
+    ):
+        network(x)
+    with recording(network, functions=[(network.first, "spike"), (network.second, "spike")]) as recorded:
+        network(x)
+    check(recorded.run)
+
+
+def twice(x: torch.Tensor) -> None:
+    for i, current in enumerate(x):
+        arcana.torch.fast_sigmoid(current)
+        if i:
+            arcana.torch.fast_sigmoid(current)
+
+
+def one_line(x: torch.Tensor) -> None:
+    for current in (x[0], x[0, :, :3]):
+        arcana.torch.fast_sigmoid(current)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (twice, r"fired so often: layer 1 7, layer 2 6\..*layers="),
+        (one_line, r"shapes \(4, 3\) and \(4, 5\).*layers=\['hidden', 'output'\]"),
+    ],
+)
+def test_what_cannot_be_told_apart_says_what_to_do(run: Callable[[torch.Tensor], None], words: str) -> None:
+    with pytest.raises(ValueError, match=words), recording():
+        run(torch.from_numpy(X))
+
+
+def test_the_file_is_the_run(tmp_path: Path) -> None:
+    with torch.no_grad(), recording(network := Network(), tmp_path / "run.npz") as recorded:
+        network(torch.from_numpy(X))
+    again = Run.load(tmp_path / "run.npz")
+    check(again)
+    assert again.name == "torch"
+    assert list(again.parameters) == list(recorded.run.parameters)
+
+
+def test_a_network_and_its_port_are_found_to_be_the_same() -> None:
+    with recording(network := Network()) as torch_side:
+        network(torch.from_numpy(X))
+    with recording(ported := Ported()) as jax_side:
+        ported(jnp.asarray(X))
+    runs = [Run(each.run.layers, name=each.run.name) for each in (torch_side, jax_side)]
+    assert first_divergence(*runs, threshold=0.0).explained
+
+
+def interrupted(network: Network) -> None:
+    network(torch.from_numpy(X))
+    msg = "in the middle"
+    raise RuntimeError(msg)
+
+
+def test_nothing_is_left_behind() -> None:
+    changed = [(torch.autograd.Function, "apply"), (OwnFunction, "forward"), (Call, "forward"), (jax.custom_vjp, "__call__")]
+    before = [vars(owner)[name] for owner, name in changed]
+    network = Network()
+    with pytest.raises(RuntimeError, match="in the middle"), recording(network):
+        interrupted(network)
+    assert [vars(owner)[name] for owner, name in changed] == before
+    with recording(network) as recorded:
+        spikes = network(torch.from_numpy(X))
+    tensor = weakref.ref(spikes)
+    del spikes
+    gc.collect()
+    assert tensor() is None
+    assert recorded.run.layers["first"].potentials.base is None
+
+
+def test_the_memory_of_a_recording_is_that_of_its_numbers() -> None:
+    """As many bytes again for one layer of four at a time, and never the graph."""
+    x, network = torch.rand(1, 10_000), torch.nn.ModuleList(Spike(FastSigmoid()) for _ in range(4))
+    tracemalloc.start()
+    with recording(network) as recorded:
+        v = [x] * 4
+        for _ in range(50):
+            for i, spike in enumerate(network):
+                v[i] = 0.9 * v[i] + x
+                spike(v[i])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [layer.spikes.dtype for layer in recorded.run.layers.values() if layer.spikes is not None] == [bool] * 4
+    data = 4 * 50 * 10_000 * (4 + 1)
+    assert data < peak < 1.6 * data
