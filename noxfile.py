@@ -32,7 +32,7 @@ def pytest(session: nox.Session, backends: str, *folders: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, with both backends."""
-    install(session, "test", "test-jax", extras="all")
+    install(session, "test", "test-jax", "test-node", extras="all")
     pytest(session, "torch,jax", "tests")
 
 
