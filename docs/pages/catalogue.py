@@ -151,10 +151,11 @@ def accuracy(surrogate: Surrogate) -> str:
     if surrogate.name not in errors():
         return "Not measured yet; `nox -s accuracy` writes it."
     ulp, conditioned = errors()[surrogate.name]["float32"]
-    units = "exact" if not ulp else f"within {ulp:.3g} units in the last place of the exact value"
-    condition = f", {conditioned:.2f} of them divided by the condition number" if ulp > 4 else ""
     same = "the same bits in both frameworks" if family_of(surrogate) in SAME_BITS else "rounded by each framework"
-    return f"h in float32 is {units}{condition}, and {same}; [how it was measured](../accuracy.md)."
+    if not ulp:
+        return f"h in float32 is exact, and {same}; [how it was measured](../accuracy.md)."
+    bound = f"{conditioned:.2f}·(1 + |v·h′(v)/h(v)|) units in the last place"
+    return f"h in float32 is within {bound} of the exact value, and {same}; [how it was measured](../accuracy.md)."
 
 
 def reference(surrogate: Surrogate) -> str:

@@ -80,18 +80,23 @@ def values(surrogate: Surrogate, which: str, v: np.ndarray) -> np.ndarray:
 
 
 def three_scales(surrogate: Surrogate) -> list[tuple[str, Surrogate]]:
-    """Return the surrogate with its first parameter halved, as it is, and doubled, each with what it says beside its curve.
+    """Return the surrogate with one parameter halved, as it is, and doubled, each with what it says beside its curve.
 
-    A parameter is halved and doubled from its lower bound; one that is 0 by default is raised instead. One that cannot be
-    changed so has one curve, as a surrogate without parameters.
+    It is the parameter that changes the shape most. One is halved and doubled from its lower bound; one that is 0 by default is
+    raised instead. A surrogate without a parameter that can be changed so has one curve.
     """
+    v, found = np.linspace(-4.0, 4.0, 801), {}
     for name, default in surrogate.numbers.items():
         low = max(0.0, min(type(surrogate).representable(name, "float64")[0], default))
         start = round(low, 9) if default else 0.0
         steps = [start + (default - start) * factor for factor in (0.5, 1.0, 2.0)] if default != start else [0.0, 0.1, 0.2]
         if len(set(steps)) == 3 and all(_valid(type(surrogate), name, value) for value in steps):
-            return [(f"{name} = {value:g}", type(surrogate)(**{**surrogate.numbers, name: value})) for value in steps]
-    return [("", surrogate)]
+            each = [type(surrogate)(**{**surrogate.numbers, name: value}) for value in steps]
+            half, double = (one.derivative(v) / one.peak for one in (each[0], each[2]))
+            found[float(np.abs(half - double).mean())] = [
+                (f"{name} = {value:g}", one) for value, one in zip(steps, each, strict=True)
+            ]
+    return found[max(found)] if found else [("", surrogate)]
 
 
 def _valid(definition: type[Surrogate], name: str, value: float) -> bool:
