@@ -42,7 +42,7 @@ def parts(surrogate: Surrogate) -> Docstring:
         elif paragraph.startswith("Shapes and dtypes: "):
             text = " ".join(paragraph.partition("Peak: ")[2].partition("\nErrors: ")[0].split())
             facts = IN_BOUNDS.split(f"Peak: {text}")
-        elif not paragraph.startswith(("Args:", "Reference: ")):
+        elif not paragraph.startswith(("Args:", "Reference: ", ">>>")):
             remarks.append(" ".join(paragraph.split()))
     return Docstring(" ".join(summary.split()), formulas, remarks, facts, linked(surrogate.reference))
 
