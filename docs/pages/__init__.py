@@ -5,6 +5,7 @@ a page replaces a line of it, `<!-- written: NAME -->`.
 
 - shapes: a surrogate's formulas as operations, and its values; pictures: their curves
 - docstrings: the parts of a docstring, and what Sphinx makes of one; reference: the API's pages
+- speed, accuracy: tables and pictures of what was measured
 - catalogue: the surrogates' pages; libraries: the functions of other libraries; javascript, playground: the playground
 """
 
@@ -20,14 +21,21 @@ MARK = re.compile(r"^<!-- written: ([a-z]+) -->$", re.MULTILINE)
 
 def written(name: str) -> str:
     """Return the text that stands for a mark."""
-    from pages import accuracy, catalogue, libraries, playground, reference
+    from pages import accuracy, catalogue, libraries, playground, reference, speed
 
     texts: dict[str, Callable[[], str]] = {
         "accuracy": accuracy.summary,
         "api": reference.listed,
         "libraries": libraries.tabs,
+        "calls": speed.calls,
+        "floors": speed.floors,
+        "layers": speed.layers,
+        "machine": speed.machine,
+        "memory": speed.memory,
         "picture": catalogue.picture,
         "playground": playground.element,
+        "slower": speed.slower,
+        "targets": speed.targets,
         "thumbnails": catalogue.thumbnails,
         "tree": catalogue.tree,
     }
