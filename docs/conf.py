@@ -11,7 +11,7 @@ from typing import Any
 
 import arcana
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
 project = "Arcana"

@@ -6,6 +6,7 @@ import contextlib
 import html
 import inspect
 import io
+import re
 from collections.abc import Iterable
 
 from arcana import presets
@@ -106,7 +107,8 @@ def page(surrogate: Surrogate, curves: Iterable[str] = ()) -> str:
 def _fact(text: str) -> tuple[str, str]:
     """Return the term of a fact and what is said of it."""
     term, colon, rest = text.partition(": ")
-    return (term, rest) if colon and term.isalpha() else ("At kinks and ±∞", text)
+    # A number and a full stop would be an item of a list.
+    return (term, re.sub(r"^(\d+)\.", r"\1\\.", rest)) if colon and term.isalpha() else ("At kinks and ±∞", text)
 
 
 def calls(surrogate: Surrogate) -> str:

@@ -191,9 +191,7 @@ def floors() -> str:
     rows = []
     for (way, quantity, beside), members in grouped(chosen, "way", "quantity", "beside").items():
         by_size = [[each.ratio for each in members if each.n == n] for n in sizes]
-        rows.append(
-            [f"{way}, {quantity}", f"`{beside}`", *(f"{statistics.median(each):.2f}" if each else "" for each in by_size)]
-        )
+        rows.append([f"{way}, {quantity}", beside, *(f"{statistics.median(each):.2f}" if each else "" for each in by_size)])
     return table(["", "of", *(f"{n:,}" for n in sizes)], rows)
 
 

@@ -20,6 +20,7 @@ from known_values import KNOWN
 from pages import accuracy, catalogue, docstrings, libraries, reference
 from printed import assert_claims, blocks
 
+import arcana
 from arcana import presets, surrogate as definitions
 from arcana.jax._compat import enable_x64
 from arcana.surrogate import Surrogate, get, names
@@ -53,7 +54,7 @@ def test_a_page_of_the_catalogue_says_what_the_docstring_says(name: str) -> None
     assert set(said.formulas) == {"h(v)", "G(v)"}
     for part in (said.summary, *said.formulas.values(), *said.remarks, *said.facts):
         assert part in words
-        assert part.partition(": ")[2] in text
+        assert part.partition(": ")[2] in text.replace("\\.", ".")
     assert said.facts[0].startswith("Peak: ")
     assert any(fact.startswith("Area: ") for fact in said.facts)
     assert any(fact.startswith("Support: ") for fact in said.facts)
@@ -71,6 +72,11 @@ def test_every_preset_has_its_line() -> None:
 def test_the_measured_numbers_are_of_this_catalogue() -> None:
     assert set(accuracy.errors()) == set(names())
     assert {name: rows for name, rows in libraries.compared().items() if name not in presets.names()} == {}
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {arcana.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version = {{{arcana.__version__}}}" in (ROOT / "docs" / "cite.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("module", reference.MODULES)
