@@ -47,6 +47,11 @@ def replace_marks(app: Any, docname: str, source: list[str]) -> None:
     source[0] = MARK.sub(lambda found: written(found[1]), source[0])
 
 
+def marked_pages(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """Return the pages that have a mark, to be read again: what stands for it may have changed."""
+    return [name for name in env.found_docs if MARK.search(Path(env.doc2path(name)).read_text(encoding="utf-8"))]
+
+
 def write_pages(app: Any, config: Any) -> None:
     """Write the pages that have a name of their own, where their text has changed; remove those that have none any more."""
     from pages import catalogue, reference
@@ -68,6 +73,7 @@ def setup(app: Any) -> dict[str, Any]:
 
     # Before Sphinx looks for pages.
     app.connect("config-inited", write_pages)
+    app.connect("env-get-outdated", marked_pages)
     app.connect("source-read", replace_marks)
     # Before napoleon, which has the default priority of 500.
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)

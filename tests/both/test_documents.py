@@ -70,7 +70,7 @@ def test_every_preset_has_its_line() -> None:
 
 
 def test_the_measured_numbers_are_of_this_catalogue() -> None:
-    assert set(accuracy.errors()) == set(names())
+    assert set(accuracy.errors()) <= set(names())
     assert {name: rows for name, rows in libraries.compared().items() if name not in presets.names()} == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,11 +18,12 @@ from known_values import variants
 from pages import javascript
 from pages.shapes import values
 
+from arcana._core import FUNCTIONS
 from arcana.surrogate import get
 
 PAGE = Path(__file__).parents[2] / "docs" / "_static" / "playground.js"
 POTENTIALS = np.unique(np.concatenate([np.linspace(-8, 8, 801), np.linspace(-0.3, 0.3, 121), [-100.0, 100.0, 1e-12, -1e-12]]))
-FUNCTIONS = {"h": "derivative", "G": "G", "slope": "slope"}
+SOURCES = {"h": "derivative", "G": "G", "slope": "slope"}
 
 POSITIONS = (-1.0, -0.4, 0.0, 0.2, 1.0)
 """Of all the sliders of a surrogate together, from one end to the other."""
@@ -64,11 +66,17 @@ def computed() -> dict[str, list[dict[str, Any]]]:
 def test_the_formulas_in_javascript_give_the_numbers_of_numpy(name: str, computed: dict[str, list[dict[str, Any]]]) -> None:
     for result in computed[name]:
         surrogate = get(name, **result["values"])
-        for which, source in FUNCTIONS.items():
+        for which, source in SOURCES.items():
             expected = values(surrogate, source, POTENTIALS)
             found = np.array([float(each.replace("Infinity", "inf")) for each in result["outputs"][which]])
             scale = np.abs(expected[np.isfinite(expected)]).max(initial=1e-300)
             np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15 * scale, err_msg=f"{which} of {surrogate}")
+
+
+def test_every_operation_of_a_formula_can_be_written() -> None:
+    """Zeros of any shape are the number 0, and `spike` is a choice, when a formula is recorded."""
+    assert set(FUNCTIONS) - {"spike", "zeros_like"} <= set(javascript.WRITTEN)
+    assert {name for name in dir(operator) if not name.startswith("_")} | {*FUNCTIONS, "zero"} >= set(javascript.WRITTEN)
 
 
 @every_surrogate
