@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from arcana._core.expression import Symbol, Tape, compute, recorded
+from arcana._core.expression import Symbol, compute, recorded
 from arcana._core.numpy import NAMESPACE as NUMPY
 from arcana._core.slopes import slope
 from arcana.surrogate import (
@@ -60,14 +60,10 @@ class Formula:
 def formula(surrogate: Surrogate, which: str) -> Formula:
     """Return h, G or h′ ("slope") of a surrogate as operations."""
     source = "primitive" if which == "G" else "derivative"
-    tape, v, parameters, result = recorded(surrogate.formula, source, tuple(surrogate.numbers))
+    _, v, parameters, result = recorded(surrogate.formula, source, tuple(surrogate.numbers))
     if which == "slope":
         result = slope(result, v, guarded=True)
-    return Formula(v, parameters, _with_decimals(result, tape))
-
-
-def _with_decimals(result: Symbol, tape: Tape) -> Symbol:
-    return result if isinstance(result, Symbol) else tape.record("add", tape.zero, result)
+    return Formula(v, parameters, result)
 
 
 def values(surrogate: Surrogate, which: str, v: np.ndarray) -> np.ndarray:
