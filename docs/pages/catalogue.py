@@ -87,7 +87,7 @@ def page(surrogate: Surrogate, curves: Iterable[str] = ()) -> str:
     said = parts(surrogate)
     facts = {
         **{name: f"`{written}`" for name, written in said.formulas.items()},
-        **dict(map(_fact, said.facts)),
+        **_facts(said.facts),
         "Paper": said.reference,
     }
     return PAGE.format(
@@ -104,11 +104,16 @@ def page(surrogate: Surrogate, curves: Iterable[str] = ()) -> str:
     )
 
 
-def _fact(text: str) -> tuple[str, str]:
-    """Return the term of a fact and what is said of it."""
-    term, colon, rest = text.partition(": ")
+def _facts(sentences: Iterable[str]) -> dict[str, str]:
+    """Return what is said of peak, area and support, and of the values at kinks and far out."""
+    found: dict[str, str] = {}
+    for sentence in sentences:
+        term, colon, rest = sentence.partition(": ")
+        if not (colon and term.isalpha()):
+            term, rest = "At kinks and ±∞", sentence
+        found[term] = f"{found[term]} {rest}" if term in found else rest
     # A number and a full stop would be an item of a list.
-    return (term, re.sub(r"^(\d+)\.", r"\1\\.", rest)) if colon and term.isalpha() else ("At kinks and ±∞", text)
+    return {term: re.sub(r"^(\d+)\.", r"\1\\.", text) for term, text in found.items()}
 
 
 def calls(surrogate: Surrogate) -> str:
