@@ -103,6 +103,11 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
 
 
+def short(n: int) -> str:
+    """Return a number of elements in few characters."""
+    return f"{n // 2**20}·2²⁰" if n >= 2**20 else f"{n // 2**10}·2¹⁰" if n >= 2**10 else str(n)
+
+
 def layers() -> str:
     """Return the table of a whole layer: its time and its memory, of those with each library's function in it."""
     memory = grouped((each for each in cells("layer", "peak") if each.of_library), "way")
@@ -192,7 +197,7 @@ def floors() -> str:
     for (way, quantity, beside), members in grouped(chosen, "way", "quantity", "beside").items():
         by_size = [[each.ratio for each in members if each.n == n] for n in sizes]
         rows.append([f"{way}, {quantity}", beside, *(f"{statistics.median(each):.2f}" if each else "" for each in by_size)])
-    return table(["", "of", *(f"{n:,}" for n in sizes)], rows)
+    return table(["", "of", *map(short, sizes)], rows)
 
 
 def targets() -> str:
