@@ -14,7 +14,7 @@ from arcana.surrogate import Surrogate, get, names
 from pages import pictures
 from pages.accuracy import errors
 from pages.docstrings import parts
-from pages.libraries import LIBRARIES, call_of
+from pages.libraries import call_of, place_of
 from pages.shapes import SAME_BITS, by_family, family_of
 
 PAGE = """# {title}
@@ -143,7 +143,7 @@ def printed(block: str) -> str:
 def in_libraries(surrogate: Surrogate) -> str:
     """Return a table of the presets that compute this shape, with their defaults."""
     rows = [
-        f"| {LIBRARIES[name.partition('.')[0]]} | `{call_of(name)}` | `{presets.get(name)!r}` |"
+        f"| {place_of(name)[0]} | `{call_of(name)}` | `{presets.get(name)!r}` |"
         for name in presets.names()
         if type(presets.get(name)) is type(surrogate)
     ]

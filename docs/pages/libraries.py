@@ -11,18 +11,25 @@ from arcana import presets
 
 COMPARED = Path(__file__).parents[1] / "presets.csv"
 
-LIBRARIES = {
-    "snntorch": "snnTorch",
-    "spikingjelly": "SpikingJelly",
-    "norse": "Norse",
-    "sinabs": "Sinabs",
-    "rockpool": "Rockpool",
-    "spyx": "spyx",
-    "braintools": "braintools",
-    "braincog": "BrainCog",
-    "lava_dl": "lava-dl",
-}
-"""By module of `arcana.presets`; those of PyTorch first, the most used first."""
+FIRST = ("snntorch", "spikingjelly", "norse", "sinabs", "rockpool", "spyx")
+"""The order of the libraries; those that are not named follow."""
+PLACE = re.compile(r" of ([\w.-]*[A-Za-z][\w.-]*) ((?:at )?[\w.]*\w)")
+"""A library's name and version, in the first paragraph of a preset's docstring."""
+
+
+def libraries() -> list[str]:
+    """Return the modules of `arcana.presets` that have presets."""
+    present = {name.partition(".")[0] for name in presets.names()}
+    return [*(each for each in FIRST if each in present), *sorted(present - set(FIRST))]
+
+
+def place_of(name: str) -> tuple[str, str]:
+    """Return a preset's library, as it writes itself, and the version that was read."""
+    found = PLACE.search(_description(name)[0])
+    if found is None:
+        msg = f"the docstring of the preset {name} does not say of which library and version it is: `function` of Library 1.0"
+        raise ValueError(msg)
+    return found[1], found[2]
 
 
 def call_of(name: str) -> str:
@@ -76,11 +83,11 @@ def item(name: str) -> str:
 def tabs() -> str:
     """Return a tab for each library."""
     made = []
-    for library, title in LIBRARIES.items():
+    for library in libraries():
         names = presets.names(library)
-        version = re.search(r" of [\w-]+ ((?:at )?[\w.]*\w)", _description(names[0])[0])
+        title, version = place_of(names[0])
         spikes = {re.search(r"fires where (v >=? 0)", _description(name)[0])[1] for name in names}  # pyright: ignore[reportOptionalSubscript]
-        about = f"{title} {version[1] if version else ''}; a spike where `{'` or `'.join(sorted(spikes))}`."
+        about = f"{title} {version}; a spike where `{'` or `'.join(sorted(spikes))}`."
         table = "\n\n".join(map(item, names))
         made.append(f":::{{tab-item}} {title}\n:sync: {library}\n\n{about}\n\n{table}\n:::")
     return "\n".join(["::::{tab-set}", ":sync-group: library", "", *made, "::::"])
