@@ -32,7 +32,7 @@ def pytest(session: nox.Session, backends: str, *folders: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, with both backends."""
-    install(session, "test", "test-jax", extras="all")
+    install(session, "test", "test-jax", "test-node", extras="all")
     pytest(session, "torch,jax", "tests")
 
 
@@ -177,7 +177,7 @@ BENCH = (
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time and memory beside every library, and docs/speed.md; needs a C++ compiler, and a machine that does nothing else."""
+    """Time and memory beside every library, and docs/speed.csv; needs a C++ compiler, and a machine that does nothing else."""
     install(session, "peers", extras="torch,jax,cli")
     folder = Path(session.create_tmp())
     files = [folder / f"{i}.json" for i, _ in enumerate(BENCH)]

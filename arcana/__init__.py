@@ -21,3 +21,7 @@ def __getattr__(name: str) -> typing.Any:
         return importlib.import_module("arcana.presets")
     msg = f"module 'arcana' has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

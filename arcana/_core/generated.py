@@ -17,17 +17,23 @@ class SurrogateFunction(Generic[ArrayT, P]):
     """The spikes of v with the gradient of one surrogate; every parameter by keyword, a number or an array.
 
     It is pickled and copied by its name, so a model that holds one can be saved.
+
+    Args:
+        definition: the surrogate's class.
+        spike: the backend's.
+        module: where the function is found.
+        example: of a call, with `{}` for the name and the framework's own array.
     """
 
-    def __init__(self, definition: Callable[P, Surrogate], spike: Callable[..., ArrayT], module: str) -> None:
+    def __init__(self, definition: Callable[P, Surrogate], spike: Callable[..., ArrayT], module: str, example: str) -> None:
         self.surrogate: Surrogate = cast(Callable[[], Surrogate], definition)()
         self._spike = spike
         self.__module__ = module
         self.__name__ = self.__qualname__ = self.surrogate.name
-        self.__doc__ = inspect.getdoc(type(self.surrogate))
         v = inspect.Parameter("v", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         fields = inspect.signature(type(self.surrogate)).parameters
         self.__signature__ = inspect.Signature([v, *(fields[name] for name in type(self.surrogate).parameter_names())])
+        self.__doc__ = documentation(self, example.format(self.__name__))
 
     @overload
     def __call__(self, v: ArrayT, *nothing: P.args, **numbers: P.kwargs) -> ArrayT: ...
@@ -53,6 +59,33 @@ class SurrogateFunction(Generic[ArrayT, P]):
 
     def __reduce__(self) -> str:
         return self.__name__
+
+
+def documentation(function: SurrogateFunction[Any, Any], example: str) -> str:
+    """Return the docstring of a function: the call, what comes back, an example, and the definition's own.
+
+    An object that is no Python function has no signature in `help()`, so the call stands first, as in NumPy's own functions.
+    """
+    plain = [each.replace(annotation=inspect.Parameter.empty) for each in function.__signature__.parameters.values()]
+    call = f"{function.__name__}{inspect.Signature(plain)}"
+    text = inspect.getdoc(type(function.surrogate)) or ""
+    summary, *paragraphs = [each for each in text.split("\n\n") if not each.startswith(">>>")]
+    arguments = next((each for each in paragraphs if each.startswith("Args:")), "Args:")
+    paragraphs = [each for each in paragraphs if each != arguments]
+    # Before the facts, where a definition has its arguments.
+    place = next((i for i, each in enumerate(paragraphs) if each.startswith("Shapes and dtypes:")), len(paragraphs))
+    paragraphs[place:place] = [_ARGUMENTS.format(arguments.partition("\n")[2]).replace("\n\n", "\n"), _RETURNS, example]
+    return "\n\n".join([call, f"Return the spikes of v, whose derivative is h. {summary}", *paragraphs])
+
+
+_ARGUMENTS = """Args:
+    v: potential minus threshold.
+{}
+    gain: a factor on h, finite (default 1).
+    fires_at_threshold: whether v = 0 fires (default) or not."""
+
+_RETURNS = """Returns:
+    1 where v >= 0 and else 0, in v's shape and dtype."""
 
 
 class DefinitionMeta(type):

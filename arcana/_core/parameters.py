@@ -97,6 +97,16 @@ def parameter(
         at_least: the value must be this or greater.
         below: the value must be less than this.
         at_most: the value must be this or less.
+
+    >>> from arcana.surrogate import Surrogate, parameter
+    >>> class Box(Surrogate):
+    ...     width: float = parameter(1.0, above=0, at_most=10)
+    ...     @staticmethod
+    ...     def derivative(v, xp, *, width):
+    ...         return xp.where(xp.abs(v) < width, xp.zeros_like(v) + 1, xp.zeros_like(v))
+    >>> Box(width=20)
+    Traceback (most recent call last):
+    ValueError: Box: width must be > 0 and <= 10, got 20.0
     """
     bounds = Bounds(above=above, at_least=at_least, below=below, at_most=at_most)
     return dataclasses.field(default=default, metadata={_BOUNDS: bounds})

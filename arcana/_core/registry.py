@@ -69,12 +69,22 @@ def public_name(definition: type[Surrogate]) -> str:
 
 
 def names() -> list[str]:
-    """Return the registry names of the catalogue's surrogates, sorted."""
+    """Return the registry names of the catalogue's surrogates, sorted.
+
+    >>> from arcana.surrogate import names
+    >>> names()[:3]
+    ['atan', 'clipped_reciprocal', 'clipped_ste']
+    """
     return sorted(name for name in _live_classes() if ":" not in name)
 
 
 def get(name: str, **parameters: Any) -> Surrogate:
-    """Return the surrogate of a registry name (`module:Class` for a user's own) with the parameters given."""
+    """Return the surrogate of a registry name (`module:Class` for a user's own) with the parameters given.
+
+    >>> from arcana.surrogate import get
+    >>> get("fast_sigmoid", scale=25.0)
+    FastSigmoid(scale=25.0)
+    """
     return _find(name)(**parameters)
 
 
@@ -82,6 +92,10 @@ def from_dict(data: Mapping[str, Any]) -> Surrogate:
     """Return the surrogate that `to_dict` wrote.
 
     A user's own surrogate is found once its module has been imported; nothing is imported on the word of the data.
+
+    >>> from arcana.surrogate import FastSigmoid, from_dict
+    >>> from_dict(FastSigmoid(scale=25.0).to_dict())
+    FastSigmoid(scale=25.0)
     """
     missing = {"surrogate", "parameters"} - set(data)
     if missing:

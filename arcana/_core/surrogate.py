@@ -36,6 +36,10 @@ class Facts:
         area: the integral of h over the real line, `math.inf` where it diverges.
         support: the closed interval outside which h is 0.
         even: whether h(-v) = h(v).
+
+    >>> from arcana.surrogate import Facts, FastSigmoid
+    >>> FastSigmoid.facts(scale=25.0) == Facts(peak=1.0, area=0.08)
+    True
     """
 
     peak: float
@@ -49,6 +53,14 @@ class formula:  # noqa: N801  (a decorator, like staticmethod)
 
     A plain function or a `@staticmethod` does the same in a user's class; this one also tells a type checker what the
     instance takes.
+
+    >>> from arcana.surrogate import Surrogate, formula
+    >>> class Tent(Surrogate):
+    ...     @formula
+    ...     def derivative(v, xp):
+    ...         return xp.relu(1 - xp.abs(v))
+    >>> print(Tent().derivative(0.75))
+    0.25
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:

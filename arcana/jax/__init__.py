@@ -36,10 +36,14 @@ from arcana.jax._forward_mode import ForwardMode, forward_mode
 from arcana.jax._function import SpikeFunction, evaluate, function_of, spike
 
 _P = ParamSpec("_P")
+_EXAMPLE = """>>> import jax.numpy as jnp
+>>> from arcana.jax import {0}
+>>> {0}(jnp.array([-0.5, 0.0, 0.5]))
+Array([0., 1., 1.], dtype=float32)"""
 
 
 def _generate(definition: Callable[_P, definitions.Surrogate]) -> tuple[type[SpikeFunction], SurrogateFunction[jax.Array, _P]]:
-    function = SurrogateFunction(definition, spike, __name__)
+    function = SurrogateFunction(definition, spike, __name__, _EXAMPLE)
     return function_of(type(function.surrogate)), function
 
 
@@ -77,3 +81,7 @@ __all__ += piecewise.__all__
 __all__ += power_law.__all__
 __all__ += rational.__all__
 __all__ += straight_through.__all__
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,7 +13,13 @@ from arcana.jax._function import spike
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class ForwardMode:
-    """A surrogate's spike function: equal by value, a leafless pytree. Made by `forward_mode`."""
+    """A surrogate's spike function: equal by value, a leafless pytree. Made by `forward_mode`.
+
+    >>> from arcana.jax import ForwardMode, forward_mode
+    >>> from arcana.surrogate import FastSigmoid
+    >>> forward_mode(FastSigmoid(scale=25.0)) == ForwardMode(FastSigmoid(scale=25.0))
+    True
+    """
 
     surrogate: Surrogate
 
@@ -31,5 +37,12 @@ def forward_mode(surrogate: AnySurrogate) -> ForwardMode:
 
     Raises:
         TypeError: surrogate is no Surrogate instance.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from arcana.jax import forward_mode
+    >>> from arcana.surrogate import FastSigmoid
+    >>> v = jnp.array([-0.04, 0.0, 0.04])
+    >>> jax.jvp(forward_mode(FastSigmoid(scale=25.0)), (v,), (jnp.ones_like(v),))[1]
+    Array([0.25, 1.  , 0.25], dtype=float32)
     """
     return ForwardMode(surrogate_of(surrogate, "forward_mode"))

@@ -346,6 +346,12 @@ def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array
     Raises:
         TypeError: v is no floating-point jax.Array, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or an array does not broadcast to v.
+
+    >>> import jax.numpy as jnp
+    >>> from arcana.surrogate import FastSigmoid
+    >>> from arcana.jax import spike
+    >>> spike(jnp.array([-0.04, 0.0, 0.04]), FastSigmoid(scale=25.0))
+    Array([0., 1., 1.], dtype=float32)
     """
     v, surrogate = _given(v, surrogate, "spike")
     call, arrays = call_of(v, surrogate, parameters)
@@ -362,7 +368,14 @@ def traced(v: jax.Array, call: Call, arrays: Arrays) -> jax.Array:
 
 
 def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: float | jax.Array) -> jax.Array:
-    """Return h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    """Return h (`which` = "derivative") or G ("primitive") of v, in v's dtype.
+
+    >>> import jax.numpy as jnp
+    >>> from arcana.jax import evaluate
+    >>> from arcana.surrogate import FastSigmoid
+    >>> evaluate(FastSigmoid(scale=25.0), "derivative", jnp.array([-0.04, 0.0, 0.04]))
+    Array([0.25, 1.  , 0.25], dtype=float32)
+    """
     check_which(which)
     v, surrogate = _given(v, surrogate, "evaluate")
     call, arrays = call_of(v, surrogate, parameters)
@@ -385,7 +398,15 @@ def _evaluation(formula: Formula, which: str) -> Callable[..., jax.Array]:
 
 
 class SpikeFunction(GeneratedClass[jax.Array], metaclass=DefinitionMeta):
-    """The base of the generated classes; each subclass holds its `definition`."""
+    """The base of the generated classes; each subclass holds its `definition`.
+
+    >>> import jax.numpy as jnp
+    >>> from arcana.jax import FastSigmoid, SpikeFunction
+    >>> issubclass(FastSigmoid, SpikeFunction)
+    True
+    >>> FastSigmoid.apply(jnp.array([-0.04, 0.0, 0.04]), scale=25.0)
+    Array([0., 1., 1.], dtype=float32)
+    """
 
 
 @per_class_cache

@@ -22,7 +22,12 @@ def preset(function: PresetT) -> PresetT:
 
 
 def names(library: str | None = None) -> list[str]:
-    """Return the presets' names, sorted: of all libraries, or of one ("snntorch")."""
+    """Return the presets' names, sorted: of all libraries, or of one ("snntorch").
+
+    >>> from arcana import presets
+    >>> presets.names("norse")
+    ['norse.circ', 'norse.heavi_erfc', 'norse.superspike', 'norse.tanh', 'norse.triangle']
+    """
     if library is None:
         return sorted(_PRESETS)
     libraries = sorted({_library(name) for name in _PRESETS})
@@ -33,7 +38,11 @@ def names(library: str | None = None) -> list[str]:
 
 
 def get(name: str, **parameters: Any) -> Surrogate:
-    """Return the surrogate that a library computes: `get("snntorch.fast_sigmoid", slope=25)`.
+    """Return the surrogate that a library computes.
+
+    >>> from arcana import presets
+    >>> presets.get("snntorch.fast_sigmoid", slope=10)
+    FastSigmoid(scale=10.0, fires_at_threshold=False)
 
     Args:
         name: library and function, see `names`.
@@ -56,12 +65,26 @@ def get(name: str, **parameters: Any) -> Surrogate:
 
 
 def defaults(name: str) -> dict[str, Any]:
-    """Return a preset's parameters with the library's defaults."""
+    """Return a preset's parameters with the library's defaults.
+
+    >>> from arcana import presets
+    >>> presets.defaults("snntorch.fast_sigmoid")
+    {'slope': 25.0}
+    """
     return {parameter.name: parameter.default for parameter in inspect.signature(_find(name)).parameters.values()}
 
 
 def describe(name: str) -> str:
-    """Return a preset's call with its defaults, and its description: formula, place in the library, what differs."""
+    """Return a preset's call with its defaults, and its description: formula, place in the library, what differs.
+
+    >>> from arcana import presets
+    >>> print(presets.describe("snntorch.fast_sigmoid"))
+    snntorch.fast_sigmoid(slope=25.0)
+    <BLANKLINE>
+    `snntorch.surrogate.fast_sigmoid` of snnTorch 1.0.0; fires where v > 0.
+    <BLANKLINE>
+    h(v) = 1 / (slope·|v| + 1)²
+    """
     return f"{name}({_shown(defaults(name))})\n\n{inspect.getdoc(_find(name))}"
 
 

@@ -1,6 +1,10 @@
 """BrainCog, repository BrainCog-X/Brain-Cog at 3998fd5 (September 2025): `braincog.base.strategy.surrogate`. Read, not run.
 
 Some fire at v = 0 and some do not. `EIGrad` and `RoundGrad`, whose spikes have more than two values, have no preset.
+
+>>> from arcana import presets
+>>> presets.braincog.sigmoid_grad()
+Sigmoid(slope=1.0)
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""braintools 0.3.0: `braintools.surrogate`, which BrainPy's `bm.surrogate` is too. Fires at v = 0."""
+"""braintools 0.3.0: `braintools.surrogate`, which BrainPy's `bm.surrogate` is too. Fires at v = 0.
+
+>>> from arcana import presets
+>>> presets.braintools.sigmoid(alpha=4.0)
+Sigmoid(slope=4.0)
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,10 @@
 
 The neurons multiply tau_grad and scale_grad by constants of their modules, 100 and 0.1 where Loihi's v is real. Graded
 spikes and the complex spikes of the resonators (`rf`, `adrf`) have no preset.
+
+>>> from arcana import presets
+>>> presets.lava_dl.cuba(threshold=1.0)
+Exponential(slope=0.01, gain=0.1)
 """
 
 from __future__ import annotations

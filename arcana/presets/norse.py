@@ -2,6 +2,10 @@
 
 A threshold is taken off the potential before the call, so that its gradient is −h there as here.
 Norse's functions have no default; its neurons pass them an alpha of 100 with every method, `triangle_fn` has its own 0.3.
+
+>>> from arcana import presets
+>>> presets.norse.superspike()
+FastSigmoid(scale=100.0, fires_at_threshold=False)
 """
 
 from __future__ import annotations

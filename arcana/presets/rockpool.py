@@ -4,6 +4,10 @@ Rockpool takes the potential and the threshold apart; v is their difference. Its
 threshold, up to `max_spikes_per_dt`, 2¹⁶ where a function is called by itself; a spike here is 0 or 1, as it is there with 1.
 A threshold's gradient is −h·potential/threshold in Rockpool, as of spikes of potential/threshold; here, where the threshold
 is taken off the potential, it is −h. At the threshold itself they are the same.
+
+>>> from arcana import presets
+>>> presets.rockpool.step_pwl()
+ClippedSTE(lower=-0.5, upper=1000000000000000.0)
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 Sinabs gives its functions the potential and the threshold; v is their difference, and the threshold is 1 unless it is given.
 A `mu` that is not 0, which moves the peak away from the threshold, has no preset. h is the same with `MultiSpike` and
 `MaxSpike`, whose spikes count. Sinabs gives a threshold no gradient; here, where it is taken off the potential, that is −h.
+
+>>> from arcana import presets
+>>> presets.sinabs.single_exponential()
+Exponential(slope=2.0, gain=2.0)
 """
 
 from __future__ import annotations

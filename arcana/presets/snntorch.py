@@ -1,4 +1,9 @@
-"""snnTorch 1.0.0: `snntorch.surrogate`. No spike at v = 0, and spikes are float32 whatever v is."""
+"""snnTorch 1.0.0: `snntorch.surrogate`. No spike at v = 0, and spikes are float32 whatever v is.
+
+>>> from arcana import presets
+>>> presets.snntorch.fast_sigmoid(slope=10)
+FastSigmoid(scale=10.0, fires_at_threshold=False)
+"""
 
 from __future__ import annotations
 

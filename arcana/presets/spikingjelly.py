@@ -1,4 +1,9 @@
-"""SpikingJelly 2.0.0: `spikingjelly.activation_based.surrogate`. Fires at v = 0."""
+"""SpikingJelly 2.0.0: `spikingjelly.activation_based.surrogate`. Fires at v = 0.
+
+>>> from arcana import presets
+>>> presets.spikingjelly.soft_sign()
+FastSigmoid(scale=2.0)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""spyx 1.0.0: `spyx.axn`. No spike at v = 0."""
+"""spyx 1.0.0: `spyx.axn`. No spike at v = 0.
+
+>>> from arcana import presets
+>>> presets.spyx.superspike(k=10.0)
+FastSigmoid(scale=10.0, fires_at_threshold=False)
+"""
 
 from __future__ import annotations
 

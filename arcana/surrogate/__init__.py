@@ -25,3 +25,7 @@ __all__ += piecewise.__all__
 __all__ += power_law.__all__
 __all__ += rational.__all__
 __all__ += straight_through.__all__
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -47,6 +47,9 @@ class Sigmoid(Surrogate):
     Peak: slope/4 at v = 0. Area: 1. Support: the real line. h(±inf) = 0; h′(0) = 0.
     Errors: ValueError for a slope out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(Sigmoid(slope=8.0).derivative(0.0))
+    2.0
+
     Reference: Y. Wu, L. Deng, G. Li, J. Zhu and L. Shi (2018), "Spatio-Temporal Backpropagation for Training
         High-Performance Spiking Neural Networks", Frontiers in Neuroscience 12, 331, arXiv:1706.02609.
     """
@@ -78,6 +81,9 @@ class Exponential(Surrogate):
     Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
     Peak: slope/2 at v = 0. Area: 1. Support: the real line. h(±inf) = 0; h′(0) = 0 by definition.
     Errors: ValueError for a slope out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(Exponential(slope=2.0).derivative(0.0))
+    1.0
 
     Reference: S. B. Shrestha and G. Orchard (2018), "SLAYER: Spike Layer Error Reassignment in Time", NeurIPS 31,
         arXiv:1810.08646.
@@ -112,6 +118,9 @@ class Dspike(Surrogate):
     Peak: b / (2·tanh(b/2)) at v = 0. Area: 1. Support: [−1/2, 1/2]. h(±inf) = 0; h′(0) = 0, and h′(±1/2) is the
     slope inside.
     Errors: ValueError for a temperature out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(Dspike(temperature=3.0).derivative(0.6))
+    0.0
 
     Reference: Y. Li, Y. Guo, S. Zhang, S. Deng, Y. Hai and S. Gu (2021), "Differentiable Spike: Rethinking
         Gradient-Descent for Training Spiking Neural Networks", NeurIPS 34, 23426–23439. The default lies between the
@@ -164,6 +173,9 @@ class EscapeExponential(Surrogate):
     h(−inf) = 0, h(inf) is the peak; h′(13·width) = 0 by definition.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(EscapeExponential(rate=0.01, width=0.2).primitive(0.0))
+    0.5
+
     Reference: W. Gerstner and W. M. Kistler (2002), "Spiking Neuron Models: Single Neurons, Populations, Plasticity",
         Cambridge University Press, section 5.3.
     """
@@ -202,6 +214,9 @@ class S2NN(Surrogate):
     Peak: the larger of alpha/4, just below the threshold, and beta, at it. Area: infinite. Support: the real line.
     h(0) = beta, h(±inf) = 0; h′(0) = −beta.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(S2NN(beta=2.0).derivative(1.0))
+    1.0
 
     Reference: K. Suetake, S. Ikegawa, R. Saiin and Y. Sawada (2022), "S²NN: Time Step Reduction of Spiking Surrogate
         Gradients for Training Energy Efficient Single-Step Neural Networks", arXiv:2201.10879.

@@ -25,6 +25,9 @@ class Gaussian(Surrogate):
     Peak: 1 / (sigma·√(2π)) at v = 0. Area: 1. Support: the real line. h(±inf) = 0; h′(0) = 0.
     Errors: ValueError for a sigma out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(Gaussian(sigma=0.5).primitive(0.0))
+    0.5
+
     Reference: B. Yin, F. Corradi and S. M. Bohté (2020), "Effective and Efficient Computation with Multiple-timescale
         Spiking Recurrent Neural Networks", ICONS, arXiv:2005.11633.
     """
@@ -62,6 +65,9 @@ class MultiGaussian(Surrogate):
     Peak: at v = 0. Area: scale·(1 − height). Support: the real line. h(±inf) = 0; h′(0) = 0. Where the centre and the
     lobes cancel h crosses 0, and there the relative error grows with the condition number.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(MultiGaussian(height=0.5, scale=0.5).area)
+    0.25
 
     Reference: B. Yin, F. Corradi and S. M. Bohté (2021), "Accurate and efficient time-domain classification with
         adaptive spiking recurrent neural networks", Nature Machine Intelligence 3, 905–913, arXiv:2103.12593.

@@ -29,6 +29,9 @@ class PeriodicExponential(Surrogate):
     float is whole; h′ = 0 at whole and half numbers from 0 up, by definition.
     Errors: ValueError for a width out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(PeriodicExponential(width=0.2).derivative(3.0))
+    1.0
+
     Reference: P. Weidel and S. Sheik (2021), "WaveSense: Efficient Temporal Convolutions with Spiking Neural Networks
         for Keyword Spotting", arXiv:2111.01456.
     """
@@ -78,6 +81,9 @@ class SquarewaveFourier(Surrogate):
     real line. There is no limit: h(±inf) = 0, its mean, and G(±inf) = 1/2. The error is a few roundings of the largest
     term, not of the sum where terms cancel.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(SquarewaveFourier(period=8.0, terms=1).derivative(0.0))
+    0.5
 
     Reference: no paper; `SquarewaveFourierSeries` of W. Fang et al. (2023), "SpikingJelly: An open-source machine
         learning infrastructure platform for spike-based intelligence", Science Advances 9(40), eadi1480.

@@ -42,6 +42,9 @@ class Step(Surrogate):
     Peak: 1. Area: infinite. Support: [0, inf). h(0) = h(−0.0) = h(inf) = 1, h(−inf) = 0; h′ = 0 everywhere.
     Errors: TypeError for a v that is no floating-point array.
 
+    >>> print(Step().derivative(-1.0), Step().derivative(0.0))
+    0.0 1.0
+
     Reference: no single paper; the form with a window around the threshold is in S. K. Esser et al. (2016),
         "Convolutional networks for fast, energy-efficient neuromorphic computing", Proceedings of the National
         Academy of Sciences 113(41), 11441–11446, arXiv:1603.08270.
@@ -74,6 +77,9 @@ class LeakyStep(Surrogate):
     Peak: the larger of leak and slope. Area: infinite. Support: the real line, [0, inf) for a leak of 0. h(0) = h(−0.0) =
     h(inf) = slope, h(−inf) = h(NaN) = leak; h′ = 0 everywhere.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(LeakyStep(leak=0.25).derivative(-1.0))
+    0.25
 
     Reference: A. L. Maas, A. Y. Hannun and A. Y. Ng (2013), "Rectifier Nonlinearities Improve Neural Network Acoustic
         Models", ICML Workshop on Deep Learning for Audio, Speech and Language Processing: the leaky rectifier, whose
@@ -113,6 +119,9 @@ class Triangular(Surrogate):
     definition.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(Triangular(scale=0.5).derivative(0.5))
+    0.25
+
     Reference: G. Bellec, D. Salaj, A. Subramoney, R. Legenstein and W. Maass (2018), "Long short-term memory and
         learning-to-learn in networks of spiking neurons", NeurIPS 31, arXiv:1803.09574.
     """
@@ -149,6 +158,9 @@ class Rectangular(Surrogate):
     Peak: height. Area: height·width. Support: [−width/2, width/2]. h(±width/2) = h(±inf) = h(NaN) = 0; h′ = 0 everywhere.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(Rectangular(width=0.5).derivative(0.2))
+    1.0
+
     Reference: Y. Wu, L. Deng, G. Li, J. Zhu and L. Shi (2018), "Spatio-Temporal Backpropagation for Training
         High-Performance Spiking Neural Networks", Frontiers in Neuroscience 12, 331, arXiv:1706.02609.
     """
@@ -184,6 +196,9 @@ class PiecewiseLeakyReLU(Surrogate, name="piecewise_leaky_relu"):
     Peak: the larger of 1/(2·width) and leak. Area: infinite, 1 for a leak of 0. Support: the real line, [−width, width] for
     a leak of 0. h(±width) = h(±inf) = h(NaN) = leak; h′ = 0 everywhere.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(PiecewiseLeakyReLU(width=0.5, leak=0.01).derivative(0.6))
+    0.01
 
     Reference: Y. Wu, L. Deng, G. Li, J. Zhu, Y. Xie and L. Shi (2019), "Direct Training for Spiking Neural Networks:
         Faster, Larger, Better", AAAI 33, 1311–1318, arXiv:1809.05793; S. Yin et al. (2017), "Algorithm and Hardware
@@ -223,6 +238,9 @@ class LogTailedReLU(Surrogate, name="log_tailed_relu"):
     Peak: the larger of 1 and leak. Area: infinite. Support: [0, inf) for a leak of 0, else the real line.
     h(0) = h(−inf) = h(NaN) = leak, h(inf) = 0; h′(0) = h′(1) = 0.
     Errors: ValueError for a leak out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(LogTailedReLU(leak=0.0).derivative(4.0))
+    0.25
 
     Reference: Z. Cai, X. He, J. Sun and N. Vasconcelos (2017), "Deep Learning with Low Precision by Half-wave Gaussian
         Quantization", CVPR, 5918–5926, arXiv:1702.00953.

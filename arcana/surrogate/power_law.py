@@ -22,6 +22,9 @@ class InverseSquareRoot(Surrogate):
     Peak: 1 at v = 0. Area: 2·width. Support: the real line. h(±inf) = 0; h′(0) = 0.
     Errors: ValueError for a width out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(InverseSquareRoot(width=0.5).area)
+    1.0
+
     Reference: no paper of its own, it is `circ` of C. Pehle and J. E. Pedersen (2021), "Norse: A deep learning library
         for spiking neural networks", Zenodo, doi:10.5281/zenodo.4422025.
     """
@@ -62,6 +65,9 @@ class QPseudoSpike(Surrogate):
     Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
     Peak: 1 at v = 0. Area: 1. Support: the real line. h(±inf) = 0; h′(0) = 0 by definition.
     Errors: ValueError for a q out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(QPseudoSpike(q=2.0).derivative(0.5))
+    0.25
 
     Reference: L. Herranz-Celotti and J. Rouat (2022), "Surrogate Gradients Design", arXiv:2202.00282, later
         "Stabilizing Spiking Neuron Training".

@@ -61,6 +61,9 @@ class FastSigmoid(Surrogate):
     Peak: 1 at v = 0. Area: 2/scale. Support: the real line. h(±inf) = 0; h′(0) = 0 by definition.
     Errors: ValueError for a scale that is not > 0; TypeError for a v that is no floating-point array.
 
+    >>> print(FastSigmoid(scale=25.0).derivative(0.04))
+    0.25
+
     Reference: F. Zenke and S. Ganguli (2018), "SuperSpike: Supervised Learning in Multilayer Spiking Neural
         Networks", Neural Computation 30(6), 1514–1541, doi:10.1162/neco_a_01086.
     """
@@ -92,6 +95,9 @@ class OneSidedFastSigmoid(Surrogate):
     Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
     Peak: 1 at every v >= 0. Area: infinite. Support: the real line. h(−inf) = 0, h(inf) = 1; h′(0) = 0.
     Errors: ValueError for a scale out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(OneSidedFastSigmoid(scale=25.0).derivative(-0.04))
+    0.25
 
     Reference: no paper of its own, it is `SuperSpike_MemClamp` of stork; the shape below the threshold is that of
         F. Zenke and S. Ganguli (2018), "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks",
@@ -129,6 +135,9 @@ class SparseFastSigmoid(Surrogate):
     h(±cutoff) = h(±inf) = 0; h′(0) = h′(±cutoff) = 0 by definition.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(SparseFastSigmoid(scale=25.0, cutoff=0.1).derivative(0.11))
+    0.0
+
     Reference: N. Perez-Nieves and D. F. M. Goodman (2021), "Sparse Spiking Gradient Descent", NeurIPS 34,
         arXiv:2105.08810.
     """
@@ -164,6 +173,9 @@ class ATan(Surrogate, name="atan"):
     Peak: slope/2 at v = 0. Area: 1. Support: the real line. h(±inf) = 0; h′(0) = 0.
     Errors: ValueError for a slope out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(ATan(slope=4.0).derivative(0.0))
+    2.0
+
     Reference: W. Fang, Z. Yu, Y. Chen, T. Masquelier, T. Huang and Y. Tian (2021), "Incorporating Learnable Membrane
         Time Constant to Enhance Learning of Spiking Neural Networks", ICCV, 2661–2671, arXiv:2007.05785.
     """
@@ -197,6 +209,9 @@ class LogAbs(Surrogate):
     Peak: slope at v = 0. Area: infinite. Support: the real line. h(±inf) = 0; h′(0) = 0 by definition.
     Errors: ValueError for a slope out of its bounds; TypeError for a v that is no floating-point array.
 
+    >>> print(LogAbs(slope=2.0).derivative(0.5))
+    1.0
+
     Reference: no paper; `NonzeroSignLogAbs` of W. Fang et al. (2023), "SpikingJelly: An open-source machine learning
         infrastructure platform for spike-based intelligence", Science Advances 9(40), eadi1480.
     """
@@ -229,6 +244,9 @@ class ClippedReciprocal(Surrogate):
     Peak: bound at |v| <= 1/bound. Area: infinite. Support: the real line. h(±inf) = 0; h′(0) = 0, and h′(±1/bound)
     = 0 by definition.
     Errors: ValueError for a bound out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(ClippedReciprocal(bound=0.5).derivative(4.0))
+    0.25
 
     Reference: no paper; `FakeNumericalGradient` of W. Fang et al. (2023), "SpikingJelly: An open-source machine
         learning infrastructure platform for spike-based intelligence", Science Advances 9(40), eadi1480.

@@ -20,6 +20,9 @@ class STE(Surrogate):
     Peak: 1. Area: infinite. Support: the real line. h is 1 at ±inf and NaN too; h′ = 0.
     Errors: TypeError for a v that is no floating-point array.
 
+    >>> print(STE().derivative(-3.0))
+    1.0
+
     Reference: Y. Bengio, N. Léonard and A. Courville (2013), "Estimating or Propagating Gradients Through Stochastic
         Neurons for Conditional Computation", arXiv:1308.3432.
     """
@@ -50,6 +53,9 @@ class ClippedSTE(Surrogate):
     Shapes and dtypes: any shape; float64, float32, float16, bfloat16, kept.
     Peak: 1. Area: upper − lower. Support: [lower, upper]. h(lower) = h(upper) = 1, h(±inf) = h(NaN) = 0; h′ = 0 everywhere.
     Errors: ValueError for a parameter out of its bounds; TypeError for a v that is no floating-point array.
+
+    >>> print(ClippedSTE(lower=-1.0, upper=1.0).derivative(-0.5))
+    1.0
 
     Reference: X. Luo, M. Yao, Y. Chou, B. Xu and G. Li (2024), "Integer-Valued Training and Spike-Driven Inference
         Spiking Neural Network for High-performance and Energy-efficient Object Detection", ECCV, arXiv:2407.20708.

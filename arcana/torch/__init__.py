@@ -41,10 +41,14 @@ from arcana.torch._function import SpikeFunction, evaluate, function_of, spike
 from arcana.torch._module import Spike
 
 _P = ParamSpec("_P")
+_EXAMPLE = """>>> import torch
+>>> from arcana.torch import {0}
+>>> {0}(torch.tensor([-0.5, 0.0, 0.5]))
+tensor([0., 1., 1.])"""
 
 
 def _generate(definition: Callable[_P, definitions.Surrogate]) -> tuple[type[SpikeFunction], SurrogateFunction[torch.Tensor, _P]]:
-    function = SurrogateFunction(definition, spike, __name__)
+    function = SurrogateFunction(definition, spike, __name__, _EXAMPLE)
     return function_of(type(function.surrogate)), function
 
 
@@ -86,3 +90,7 @@ __all__ += piecewise.__all__
 __all__ += power_law.__all__
 __all__ += rational.__all__
 __all__ += straight_through.__all__
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -132,7 +132,15 @@ class SpikeFunctionMeta(DefinitionMeta, type(torch.autograd.Function)):
 
 
 class SpikeFunction(GeneratedClass[torch.Tensor], torch.autograd.Function, metaclass=SpikeFunctionMeta):
-    """The base of the generated Functions; each subclass holds its `definition`."""
+    """The base of the generated Functions; each subclass holds its `definition`.
+
+    >>> import torch
+    >>> from arcana.torch import FastSigmoid, SpikeFunction
+    >>> issubclass(FastSigmoid, SpikeFunction)
+    True
+    >>> FastSigmoid.apply(torch.tensor([-0.04, 0.0, 0.04]), scale=25.0)
+    tensor([0., 1., 1.])
+    """
 
     @staticmethod
     def forward(ctx: Any, v: torch.Tensor, call: Call, *tensors: torch.Tensor) -> torch.Tensor:
@@ -196,6 +204,12 @@ def spike(v: torch.Tensor, surrogate: AnySurrogate, **parameters: float | torch.
     Raises:
         TypeError: v is no floating-point torch.Tensor, or the surrogate has no such parameter.
         ValueError: a number is out of its bounds, or a tensor does not broadcast to v.
+
+    >>> import torch
+    >>> from arcana.surrogate import FastSigmoid
+    >>> from arcana.torch import spike
+    >>> spike(torch.tensor([-0.04, 0.0, 0.04]), FastSigmoid(scale=25.0))
+    tensor([0., 1., 1.])
     """
     if not isinstance(surrogate, Surrogate):
         surrogate = surrogate_of(surrogate, "spike", v)
@@ -231,7 +245,14 @@ def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
 
 
 def evaluate(surrogate: AnySurrogate, which: str, v: Any, **parameters: float | torch.Tensor) -> torch.Tensor:
-    """Return h (`which` = "derivative") or G ("primitive") of v, in v's dtype."""
+    """Return h (`which` = "derivative") or G ("primitive") of v, in v's dtype.
+
+    >>> import torch
+    >>> from arcana.torch import evaluate
+    >>> from arcana.surrogate import FastSigmoid
+    >>> evaluate(FastSigmoid(scale=25.0), "derivative", torch.tensor([-0.04, 0.0, 0.04]))
+    tensor([0.2500, 1.0000, 0.2500])
+    """
     check_which(which)
     surrogate = surrogate_of(surrogate, "evaluate", v)
     if isinstance(v, torch.fx.Proxy):

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import page
 import pytest
 import targets
 from command import arcana_command, assert_one_line
 from every import every_surrogate
 from known_values import KNOWN
+from pages import speed
 
 from arcana import surrogate as definitions
 from arcana.bench import candidates, memory, run, table
@@ -418,9 +420,9 @@ def test_the_page_is_written_from_the_files_of_several_runs(tmp_path: Path) -> N
     files = [tmp_path / f"{i}.json" for i in range(2)]
     for file, part in zip(files, (results.records[:5], results.records[5:]), strict=True):
         file.write_text(json.dumps(dataclasses.asdict(dataclasses.replace(results, records=part))))
-    page = tmp_path / "speed.md"
+    written = tmp_path / "speed.csv"
     script = Path(__file__).with_name("page.py")
-    arguments = [sys.executable, str(script), *map(str, files), "--write", str(page)]
+    arguments = [sys.executable, str(script), *map(str, files), "--write", str(written)]
     process = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert process.returncode == 1, process.stderr
     where = "elementwise, torch eager, forward + backward, float32, n = 1,048,576"
@@ -428,13 +430,44 @@ def test_the_page_is_written_from_the_files_of_several_runs(tmp_path: Path) -> N
         "missed targets: 1",
         f"{where}: fast_sigmoid 0.60 of snntorch.fast_sigmoid, at most 0.5",
     ]
-    written = page.read_text()
-    assert ["fast_sigmoid", "snntorch.fast_sigmoid", "8.0 / 16.0 = 0.50"] in cells(written)
-    target = ["torch eager, forward + backward, rational or piecewise", "a library", "1,048,576", "0.5", "0 of 1", "0.60"]
-    assert [*target, "fast_sigmoid beside snntorch.fast_sigmoid"] in cells(written)
-    slower = "- layer, torch eager, forward + backward, float32, n = 512: fast_sigmoid 1.20 of snntorch.fast_sigmoid ≠"
-    assert f"More than 5% slower than a library: 1\n\n{slower}\n" in written
-    assert "Left out: 1\n\n- norse: is not installed" in written
+    call = "elementwise,torch,eager,forward + backward,µs,float32"
+    assert written.read_text(encoding="utf-8").splitlines()[1:] == [
+        "part,framework,mode,quantity,unit,dtype,n,surrogate,ours,beside,value of ours,value of beside,ratio,at most",
+        f"{call},1048576,fast_sigmoid,arcana,snntorch.fast_sigmoid,30,50,0.6,0.5",
+        f"{call},1048576,fast_sigmoid,arcana,relu,30,7,4.29,",
+        f"{call},1024,sigmoid,arcana,relu,30,7,4.29,",
+        "memory,torch,eager,peak,bytes an element,float32,16777216,fast_sigmoid,arcana,snntorch.fast_sigmoid,8,16,0.5,",
+        "layer,torch,eager,forward + backward,ms,float32,512,fast_sigmoid,arcana,snntorch.fast_sigmoid ≠,300,250,1.2,",
+    ]
+
+
+def test_the_page_of_the_documentation_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "CELLS", tmp_path / "speed.csv")
+    page.write(results_of_everything(), speed.CELLS)
+    speed.read.cache_clear()
+    try:
+        assert speed.machine() == "one."
+        assert cells(speed.layers())[2] == ["PyTorch, eager", "1.20", "1", "", ""]
+        slower = [
+            "PyTorch, eager, forward + backward",
+            "0 of 1",
+            "0.60: `fast_sigmoid` beside snntorch.fast_sigmoid, n = 1,048,576",
+        ]
+        assert cells(speed.slower())[2] == slower
+        assert cells(speed.floors())[2] == ["PyTorch, eager, forward + backward", "relu", "4.29", "4.29"]
+        missed = ["PyTorch, eager, forward + backward", "`fast_sigmoid` beside snntorch.fast_sigmoid", "1,048,576", "0.60", "0.5"]
+        assert cells(speed.targets())[2] == missed
+        assert "snntorch, 1 functions" in speed.memory()
+        assert "PyTorch, eager: forward + backward" in speed.calls()
+    finally:
+        speed.read.cache_clear()
+
+
+def test_the_page_of_the_documentation_is_of_a_run() -> None:
+    about, found = speed.read()
+    assert len(about) == 2
+    assert len(found) > 500
+    assert len((Path(speed.CELLS).with_name("speed.md")).read_text(encoding="utf-8").splitlines()) <= 100
 
 
 def test_a_missing_framework_is_named_and_the_other_runs() -> None:

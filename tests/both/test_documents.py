@@ -3,33 +3,110 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import inspect
 import io
 import re
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
+from every import every_surrogate
 from known_values import KNOWN
+from pages import accuracy, catalogue, docstrings, libraries, reference
 from printed import assert_claims, blocks
 
+import arcana
+from arcana import presets, surrogate as definitions
 from arcana.jax._compat import enable_x64
+from arcana.surrogate import Surrogate, get, names
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text())]
+GENERATED = (ROOT / "docs" / "api", ROOT / "docs" / "catalogue", ROOT / "docs" / "_build")
+FILES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if not any(map(path.is_relative_to, GENERATED))]
+PAGES = [ROOT / "README.md", *FILES]
+BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[f"{page.name}-{i}" for i, (page, _) in enumerate(BLOCKS)])
 def test_block(page: Path, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(page, block, monkeypatch)
+
+
+@every_surrogate
+def test_blocks_of_the_catalogue(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with as_it_comes():
+        written = blocks(catalogue.calls(get(name)))
+    assert len(written) == 2
+    for block in written:
+        assert block.count("  # ") == 2
+        run(Path(name), block, monkeypatch)
+
+
+@every_surrogate
+def test_a_page_of_the_catalogue_says_what_the_docstring_says(name: str) -> None:
+    surrogate, said = get(name), docstrings.parts(get(name))
+    text, words = catalogue.page(surrogate), " ".join((inspect.getdoc(type(surrogate)) or "").split())
+    assert set(said.formulas) == {"h(v)", "G(v)"}
+    for part in (said.summary, *said.formulas.values(), *said.remarks, *said.facts):
+        assert part in words
+        shown = part.partition(": ")[2] if part.startswith(("Peak: ", "Area: ", "Support: ")) else part
+        assert shown in text.replace("\\.", ".")
+    assert said.facts[0].startswith("Peak: ")
+    assert any(fact.startswith("Area: ") for fact in said.facts)
+    assert any(fact.startswith("Support: ") for fact in said.facts)
+    for number in re.findall(r"arXiv:\d{4}\.\d{5}|doi:10\.\S+(?<![,.;])", surrogate.reference):
+        assert f"[{number}](https://" in text
+
+
+def test_every_preset_has_its_line() -> None:
+    tabs = libraries.tabs()
+    for name in presets.names():
+        assert tabs.count(f'`presets.get("{name}")`') == 1
+        assert f"`{presets.get(name)!r}`" in tabs
+
+
+def test_the_measured_numbers_are_of_this_catalogue() -> None:
+    assert set(accuracy.errors()) <= set(names())
+    assert {name: rows for name, rows in libraries.compared().items() if name not in presets.names()} == {}
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {arcana.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version = {{{arcana.__version__}}}" in (ROOT / "docs" / "cite.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", reference.MODULES)
+def test_every_public_name_has_a_page(module: str) -> None:
+    named, pages = reference.public(module), reference.pages()
+    for name in importlib.import_module(module).__all__:
+        if name in named:
+            assert f"api/{module}.{name}" in pages
+        else:
+            found = getattr(definitions, name)
+            assert f"surrogate.{type(found).__name__ if isinstance(found, Surrogate) else name}" in catalogue.reference(
+                found if isinstance(found, Surrogate) else found()
+            )
+
+
+@contextlib.contextmanager
+def as_it_comes() -> Iterator[None]:
+    """Set JAX as a reader has it: float32, and promotion between dtypes."""
+    with enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def run(page: Path, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a block as its reader would, and look for what it says that it prints."""
     printed = io.StringIO()
     # A class made in the block must be found again when it is pickled.
     module = types.ModuleType("printed_block")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    # A reader has JAX as it comes: float32, and promotion between dtypes.
-    with contextlib.redirect_stdout(printed), enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    with contextlib.redirect_stdout(printed), as_it_comes():
         exec(compile(block, str(page), "exec"), vars(module))
     assert_claims(block, printed.getvalue())
 
@@ -48,7 +125,7 @@ def test_the_tables_of_the_gpu_page_are_those_of_its_results() -> None:
 
 
 def test_the_pages_say_of_the_surrogates_what_the_definitions_give() -> None:
-    """What `python docs/draw.py` writes: the picture, the catalogue, the reference's list and the README's counts."""
+    """What `python docs/draw.py` writes: the pictures and the README's counts."""
     process = subprocess.run([sys.executable, ROOT / "docs" / "draw.py", "--check"], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
 

@@ -41,6 +41,12 @@ class set_compiled_kernels:  # noqa: N801  (a function that is a context manager
 
     Args:
         enabled: True, False or None, for calls from now on, of every thread. A backward pass goes as its forward did.
+
+    >>> import torch
+    >>> from arcana.torch import fast_sigmoid, set_compiled_kernels
+    >>> with set_compiled_kernels(False):
+    ...     fast_sigmoid(torch.tensor([-0.5, 0.5]))
+    tensor([0., 1.])
     """
 
     def __init__(self, enabled: bool | None) -> None:
