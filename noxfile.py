@@ -88,7 +88,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The pages; a warning is an error. Read them at docs/_build/html/index.html."""
-    install(session, "docs", extras="torch,jax,cli")
+    install(session, "docs", "test-jax", extras="torch,jax,cli")
     session.run("python", "docs/draw.py", "--check")
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 

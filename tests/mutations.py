@@ -77,6 +77,8 @@ OWN: dict[str, str] = {
     "arcana/_core/checks.py": "tests/both/test_messages.py",
     "arcana/_core/creation.py": "tests/core/test_creation.py",
     "arcana/_core/expression.py": "tests/core/test_trace.py tests/torch/test_programs.py",
+    "arcana/_core/integration.py": "tests/core/test_unit_variance.py",
+    "arcana/_core/slopes.py": "tests/core/test_slopes.py",
     "arcana/testing/_definition.py": "tests/both/test_backends.py -k conformance",
     "arcana/testing/_divergence.py": "tests/both/test_divergence.py",
     "arcana/testing/_layers.py": "tests/both/test_divergence.py",

@@ -2,6 +2,7 @@
 
 - surrogate: the base class `Surrogate`, its facts, and `formula`, which marks a formula of a definition
 - creation: the checks of a class when it is made
+- integration: the mean of a function of a normal variable, which `unit_variance` divides by
 - parameters: bounds and the checks of one value
 - registry: classes by name and by key
 - misuse: what an error about a parameter says to write instead, and the warning of a second threshold

@@ -8,7 +8,12 @@ from typing import Any
 
 from arcana.surrogate import Surrogate
 
-MODULES = ("arcana.torch", "arcana.jax", "arcana.surrogate", "arcana.testing", "arcana.presets")
+MODULES = (
+    *("arcana.torch", "arcana.jax", "arcana.surrogate", "arcana.testing", "arcana.presets"),
+    *("arcana.torch.adapters.sinabs", "arcana.torch.adapters.rockpool"),
+    *("arcana.jax.adapters.nnx", "arcana.jax.adapters.linen", "arcana.jax.adapters.equinox", "arcana.jax.adapters.pallas"),
+)
+"""The other adapters import libraries that need not be there where the pages are built."""
 
 FOR_BACKENDS = (
     *("bounded", "check_derivative", "check_name", "checked", "domain", "formula", "numbers", "own_names", "representable"),
@@ -20,7 +25,8 @@ FOR_BACKENDS = (
 def public(module: str) -> dict[str, Any]:
     """Return the public names of a module and what they are, those of the catalogue's surrogates left out."""
     loaded = importlib.import_module(module)
-    found = {name: getattr(loaded, name) for name in loaded.__all__}
+    own = [name for name, value in vars(loaded).items() if getattr(value, "__module__", "") == module and name[0] != "_"]
+    found = {name: getattr(loaded, name) for name in getattr(loaded, "__all__", own)}
     return {name: value for name, value in found.items() if not _of_catalogue(name)}
 
 
@@ -76,7 +82,7 @@ def listed() -> str:
         names = public(module)
         rows = [f"| [`{name}`](api/{module}.{name}.md) | {_line(value)} |" for name, value in names.items()]
         sections += [f"## {module}", about, "\n".join(["| name | |", "|---|---|", *rows])]
-        if len(names) < len(loaded.__all__):
+        if len(names) < len(getattr(loaded, "__all__", names)):
             sections.append(
                 "and a function and a class for each surrogate, documented on its page of [the catalogue](catalogue.md)."
             )

@@ -21,7 +21,7 @@ from flax import nnx
 import arcana.jax
 from arcana import surrogate as definitions
 from arcana.jax import FastSigmoid as Generated, evaluate, fast_sigmoid, forward_mode, spike
-from arcana.surrogate import FastSigmoid, QPseudoSpike, Sigmoid, Surrogate
+from arcana.surrogate import FastSigmoid, QPseudoSpike, Rectangular, Sigmoid, Surrogate
 
 V = np.array([-0.3, 0.0, 0.4])
 
@@ -197,6 +197,13 @@ def test_values_that_cannot_be_seen_count_as_the_nearest_inside() -> None:
         batched = jax.vmap(jax.grad(lambda x, s, call=call: call(x, scale=s)))(jnp.asarray(v), bad)
         np.testing.assert_array_equal(batched, for_v)
         assert jnp.isnan(both(jnp.asarray(v), jnp.asarray([math.nan, 1.0, 1.0]))[0][0])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_the_nearest_value_inside_is_one_of_float32_where_a_half_type_has_none(dtype) -> None:
+    # A box of width 1e-15 holds 0; as float16 its width would be 0, and it would hold nothing.
+    gradient = jax.jit(jax.grad(lambda v, width: spike(v, Rectangular(), width=width)))
+    assert gradient(jnp.asarray(0, dtype), jnp.asarray(-1, dtype)) == 1
 
 
 @every_surrogate

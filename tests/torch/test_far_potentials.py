@@ -126,3 +126,15 @@ def test_third_derivatives_and_a_zero_that_h_touches() -> None:
     assert second == 0.0
     (third,) = torch.autograd.grad(second, v)
     assert third == 2.0
+
+
+def test_the_slope_of_h_where_it_crosses_zero_is_its_slope() -> None:
+    class Parabola(Surrogate):
+        @staticmethod
+        def derivative(v, xp):
+            return 1 - xp.square(v)
+
+    v = torch.tensor([-1.0, 0.5, 1.0])
+    assert _second(Parabola(), v).tolist() == [2.0, -1.0, -2.0]
+    gradient = torch.func.grad(lambda v: torch.func.grad(lambda v: spike(v, Parabola()).sum())(v).sum())(v)
+    assert gradient.tolist() == [2.0, -1.0, -2.0]
