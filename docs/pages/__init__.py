@@ -21,7 +21,7 @@ MARK = re.compile(r"^<!-- written: ([a-z]+) -->$", re.MULTILINE)
 
 def written(name: str) -> str:
     """Return the text that stands for a mark."""
-    from pages import accuracy, catalogue, libraries, playground, reference, speed
+    from pages import accuracy, catalogue, libraries, pictures, playground, reference, speed
 
     texts: dict[str, Callable[[], str]] = {
         "accuracy": accuracy.summary,
@@ -32,6 +32,7 @@ def written(name: str) -> str:
         "layers": speed.layers,
         "machine": speed.machine,
         "memory": speed.memory,
+        "neuron": pictures.neuron,
         "picture": catalogue.picture,
         "playground": playground.element,
         "slower": speed.slower,
@@ -39,6 +40,9 @@ def written(name: str) -> str:
         "thumbnails": catalogue.thumbnails,
         "tree": catalogue.tree,
     }
+    if name not in texts:
+        msg = f"nothing is written for the mark {name!r}; there are {', '.join(texts)}"
+        raise ValueError(msg)
     return texts[name]()
 
 

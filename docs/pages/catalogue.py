@@ -221,4 +221,4 @@ def tree() -> str:
 
 def picture() -> str:
     """Return the picture of all surrogates, in the page's colours."""
-    return f'```{{raw}} html\n<div class="arcana-picture">{pictures.catalogue_of_page()}</div>\n```'
+    return pictures.element(pictures.catalogue_of_page())

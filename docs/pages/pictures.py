@@ -59,6 +59,11 @@ def inline(figure: Figure, description: str) -> str:
     return f'<svg role="img" aria-label="{description}"{element}'.replace("\n\n", "\n")
 
 
+def element(drawn: str) -> str:
+    """Return an SVG element as a block of a page that is Markdown."""
+    return f'```{{raw}} html\n<div class="arcana-picture">{drawn}</div>\n```'
+
+
 def thumbnail_axes(axes: Axes, surrogate: Surrogate) -> None:
     """Draw one surrogate: h filled, G as a line, the spike in grey behind them."""
     v = kinks(surrogate.derivative, np.linspace(-EXTENT, EXTENT, 161))
@@ -139,3 +144,34 @@ def _curves(surrogate: Surrogate, which: str, shown: list[tuple[str, Surrogate]]
         if which == "derivative" and len(shown) == 3:
             axes.legend(frameon=False, fontsize=8, handlelength=1.2)
     return inline(figure, f"{TITLES[which]}, of {type(surrogate).__name__}")
+
+
+def neuron(steps: int = 80) -> str:
+    """Return the picture of one leaky integrate-and-fire neuron over time: its potential, its spikes and h at each step."""
+    surrogate, time = get("fast_sigmoid"), np.arange(steps)
+    current = 0.12 + 0.06 * np.sin(time / 9.0) + 0.04 * np.sin(time / 2.3)
+    potential, v = 0.0, np.empty(steps)
+    for step in time:
+        potential = 0.92 * potential + current[step]
+        v[step] = potential - 1.0
+        potential -= float(v[step] >= 0)
+    with mpl.rc_context(STYLE_OF_PAGE):
+        figure = Figure(figsize=(7.4, 3.6), layout="constrained")
+        above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
+        above.axhline(1.0, color=AXES, linewidth=0.8, linestyle=(0, (2, 2)))
+        above.text(0.5, 1.03, "threshold")
+        above.set_ylim(0, 1.2)
+        above.plot(time, v + 1.0, color=H, linewidth=1.6)
+        above.set_ylabel("potential")
+        middle.vlines(time[v >= 0], 0, 1, color=G, linewidth=1.6)
+        middle.set_yticks([0, 1])
+        middle.set_ylabel("spike")
+        h = surrogate.derivative(v)
+        below.fill_between(time, 0, h, color=H, alpha=0.12, linewidth=0)
+        below.plot(time, h, color=H, linewidth=1.6)
+        below.set_yticks([0, 1])
+        below.set_ylabel("h(v)")
+        below.set_xlabel("step")
+        below.set_xlim(0, steps - 1)
+        figure.align_ylabels()
+    return element(inline(figure, "The potential of a neuron over time, its spikes, and h of the fast sigmoid at each step"))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from arcana.bench.records import BOTH, FLOORS, FORWARD, OURS
 from arcana.bench.table import NOISE
-from pages.pictures import AXES, GRID, HIGH, LOW, STYLE_OF_PAGE, G, H, inline
+from pages.pictures import AXES, GRID, HIGH, LOW, STYLE_OF_PAGE, G, H, element, inline
 
 CELLS = Path(__file__).parents[1] / "speed.csv"
 TITLES = {"torch": "PyTorch", "jax": "JAX"}
@@ -146,7 +146,7 @@ def calls() -> str:
         axes.set_axisbelow(True)
         axes.set_xlabel("our time divided by the library's")
         figure.legend(loc="outside upper right", ncols=len(sizes), frameon=False, title="elements", handletextpad=0.1)
-    return _picture(inline(figure, "Our time of single calls divided by that of the libraries"))
+    return element(inline(figure, "Our time of single calls divided by that of the libraries"))
 
 
 def memory() -> str:
@@ -168,11 +168,7 @@ def memory() -> str:
         axes.invert_yaxis()
         axes.set_xlabel("bytes an element at the peak, forward + backward, median")
         figure.legend(loc="outside upper right", ncols=2, frameon=False)
-    return _picture(inline(figure, "Memory of a call, of ours and of the libraries"))
-
-
-def _picture(drawn: str) -> str:
-    return f'```{{raw}} html\n<div class="arcana-picture">{drawn}</div>\n```'
+    return element(inline(figure, "Memory of a call, of ours and of the libraries"))
 
 
 def slower() -> str:
