@@ -82,8 +82,8 @@ def diverge(
     if plot is not None:
         try:
             found.plot(plot)
-        except ImportError as error:
-            fail(str(error))
+        except (ImportError, ValueError) as error:
+            fail(f"--plot: {error}")
     if as_json:
         typer.echo(as_text({**found.to_dict(), "matched": matching.to_dict()}))
     else:
