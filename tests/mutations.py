@@ -83,7 +83,7 @@ OWN: dict[str, str] = {
     "arcana/testing/_divergence.py": "tests/both/test_divergence.py",
     "arcana/testing/_layers.py": "tests/both/test_divergence.py",
     "arcana/testing/_first_divergence.py": "tests/both/test_divergence.py",
-    "arcana/testing/plot.py": "tests/both/test_divergence.py -k picture",
+    "arcana/testing/plot.py": "tests/both/test_plot.py",
     "arcana/testing/_runs.py": "tests/both/test_divergence.py",
     "arcana/testing/_surrogate.py": "tests/both/test_backends.py -k conformance",
     "arcana/testing/_transforms.py": "tests/core/test_jets.py tests/torch/test_transforms.py",

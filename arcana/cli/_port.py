@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from arcana.cli._shared import Json, arrays_in, as_text, call, existing, fail, named, writable
 from arcana.testing import backends
+
+if TYPE_CHECKING:
+    from arcana.testing import Layer
 
 
 def compare(
@@ -72,14 +76,14 @@ def diverge(
     try:
         matching = match(*(_run(each) for each in (torch_run, jax_run)), names=_pairs(names or []))
         runs = matching.runs
-        found = first_divergence(*runs, threshold=_thresholds(threshold or [], list(runs[0].layers)), terms=terms)
+        found = first_divergence(*runs, threshold=_thresholds(threshold or [], runs[0].layers), terms=terms)
     except (TypeError, ValueError) as error:
         fail(str(error))
     if plot is not None:
         try:
             found.plot(plot)
-        except ImportError as error:
-            fail(str(error))
+        except (ImportError, ValueError) as error:
+            fail(f"--plot: {error}")
     if as_json:
         typer.echo(as_text({**found.to_dict(), "matched": matching.to_dict()}))
     else:
@@ -107,9 +111,9 @@ def _run(name: str) -> Any:
     return call(name, lambda: Run.of(found() if callable(found) else found))
 
 
-def _thresholds(given: list[str], layers: list[str]) -> float | dict[str, float]:
-    """Return the threshold of all layers, 1 by default, or each layer's own."""
-    common, own = 1.0, {}
+def _thresholds(given: list[str], layers: Mapping[str, Layer]) -> float | dict[str, float]:
+    """Return the threshold of all layers, 1 by default, or each layer's own; it is 0 where it has been taken off already."""
+    common, own = 1.0, {name: 0.0 for name, layer in layers.items() if layer.margins}
     for each in given:
         layer, equals, text = each.rpartition("=")
         try:

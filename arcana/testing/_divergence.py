@@ -99,15 +99,10 @@ class Divergence:
             raise DivergenceError(self)
 
     def plot(self, path: str | Path) -> None:
-        """Write a PNG: the rasters of both runs, the layer in which the difference began, and how it grew. Needs matplotlib."""
-        from arcana.testing.plot import save_runs
+        """Write a PNG, SVG or PDF: both rasters, the neuron that parts first, and how the difference grew. Needs matplotlib."""
+        from arcana.testing.plot import save_divergence
 
-        flip = self.unexplained or self.first
-        layer = flip.layer if flip else next(iter(self.spikes))
-        sample = (flip.neuron[0] if flip else 0) if self.torch_run.layers[layer].spikes.ndim > 2 else None
-        runs = {"torch": self.torch_run, "jax": self.jax_run}
-        title = f"Where the runs part: {self.verdict}"
-        save_runs(runs, Path(path), title=title, layer=layer, sample=sample, step=flip.step if flip else None)
+        save_divergence(self, Path(path))
 
     def __str__(self) -> str:
         return "\n".join([self._headline(), *(f"  {line}" for line in self._details())])

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arcana.testing._runs import Run
+from arcana.testing._runs import Layer, Run
 from arcana.testing._values import Array
 from arcana.testing.backends import TITLES
+
+if TYPE_CHECKING:
+    from arcana.testing._divergence import Divergence, Flip
 
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 except ImportError as error:
     msg = "the picture needs matplotlib: pip install matplotlib"
     raise ImportError(msg) from error
@@ -23,73 +27,140 @@ except ImportError as error:
 COLOURS = {"torch": "#E69F00", "jax": "#0072B2"}
 SHARED = "#333333"
 
+MOST_ROWS = 400
+"""So many neurons can be told apart in one picture."""
 
-def save_runs(runs: Mapping[str, Run], path: Path, *, title: str, layer: str, sample: int | None, step: int | None) -> None:
-    """Write a PNG with the spikes of one layer and, for every layer, what differs in each step.
+
+def save_divergence(found: Divergence, path: Path) -> None:
+    """Write a picture of two runs: what fires, what differs in each step, and the neuron that parts first beside its threshold.
 
     Args:
-        runs: torch's and jax's, with the same layers.
-        path: of the picture.
-        title: of the picture.
-        layer: whose spikes are drawn.
-        sample: of which sample; None where the layer has no samples.
-        step: where the first spike differs, marked by a line; None where none does.
+        found: what `first_divergence` gave.
+        path: of the picture; its ending says the format: PNG, SVG or PDF.
+
+    Raises:
+        ValueError: matplotlib has no format of that ending.
     """
-    figure = Figure(figsize=(12, 6), layout="constrained")
+    runs = {"torch": found.torch_run, "jax": found.jax_run}
+    names = dict(zip(runs, getattr(found, "names", tuple(TITLES.values())), strict=True))
+    flip = found.unexplained or found.first
+    layer = flip.layer if flip else next(iter(found.spikes))
+    figure = Figure(figsize=(13, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.3, 1))
-    raster = figure.add_subplot(grid[:, 0])
-    spikes = {name: _fired(run.layers[layer].spikes, sample) for name, run in runs.items()}
-    draw_raster(raster, spikes)
-    name = f"Spikes of layer {layer!r}" + ("" if sample is None else f", sample {sample}")
-    raster.set(title=name, xlabel="step", ylabel="neuron", xlim=(-0.7, len(spikes["torch"]) - 0.3))
-    if step is not None:
-        raster.axvline(step, color=SHARED, linewidth=1, linestyle=":")
-    _draw_counts(figure.add_subplot(grid[0, 1]), runs)
-    _draw_potentials(figure.add_subplot(grid[1, 1]), runs)
-    figure.suptitle(title)
-    figure.savefig(path, format="png", dpi=120)
+    grid = figure.add_gridspec(3, 2, width_ratios=(1.3, 1))
+    _draw_spikes(figure.add_subplot(grid[:, 0]), runs, names, layer, flip)
+    _draw_neuron(figure.add_subplot(grid[0, 1]), runs, names, layer, flip)
+    _draw_counts(figure.add_subplot(grid[1, 1]), runs)
+    _draw_potentials(figure.add_subplot(grid[2, 1]), runs, found.largest)
+    figure.suptitle(f"Where the runs part: {found.verdict}")
+    figure.savefig(path, dpi=120)
 
 
-def draw_raster(axes: Any, spikes: Mapping[str, Array], start: int = 0) -> None:
+def draw_raster(axes: Any, spikes: Mapping[str, Array], start: int = 0, names: Mapping[str, str] = TITLES) -> None:
     """Draw the spikes of one or two backends as dots, large where only one of two fires.
 
     Args:
         axes: of matplotlib.
         spikes: booleans by backend, (steps, neurons).
         start: the number of the first step.
+        names: what each is called.
     """
-    groups = [(TITLES[name], each, COLOURS[name], 9) for name, each in spikes.items()]
+    groups = [(names[name], each, COLOURS[name], 9) for name, each in spikes.items()]
     if len(groups) == 2:
         both = np.logical_and(*spikes.values())
         groups = [("both", both, SHARED, 9), *((f"{title} only", each & ~both, colour, 26) for title, each, colour, _ in groups)]
     for label, fired, colour, size in groups:
         time, neuron = np.nonzero(fired)
         text = f"{label}: {len(time)} spikes"
-        axes.scatter(time + start, neuron, s=size, marker="s", linewidth=0, color=colour, label=text)
+        # Thousands of dots are an image, in an SVG too.
+        axes.scatter(time + start, neuron, s=size, marker="s", linewidth=0, color=colour, label=text, rasterized=len(time) > 5000)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.09), ncols=3, frameon=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _fired(spikes: Array, sample: int | None) -> Array:
-    fired = spikes.astype(np.float64) > 0
-    return (fired if sample is None else fired[:, sample]).reshape(len(fired), -1)
+def _of_sample(values: Array, flip: Flip | None) -> Array:
+    """Return what one sample does, (steps, neurons): that of the flip, or the first."""
+    if values.ndim > 2:
+        values = values[:, flip.neuron[0] if flip else 0]
+    return values.reshape(len(values), -1)
+
+
+def _fired(layer: Layer) -> Array:
+    return np.zeros(layer.potentials.shape, bool) if layer.spikes is None else layer.spikes.astype(np.float64) > 0
+
+
+def _draw_spikes(axes: Any, runs: Mapping[str, Run], names: Mapping[str, str], layer: str, flip: Flip | None) -> None:
+    spikes = {name: _of_sample(_fired(run.layers[layer]), flip) for name, run in runs.items()}
+    ours, theirs = spikes.values()
+    shown = _neurons(ours != theirs)
+    draw_raster(axes, {name: each[:, shown] for name, each in spikes.items()}, names=names)
+    sampled = runs["torch"].layers[layer].potentials.ndim > 2
+    title = f"Spikes of layer {layer!r}" + (f", sample {flip.neuron[0] if flip else 0}" if sampled else "")
+    few = len(shown) < ours.shape[1]
+    neurons = f"{len(shown)} of {ours.shape[1]:,} neurons, those that differ first at the bottom" if few else "neuron"
+    axes.set(title=title, xlabel="step", ylabel=neurons, xlim=(-0.7, len(ours) - 0.3))
+    if flip is not None:
+        axes.axvline(flip.step, color=SHARED, linewidth=1, linestyle=":")
+
+
+def _neurons(differs: Array) -> Array:
+    """Return the neurons to draw: all, or of very many those that differ first, and others evenly spaced where few do."""
+    count = differs.shape[1]
+    if count <= MOST_ROWS:
+        return np.arange(count)
+    first = np.where(differs.any(0), differs.argmax(0), len(differs))
+    order = np.argsort(first, kind="stable")
+    different = order[: min(int(differs.any(0).sum()), MOST_ROWS)]
+    others = np.setdiff1d(np.linspace(0, count - 1, MOST_ROWS, dtype=int), different)[: MOST_ROWS - len(different)]
+    return np.concatenate([different, others])
+
+
+def _draw_neuron(axes: Any, runs: Mapping[str, Run], names: Mapping[str, str], layer: str, flip: Flip | None) -> None:
+    """Draw the potential of the neuron that parts first, its threshold, and how far rounding may take it at that step."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    if flip is None:
+        axes.set(title="No neuron parts", xlabel="step", ylabel="potential")
+        return
+    for name, run in runs.items():
+        potentials = run.layers[layer].potentials[(slice(None), *flip.neuron)].astype(np.float64)
+        axes.plot(potentials, ".-", color=COLOURS[name], label=names[name], markersize=3, linewidth=1)
+    axes.axhline(flip.threshold, color=SHARED, linewidth=1, label="threshold")
+    # The bound is in units in the last place of the threshold: what one margin is, in both units, says how large that is.
+    pairs = [(v - flip.threshold, m) for v, m in zip(flip.potentials, flip.margins, strict=True) if m]
+    if pairs and np.isfinite(flip.bound):
+        bound = abs(flip.bound * pairs[0][0] / pairs[0][1])
+        axes.axhspan(flip.threshold - bound, flip.threshold + bound, color=SHARED, alpha=0.2, linewidth=0, label="rounding")
+    axes.axvline(flip.step, color=SHARED, linewidth=1, linestyle=":")
+    axes.set(title=f"Neuron {flip.neuron} of {layer!r}", xlabel="step", ylabel="potential")
+    axes.legend(frameon=False, fontsize=8, ncols=4)
 
 
 def _draw_counts(axes: Any, runs: Mapping[str, Run]) -> None:
     for name in runs["torch"].layers:
-        ours, theirs = (run.layers[name].spikes.astype(np.float64) for run in runs.values())
+        ours, theirs = (_fired(run.layers[name]) for run in runs.values())
         axes.plot((ours != theirs).reshape(len(ours), -1).sum(axis=1), ".-", label=name)
     axes.set(title="Spikes that differ", ylabel="number", xlabel="step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
 
 
-def _draw_potentials(axes: Any, runs: Mapping[str, Run]) -> None:
+def _draw_potentials(axes: Any, runs: Mapping[str, Run], largest: Mapping[str, tuple[float, float]]) -> None:
     for name in runs["torch"].layers:
         ours, theirs = (run.layers[name].potentials.astype(np.float64) for run in runs.values())
-        largest = np.abs(ours - theirs).reshape(len(ours), -1).max(axis=1)
-        steps = np.flatnonzero(largest)
-        axes.plot(steps, largest[steps], ".-", label=name)
+        apart = np.abs(ours - theirs).reshape(len(ours), -1).max(axis=1)
+        steps = np.flatnonzero(apart)
+        (line,) = axes.plot(steps, apart[steps], ".-", label=name)
+        # The bound is in units in the last place of the layer's largest potential.
+        size = np.abs(runs["torch"].layers[name].potentials).max().astype(np.float32)
+        bound = largest.get(name, (0.0, 0.0))[1] * float(np.spacing(size))
+        if np.isfinite(bound) and bound > 0:
+            axes.axhline(bound, color=line.get_color(), linestyle="--", linewidth=1, label=f"{name}: rounding accounts for")
     # A difference of 0 has no place on the axis.
     axes.set(title="Largest difference of potentials", xlabel="step", ylabel="0 not shown", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)
