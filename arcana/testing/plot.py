@@ -39,7 +39,7 @@ def save_runs(runs: Mapping[str, Run], path: Path, *, title: str, layer: str, sa
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.3, 1))
     raster = figure.add_subplot(grid[:, 0])
-    spikes = {name: _fired(run.layers[layer].spikes, sample) for name, run in runs.items()}
+    spikes = {name: _fired(_spikes(run, layer), sample) for name, run in runs.items()}
     draw_raster(raster, spikes)
     name = f"Spikes of layer {layer!r}" + ("" if sample is None else f", sample {sample}")
     raster.set(title=name, xlabel="step", ylabel="neuron", xlim=(-0.7, len(spikes["torch"]) - 0.3))
@@ -70,6 +70,12 @@ def draw_raster(axes: Any, spikes: Mapping[str, Array], start: int = 0) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.09), ncols=3, frameon=False)
 
 
+def _spikes(run: Run, layer: str) -> Array:
+    """Return a layer's spikes; an integrator has none."""
+    found = run.layers[layer]
+    return np.zeros(found.potentials.shape) if found.spikes is None else found.spikes
+
+
 def _fired(spikes: Array, sample: int | None) -> Array:
     fired = spikes.astype(np.float64) > 0
     return (fired if sample is None else fired[:, sample]).reshape(len(fired), -1)
@@ -77,7 +83,7 @@ def _fired(spikes: Array, sample: int | None) -> Array:
 
 def _draw_counts(axes: Any, runs: Mapping[str, Run]) -> None:
     for name in runs["torch"].layers:
-        ours, theirs = (run.layers[name].spikes.astype(np.float64) for run in runs.values())
+        ours, theirs = (_spikes(run, name).astype(np.float64) for run in runs.values())
         axes.plot((ours != theirs).reshape(len(ours), -1).sum(axis=1), ".-", label=name)
     axes.set(title="Spikes that differ", ylabel="number", xlabel="step")
     axes.grid(alpha=0.25)
