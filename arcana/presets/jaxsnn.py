@@ -1,4 +1,9 @@
-"""jaxsnn 0.3.0: `jaxsnn.discrete.functional.threshold`. Its spike at v = 0 is 0.5; here it is 1."""
+"""jaxsnn 0.3.0: `jaxsnn.discrete.functional.threshold`. Its spike at v = 0 is 0.5; here it is 1.
+
+>>> from arcana import presets
+>>> presets.jaxsnn.superspike(alpha=10.0)
+FastSigmoid(scale=10.0)
+"""
 
 from __future__ import annotations
 

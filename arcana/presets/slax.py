@@ -1,4 +1,9 @@
-"""slax 0.0.1: `slax.models.surrogates`. Fires at v = 0."""
+"""slax 0.0.1: `slax.models.surrogates`. Fires at v = 0.
+
+>>> from arcana import presets
+>>> presets.slax.fast_sigmoid(slope=10.0)
+FastSigmoid(scale=10.0)
+"""
 
 from __future__ import annotations
 

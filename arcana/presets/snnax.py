@@ -2,6 +2,10 @@
 
 The wheel on PyPI lacks two modules of its own, `snnax.snn.init` and `snnax.functional.functional`, without which it is not
 imported; the values are those of its file of surrogates, by itself.
+
+>>> from arcana import presets
+>>> presets.snnax.superspike_surrogate(beta=5.0)
+LogAbs(slope=5.0, gain=0.2)
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Pair:
 
     @property
     def alike(self) -> bool:
-        """Whether there is nothing to say: one name and one layout."""
+        """Whether both runs have one name and one layout for it."""
         return self.names[0] == self.names[1] and self.layout == "as it is"
 
 

@@ -38,7 +38,21 @@ HEAD = """<!-- Written by `nox -s frameworks`; edit tests/frameworks/table.py in
 
 A surrogate is a function of the potential minus the threshold, so a library that takes a function takes an instance or a preset
 as it is. For those that ask for something else there is an adapter: `sinabs.SingleSpike` below is
-`arcana.torch.adapters.sinabs.SingleSpike`, and so on.
+`arcana.torch.adapters.sinabs.SingleSpike`, and so on. Nine of them have a page of their own:
+
+```{{toctree}}
+:maxdepth: 1
+
+use/snntorch
+use/spikingjelly
+use/norse
+use/sinabs
+use/rockpool
+use/spyx
+use/brainstate
+use/flax-nnx
+use/equinox
+```
 
 {ways}
 
