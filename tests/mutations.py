@@ -79,7 +79,7 @@ OWN: dict[str, str] = {
     "arcana/_core/expression.py": "tests/core/test_trace.py tests/torch/test_programs.py",
     "arcana/testing/_definition.py": "tests/both/test_backends.py -k conformance",
     "arcana/testing/_divergence.py": "tests/both/test_divergence.py",
-    "arcana/testing/_layers.py": "tests/both/test_divergence.py",
+    "arcana/testing/_sides.py": "tests/both/test_divergence.py",
     "arcana/testing/_first_divergence.py": "tests/both/test_divergence.py",
     "arcana/testing/plot.py": "tests/both/test_plot.py",
     "arcana/testing/_runs.py": "tests/both/test_divergence.py",
@@ -138,7 +138,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "tiny = jnp.full(2, np.finfo(np.float32).tiny, jnp.float32)",
     ): "the first of them is asked for",
     (
-        "arcana/testing/_layers.py",
+        "arcana/testing/_sides.py",
         "return dataclasses.replace(result, pairs=(bounded))",
     ): "a list is read as a tuple is",
     (

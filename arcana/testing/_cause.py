@@ -10,8 +10,9 @@ class Cause:
     """One cause of a difference that is not rounding.
 
     Attributes:
-        kind: of two runs "dtype", "transposed", "seed", "weights", "inputs", "comparison", "threshold", "scale", "leak",
-            "reset" or "potentials"; of two functions "dtype", "spikes", "forward", "surrogate" or "detached".
+        kind: of two runs "dtype", "transposed", "permuted", "seed", "weights", "inputs", "comparison", "threshold",
+            "refractory", "scale", "leak", "synapse", "bias", "delay", "state", "reset", "nan" or, where no hypothesis explains
+            the difference, "unknown"; of two functions "dtype", "spikes", "forward", "surrogate" or "detached".
         where: the layer or the result where it shows; None where it concerns all.
         evidence: a sentence with the figures.
     """

@@ -11,6 +11,9 @@ from typing import Any
 from arcana.testing._cause import Cause
 from arcana.testing._runs import Run
 
+CANNOT_TELL = "cannot tell"
+"""The verdict where what the runs hold does not decide."""
+
 
 class DivergenceError(AssertionError):
     """Two runs differ by more than rounding explains; the message is the divergence, `divergence` holds it."""
@@ -28,12 +31,13 @@ class Flip:
         layer: the layer's name.
         step: from 0.
         neuron: its index without the step: (sample, ...), or (neuron,) without samples.
-        fired: which of the two fired, "torch" or "JAX".
-        threshold: the neuron's.
-        potentials: torch's and JAX's.
-        margins: potential minus threshold of torch and of JAX, in units in the last place of the threshold.
+        fired: the name of the run in which it fired.
+        threshold: the neuron's, in the one run.
+        potentials: those of the one and of the other run.
+        margins: potential minus threshold in each, in units in the last place of the threshold.
         bound: the accumulated rounding of the step, in the same units.
         explained: whether both margins lie inside it, on either side of the threshold as the spikes say.
+        names: of the two runs.
     """
 
     layer: str
@@ -45,6 +49,7 @@ class Flip:
     margins: tuple[float, float]
     bound: float
     explained: bool
+    names: tuple[str, str] = ("torch", "JAX")
 
     @property
     def _place(self) -> str:
@@ -53,8 +58,9 @@ class Flip:
     def _margin_lines(self) -> Iterator[str]:
         """Yield a line with the potentials and the threshold, and one with the margins and the rounding."""
         ours, theirs = self.potentials
-        yield f"{self.fired} fires; threshold {self.threshold:.9g}, potential {ours:.9g} in torch and {theirs:.9g} in JAX"
-        margins = "{:+,.1f} ULP in torch and {:+,.1f} ULP in JAX".format(*self.margins)
+        one, other = self.names
+        yield f"{self.fired} fires; threshold {self.threshold:.9g}, potential {ours:.9g} in {one} and {theirs:.9g} in {other}"
+        margins = f"{self.margins[0]:+,.1f} ULP in {one} and {self.margins[1]:+,.1f} ULP in {other}"
         yield f"margin to the threshold {margins}; accumulated rounding {self.bound:,.1f} ULP"
 
 
@@ -64,7 +70,8 @@ class Divergence:
 
     Attributes:
         verdict: "same" where no spike differs and no potential by more than rounding, "rounding" where rounding explains
-            each sample's first differing spike, otherwise the kind of the first cause, see `Cause`.
+            each sample's first differing spike, "cannot tell" where a fault might hide or what is needed is not known (the notes
+            say what to give or record), otherwise the kind of the first cause, see `Cause`.
         first: the first spike that differs; None where none does.
         unexplained: the first spike that differs in a sample where rounding does not explain it; None where it always does.
         causes: what else than rounding the evidence points to.
@@ -74,6 +81,8 @@ class Divergence:
         largest: the largest difference of two potentials before any spike differs, and the bound there, by layer, in units
             in the last place of the layer's largest potential.
         dtype: the dtype whose rounding is meant.
+        names: what the one and the other run are called.
+        notes: why it cannot be told, if it cannot; what was taken for granted; what was not there to be compared.
     """
 
     verdict: str
@@ -87,6 +96,8 @@ class Divergence:
     dtype: str
     torch_run: Run
     jax_run: Run
+    names: tuple[str, str] = ("torch", "JAX")
+    notes: tuple[str, ...] = ()
 
     @property
     def explained(self) -> bool:
@@ -110,12 +121,15 @@ class Divergence:
     def _headline(self) -> str:
         if self.first is None:
             judged = "" if self.explained else f", and yet the runs differ by more than rounding: {self.verdict}"
-            return f"No spike differs{judged}."
+            return f"No spike differs{', and yet a fault may hide: cannot tell' if self.verdict == CANNOT_TELL else judged}."
         judged = "Rounding explains it." if self.explained else f"Rounding does not explain it: {self.verdict}."
+        if self.verdict == CANNOT_TELL:
+            judged = "Whether rounding explains it cannot be told."
         return f"The first spike that differs: {self.first._place}. {judged}"
 
     def _details(self) -> Iterator[str]:
-        yield from (f"likely: {cause.evidence}" for cause in self.causes)
+        yield from (f"{'unknown' if cause.kind == 'unknown' else 'likely'}: {cause.evidence}" for cause in self.causes)
+        yield from (f"note: {note}" for note in self.notes)
         if self.first is not None:
             yield from self.first._margin_lines()
             if self.unexplained is not None and self.unexplained is not self.first:
@@ -141,6 +155,8 @@ class Divergence:
         return {
             "verdict": self.verdict,
             "explained": self.explained,
+            "names": list(self.names),
+            "notes": list(self.notes),
             "first": _plain(self.first),
             "unexplained": _plain(self.unexplained),
             "causes": [dataclasses.asdict(cause) for cause in self.causes],
@@ -157,7 +173,9 @@ def _plain(flip: Flip | None) -> dict[str, Any] | None:
         return None
     plain = dataclasses.asdict(flip)
     for name in ("potentials", "margins"):
-        plain[name] = {side: _finite(value) for side, value in zip(("torch", "jax"), plain[name], strict=True)}
+        sides = (side.lower() if side == "JAX" else side for side in flip.names)
+        plain[name] = {side: _finite(value) for side, value in zip(sides, plain[name], strict=True)}
+    del plain["names"]
     return plain
 
 

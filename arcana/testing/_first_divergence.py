@@ -2,97 +2,222 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from arcana.testing._cause import Cause
 from arcana.testing._divergence import Divergence, Flip
-from arcana.testing._layers import Pair, SideBySide, side_by_side, spacing
-from arcana.testing._run_causes import causes, check_threshold
+from arcana.testing._doubts import doubts, notes
+from arcana.testing._firing import check_threshold, slack_of
+from arcana.testing._rounding import UNIT, spacing
+from arcana.testing._run_causes import Found, search
 from arcana.testing._runs import Run
+from arcana.testing._sides import Pair, Sides, common_products, side_by_side
 
 
-def first_divergence(torch_run: Any, jax_run: Any, *, threshold: Any = 1.0, terms: int | None = None) -> Divergence:
+def first_divergence(
+    torch_run: Any,
+    jax_run: Any,
+    *,
+    threshold: Any = 1.0,
+    terms: int | None = None,
+    names: Sequence[str] | None = None,
+    coupled: bool | None = None,
+    axes: Sequence[str] | str | None = None,
+    dtype: str | None = None,
+) -> Divergence:
     """Find where two runs of one network first spike differently, in which layer, and whether rounding explains it.
+
+    The runs may come from any two: PyTorch and JAX, one framework twice, eager and compiled, a float64 reference, a simulator,
+    a chip.
 
     Until a sample's first differing spike all its spikes are the same in both runs, so its potentials differ by
     arithmetic alone. Rounding explains the spike if both potentials lie within the accumulated rounding of that step
-    from the threshold (λ·u·sqrt(2n)·max |v|, with n = steps · terms roundings and λ = 4), and if no potential until then
-    differs by more. Otherwise the evidence is searched for a cause: other weights or inputs, a dtype, a comparison, a
-    threshold, the leak, the reset.
+    from the threshold (λ·u·sqrt(2n)·size, with n = steps · terms roundings, λ = 4, and the size of the neuron's own numbers), and
+    if no potential until then differs by more. Otherwise hypotheses are tried, each by applying it to one run and asking
+    whether that gives the other: other weights or inputs, a dtype, a comparison, a threshold, a refractory period, the leak, a
+    scale, a bias, a delay, a permutation, the state, the reset.
 
     Args:
-        torch_run: what PyTorch did: a `Run` (`record` makes one), the path of an .npz, or arrays: (potentials, spikes) of
+        torch_run: what the one side did: a `Run` (`record` makes one), the path of an .npz, or arrays: (potentials, spikes) of
             one layer, a list of such pairs in the order of the layers, or a dict of them by name. Time first; with three
             axes or more, the second are independent samples.
-        jax_run: what JAX did, likewise.
-        threshold: a number, or an array that broadcasts to the potentials, for all layers; or a dict of them by layer.
+        jax_run: what the other side did, likewise.
+        threshold: a number, or an array that broadcasts to the potentials, for all layers; or a dict of them by layer. A
+            layer that holds its own thresholds, and one without spikes, needs none.
         terms: how many numbers a neuron adds up in a step. By default the width of what comes before the layer and its
             own width, and 1024 for the first layer where the runs hold no inputs.
+        names: what the two are called in the verdict; by default the runs' own names, or "torch" and "JAX".
+        coupled: whether samples act on each other, as in batch normalization that trains; by default as the runs say.
+        axes: the names of the axes, as `Run` has them; by default as the runs say.
+        dtype: the dtype in which both compute where the potentials do not say it, "float16" or "bfloat16" for mixed precision;
+            by default it is that of the potentials, or of the products if the first step shows it.
 
     Returns:
         The divergence; `assert_explained()` on it raises if rounding does not explain it.
 
     Raises:
-        ValueError: layers or shapes differ, spikes are not 0 and 1, or neither run has this threshold.
+        ValueError: layers or shapes differ, spikes are not 0 and 1, neither run has this threshold, or potentials were recorded
+            after the reset.
     """
-    ours, theirs = Run.of(torch_run), Run.of(jax_run)
-    sides = side_by_side(ours, theirs, threshold, terms)
-    check_threshold(sides.pairs, sides.dtype)
-    flips = _first_flips(sides)
+    if dtype not in (None, *UNIT):
+        msg = f"dtype: one of {', '.join(UNIT)}, got {dtype!r}"
+        raise ValueError(msg)
+    one, other = Run.of(torch_run), Run.of(jax_run)
+    said: dict[str, Any] = {"names": names, "coupled": coupled, "dtype": dtype}
+    said["axes"] = tuple(axes.split() if isinstance(axes, str) else axes or ())
+    sides = side_by_side(one, other, threshold, terms, **said)
+    check_threshold(sides)
+    if dtype is None and (products := common_products(sides)):
+        sides = side_by_side(one, other, threshold, terms, **{**said, "dtype": products})
+    found = search(one, other, sides)
+    order = {pair.name: i for i, pair in enumerate(sides.pairs)}
+    flips = sorted(_first_flips(sides, found), key=lambda flip: (flip.step, order[flip.layer]))
     unexplained = next((flip for flip in flips if not flip.explained), None)
-    found = causes(ours, theirs, sides)
-    if not found and unexplained is not None:
-        found = (_unnamed(unexplained),)
-    verdict = found[0].kind if found else "rounding" if flips else "same"
+    verdict, causes, doubt = _judged(sides, found, flips, unexplained, _alone(one, other, sides, threshold, terms, said))
     return Divergence(
         verdict=verdict,
         first=flips[0] if flips else None,
         unexplained=unexplained,
-        causes=found,
+        causes=causes,
         differing={pair.name: int(pair.flips.sum()) for pair in sides.pairs},
         spikes={pair.name: pair.flips.size for pair in sides.pairs},
-        samples=(len(sides.parted), len(flips), sum(flip.explained for flip in flips)),
+        samples=(len(sides.parted), int((sides.parted < sides.steps).sum()), sum(flip.explained for flip in flips)),
         largest={pair.name: _largest(sides, i) for i, pair in enumerate(sides.pairs)},
         dtype=sides.dtype,
-        torch_run=ours,
-        jax_run=theirs,
+        torch_run=one,
+        jax_run=other,
+        names=sides.names,
+        notes=(*doubt, *notes(one, other, sides, found)),
     )
 
 
-def _first_flips(sides: SideBySide) -> list[Flip]:
-    """Return the first differing spike of each sample that has one, in order."""
-    places = len(sides.pairs) * len(sides.pairs[0].torch)
-    order = [int(sample) for sample in np.argsort(sides.parted, kind="stable") if sides.parted[sample] < places]
-    return [_flip(sides, sample, *divmod(int(sides.parted[sample]), len(sides.pairs))) for sample in order]
+def _alone(one: Run, other: Run, sides: Sides, threshold: Any, terms: int | None, said: dict[str, Any]) -> Any:
+    """Return a function that says whether nothing is left to explain if samples act on each other."""
+
+    def coupled_explains() -> bool:
+        if sides.coupled or len(sides.parted) == 1 or said["coupled"] is False or not _spreads(sides):
+            return False
+        together = side_by_side(one, other, threshold, terms, **{**said, "coupled": True, "dtype": sides.dtype})
+        found = search(one, other, together)
+        flips = list(_first_flips(together, found))
+        return together.parted.min() > 0 and not found.causes and not found.unexplained and all(flip.explained for flip in flips)
+
+    return coupled_explains
 
 
-def _flip(sides: SideBySide, sample: int, step: int, layer: int) -> Flip:
+def _spreads(sides: Sides) -> bool:
+    """Whether most other samples begin to differ right after the first spike of one does, as coupled samples do."""
+    first = int(sides.parted.min())
+    if first >= sides.steps:
+        return False
+    others = sides.parted > first
+    for i, pair in enumerate(sides.pairs):
+        over = sides.untouched(i)[:, :, None] & (np.abs(pair.difference) > pair.bound)
+        steps = np.flatnonzero(over.any(axis=(1, 2)))
+        if steps.size and others.any() and first <= steps[0] <= first + 2:
+            reached = over[steps[0]][others].mean(axis=1) > SOME
+            if reached.mean() > MOST:
+                return True
+    return False
+
+
+MOST, SOME = 0.5, 0.25
+"""More than these shares of samples, and of neurons in them, a spike of another sample reaches through what couples them."""
+
+
+def _judged(
+    sides: Sides, found: Found, flips: list[Flip], unexplained: Flip | None, coupled_explains: Any
+) -> tuple[str, tuple[Cause, ...], tuple[str, ...]]:
+    """Return the verdict, the causes, and why it cannot be told if it cannot."""
+    if found.causes:
+        if (
+            all(cause.kind not in ("inputs", "weights") for cause in found.causes)
+            and found.causes[0].where
+            and coupled_explains()
+        ):
+            return "cannot tell", (), (COUPLED,)
+        return found.causes[0].kind, found.causes, ()
+    if found.unexplained or unexplained is not None:
+        if coupled_explains():
+            return "cannot tell", (), (COUPLED,)
+        cause = _unexplained(sides, found) if found.unexplained else _unnamed(unexplained)  # type: ignore[arg-type]  (one of the two is there)
+        return cause.kind, (cause,), ()
+    doubt = tuple(doubts(sides))
+    if doubt:
+        return "cannot tell", (), doubt
+    return ("rounding" if flips else "same"), (), ()
+
+
+COUPLED = (
+    "potentials of samples whose own spikes are the same differ, but only after a spike of another sample does: if samples act "
+    "on each other (batch normalization that trains, an axis that is not one of samples) it is rounding, otherwise a bug; give "
+    "coupled=True or False, or name the axes"
+)
+
+
+def _unexplained(sides: Sides, found: Found) -> Cause:
+    layer = found.unexplained[0]
+    i = next(i for i, pair in enumerate(sides.pairs) if pair.name == layer)
+    pair = sides.pairs[i]
+    over = sides.untouched(i)[:, :, None] & (np.abs(pair.difference) > pair.bound)
+    step = int(over.any(axis=(1, 2)).argmax())
+    difference, now = pair.difference[step][over[step]], pair.one.potentials[step][over[step]]
+    finite = np.isfinite(difference) & np.isfinite(now)
+    size = float(np.sqrt(np.mean(difference[finite] ** 2) / max(np.mean(now[finite] ** 2), 1e-300))) if finite.any() else np.inf
+    tried = ", ".join(
+        f"{each.title} ({max(each.share, 0.0):.0%})" for each in sorted(found.tried, key=lambda each: -each.share)[:5]
+    )
+    text = (
+        f"at step {step} of layer {layer!r} the potentials of {int(over[step].sum()):,} neurons differ by {size:.2g} of their "
+        f"size, and no cause is known"
+    )
+    return Cause("unknown", layer, f"{text}; tried, with the share that each explains: {tried}" if tried else text)
+
+
+def _first_flips(sides: Sides, found: Found) -> Iterator[Flip]:
+    """Yield the first differing spike of each sample that has one, in order; of coupled samples only that of the first."""
+    order = [int(sample) for sample in np.argsort(sides.parted, kind="stable") if sides.parted[sample] < sides.steps]
+    for sample in order:
+        step = int(sides.parted[sample])
+        layers = [i for i in sides.flipping(sample) if sides.pairs[i].flips[step, sample].any()]
+        candidates = [_flip(sides, found, sample, step, layer) for layer in layers]
+        # In which of several layers it began is known by the order, if it is; otherwise rounding may have begun it in one.
+        if candidates:
+            yield next((flip for flip in candidates if flip.explained), candidates[0])
+
+
+def _flip(sides: Sides, found: Found, sample: int, step: int, layer: int) -> Flip:
     pair = sides.pairs[layer]
     differing = np.flatnonzero(pair.flips[step, sample])
     # Of several in one step the one that rounding explains least.
-    apart = [np.abs(v - pair.threshold)[step, sample, differing] for v in (pair.torch, pair.jax)]
+    apart = [np.abs(side.potentials - side.threshold)[step, sample, differing] for side in pair.sides]
     place = (step, sample, int(differing[np.argmax(np.maximum(*apart))]))
-    threshold = float(pair.threshold[place])
-    ours, theirs = float(pair.torch[place]), float(pair.jax[place])
-    fired_in_torch = bool(pair.torch_fired[place])
-    unit = _unit(pair, threshold, sides.dtype)
-    slack = spacing(threshold, sides.dtype) if threshold else 0.0
-    firing, silent = (ours, theirs) if fired_in_torch else (theirs, ours)
+    thresholds = tuple(float(side.threshold[place]) for side in pair.sides)
+    potentials = tuple(float(side.potentials[place]) for side in pair.sides)
+    margins = tuple(v - limit for v, limit in zip(potentials, thresholds, strict=True))
+    first_fired = bool(pair.one.fired[place])
+    unit = _unit(pair, thresholds[0])
+    slack = slack_of(pair)
+    firing, silent = margins if first_fired else margins[::-1]
     # The one that fired may not lie below the threshold, nor the other above it, by more than the comparison itself rounds.
-    ordered = firing >= threshold - slack and silent <= threshold + slack and firing > silent
-    index = np.unravel_index(sample * pair.torch.shape[2] + place[2], pair.shape)
+    ordered = firing >= -slack and silent <= slack and firing > silent
+    bound = float(pair.bound[place])
+    near = max(abs(margins[0]), abs(margins[1])) <= bound + slack or pair.name in found.grown
+    index = np.unravel_index(sample * pair.bound.shape[2] + place[2], pair.shape)
     return Flip(
         layer=pair.name,
         step=step,
         neuron=tuple(int(i) for i in index),
-        fired="torch" if fired_in_torch else "JAX",
-        threshold=threshold,
-        potentials=(ours, theirs),
-        margins=((ours - threshold) / unit, (theirs - threshold) / unit),
-        bound=float(pair.bound[step]) / unit,
-        explained=bool(ordered and max(abs(ours - threshold), abs(theirs - threshold)) <= pair.bound[step]),
+        fired=sides.names[0] if first_fired else sides.names[1],
+        threshold=thresholds[0],
+        potentials=(potentials[0], potentials[1]),
+        margins=(margins[0] / unit, margins[1] / unit),
+        bound=bound / unit,
+        explained=bool(ordered and near),
+        names=sides.names,
     )
 
 
@@ -100,18 +225,20 @@ def _unnamed(flip: Flip) -> Cause:
     if flip.potentials[0] == flip.potentials[1]:
         text = f"{flip.fired} fires and the other does not at one and the same potential, {flip.potentials[0]:.9g}"
         return Cause("comparison", flip.layer, f"{text}: another comparison or another threshold")
-    return Cause("potentials", flip.layer, "a spike differs, and the potentials before it show no cause")
+    return Cause("unknown", flip.layer, "a spike differs, and the potentials before it show no cause")
 
 
-def _unit(pair: Pair, threshold: float, dtype: str) -> float:
+def _unit(pair: Pair, threshold: float) -> float:
     """Return a unit in the last place of the threshold, or of the layer's largest potential where the threshold is 0."""
-    return spacing(threshold or pair.size, dtype)
+    return spacing(threshold or pair.size, pair.dtype)
 
 
-def _largest(sides: SideBySide, layer: int) -> tuple[float, float]:
+def _largest(sides: Sides, layer: int) -> tuple[float, float]:
     """Return the largest difference of potentials before any spike differs, and its bound, both in units."""
-    pair, untouched = sides.pairs[layer], sides.untouched(layer)
-    difference = np.where(untouched, np.abs(pair.difference).max(axis=2), 0.0)
-    step = int(np.argmax((difference / np.maximum(pair.bound, np.finfo(float).tiny)[:, None]).max(axis=1)))
-    unit = spacing(pair.size, sides.dtype)
-    return float(difference[step].max() / unit), float(pair.bound[step] / unit)
+    pair = sides.pairs[layer]
+    difference = np.where(sides.untouched(layer)[:, :, None], np.abs(pair.difference), 0.0)
+    place = np.unravel_index(int(np.argmax(difference / np.maximum(pair.bound, np.finfo(float).tiny))), difference.shape)
+    if difference[place] == 0.0:
+        place = np.unravel_index(int(np.argmax(np.where(sides.untouched(layer)[:, :, None], pair.bound, 0.0))), difference.shape)
+    unit = spacing(pair.size, pair.dtype)
+    return float(difference[place] / unit), float(pair.bound[place] / unit)

@@ -9,6 +9,7 @@ import numpy as np
 
 from arcana.testing._cause import Cause
 from arcana.testing._difference import RELATIVE, Leaf
+from arcana.testing._divergence import CANNOT_TELL
 from arcana.testing._first_divergence import first_divergence
 from arcana.testing._matching import match
 from arcana.testing._runs import Run
@@ -73,6 +74,8 @@ def _on_the_way(torch: Run, jax: Run) -> tuple[bool, str] | None:
         found = first_divergence(*match(torch, jax).runs, threshold=0.0)
     except (ValueError, TypeError):
         # One side may fire more often than the other and mean the same.
+        return None
+    if found.verdict == CANNOT_TELL:
         return None
     flip = found.unexplained or found.first
     place = "" if flip is None else f"spikes differ first at step {flip.step}, layer {flip.layer!r}, neuron {flip.neuron}: "

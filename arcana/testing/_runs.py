@@ -249,26 +249,36 @@ def _stepped(step: Callable[[Any, Any], Any], state: Any, given: Any) -> tuple[A
     return result
 
 
-def layer_pairs(torch_run: Run, jax_run: Run) -> Iterator[tuple[str, Layer, Layer]]:
-    """Yield the layers of both runs in order; raise a ValueError if names or shapes differ."""
-    if list(torch_run.layers) != list(jax_run.layers):
-        names = f"{list(torch_run.layers)} in torch, {list(jax_run.layers)} in JAX"
-        msg = f"both runs have the same layers in the same order, got {names}"
+def layer_pairs(one: Run, other: Run, names: tuple[str, str]) -> Iterator[tuple[str, Layer, Layer]]:
+    """Yield the layers of both runs in the order of a step; raise a ValueError if names or shapes differ.
+
+    Where the orders differ, that which is not sorted by name is taken: jax.jit returns a dict sorted.
+    """
+    orders = [list(run.layers) for run in (one, other)]
+    if sorted(orders[0]) != sorted(orders[1]):
+        msg = f"both runs have the same layers, got {orders[0]} in {names[0]}, {orders[1]} in {names[1]}"
         raise ValueError(msg)
-    _same_parameters(torch_run, jax_run)
-    for name, ours in torch_run.layers.items():
-        theirs = jax_run.layers[name]
-        if ours.potentials.shape != theirs.potentials.shape:
-            msg = f"layer {name!r} has the shape {ours.potentials.shape} in torch, {theirs.potentials.shape} in JAX"
+    if orders[0] != orders[1] and not any(order == sorted(order) for order in orders):
+        msg = f"both runs have the same layers in the same order, got {orders[0]} in {names[0]}, {orders[1]} in {names[1]}"
+        raise ValueError(msg)
+    _same_parameters(one, other, names)
+    for name in next((order for order in orders if order != sorted(order)), orders[0]):
+        ours, theirs = one.layers[name], other.layers[name]
+        if one.axes == other.axes and ours.potentials.shape != theirs.potentials.shape:
+            msg = f"layer {name!r} has the shape {ours.potentials.shape} in {names[0]}, {theirs.potentials.shape} in {names[1]}"
+            raise ValueError(msg)
+        if ours.fires != theirs.fires:
+            have, lack = names if ours.fires else names[::-1]
+            msg = f"layer {name!r} has spikes in {have} and none in {lack}; an integrator's are None in both"
             raise ValueError(msg)
         yield name, ours, theirs
 
 
-def _same_parameters(torch_run: Run, jax_run: Run) -> None:
+def _same_parameters(one: Run, other: Run, names: tuple[str, str]) -> None:
     """Raise a ValueError if only one of two runs that hold parameters has one: it would go by uncompared."""
-    ours, theirs = torch_run.parameters, jax_run.parameters
-    alone = [f"{name!r} only in torch" for name in ours if name not in theirs]
-    alone += [f"{name!r} only in JAX" for name in theirs if name not in ours]
+    ours, theirs = one.parameters, other.parameters
+    alone = [f"{name!r} only in {names[0]}" for name in ours if name not in theirs]
+    alone += [f"{name!r} only in {names[1]}" for name in theirs if name not in ours]
     if ours and theirs and alone:
         msg = f"both runs have the same parameters, got {', '.join(alone)}; give them one layout, or leave these out"
         raise ValueError(msg)

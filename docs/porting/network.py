@@ -71,7 +71,7 @@ def jax_run():
     drawn = PARAMETERS
     if FAULT == "seed":
         other = np.random.default_rng(2)
-        drawn = {name: other.permutation(value.ravel()).reshape(value.shape) for name, value in PARAMETERS.items()}
+        drawn = {name: other.normal(0, value.std(), value.shape).astype(np.float32) for name, value in PARAMETERS.items()}
     parameters = {name: jnp.asarray(value, dtype) for name, value in drawn.items()}
     state = {name: jnp.asarray(value, dtype) for name, value in STATE.items()}
     step = functools.partial(jax_step, parameters)

@@ -8,41 +8,21 @@ import numpy as np
 import pytest
 
 from arcana.testing import Layer, Run, first_divergence
-from arcana.testing._layers import UNIT, Pair
-from arcana.testing._run_causes import _array_difference, _at, _Firing, _fit, _mostly_finer, check_threshold
-from arcana.testing._values import Array
+from arcana.testing._firing import Firing
+from arcana.testing._given import array_difference
+from arcana.testing._rounding import UNIT, finer_than, terms_of_grid
 
 U = UNIT["float32"]
-X, Y = (np.array([sign * (1.0 + i % 3) for i in range(12) for sign in signs]) for signs in ((1, -1, 1, -1), (1, 1, -1, -1)))
-"""Two of mean zero, of one size and orthogonal to each other."""
-
-
-def mixed(share: float) -> Array:
-    """What X explains this share of."""
-    return np.sqrt(share) * X + np.sqrt(1 - share) * Y
+NAMES = ("torch", "JAX")
 
 
 def kind(ours: Any, theirs: Any) -> str:
-    return _array_difference(np.asarray(ours), np.asarray(theirs))[0]
+    return array_difference(np.asarray(ours), np.asarray(theirs), NAMES)[0]
 
 
-def test_the_two_are_orthogonal() -> None:
-    assert (X @ Y, X.sum(), Y.sum()) == (0, 0, 0)
-    assert X @ X == Y @ Y == 4 * 4 * (1 + 4 + 9)
-
-
-@pytest.mark.parametrize(
-    ("apart", "expected"),
-    [
-        (1.99 * U, ""),
-        (2.01 * U, "dtype"),
-        (0.99 * UNIT["float16"], "dtype"),
-        (0.99 * UNIT["bfloat16"], "dtype"),
-        (1.01 * UNIT["bfloat16"], "weights"),
-    ],
-)
+@pytest.mark.parametrize(("apart", "expected"), [(1.99 * U, ""), (2.01 * U, "weights"), (UNIT["bfloat16"], "weights")])
 @pytest.mark.parametrize("size", [1.0, 8.0, 2.0**-20])
-def test_weights_apart_by_rounding_by_a_dtype_and_by_more(apart: float, expected: str, size: float) -> None:
+def test_weights_apart_by_rounding_and_by_more(apart: float, expected: str, size: float) -> None:
     ours = size * np.array([1.0, 0.5, -0.25, 0.125])
     theirs = ours - size * np.array([0.0, 0.0, apart, 0.0])
     assert kind(ours, theirs) == kind(theirs, ours) == expected
@@ -50,21 +30,33 @@ def test_weights_apart_by_rounding_by_a_dtype_and_by_more(apart: float, expected
     assert kind(ours, theirs * (1 + 1e-12)) == expected
 
 
-def test_the_dtype_is_the_finer_one_that_explains_it() -> None:
-    ours = np.array([1.0, 0.5])
-    for factor, dtype in ((0.99, "float16"), (1.01, "bfloat16")):
-        text = _array_difference(ours, ours + np.array([0.0, factor * UNIT["float16"]]))[1]
-        assert f"as if one were rounded to {dtype}" in text
-        assert f"{factor * UNIT['float16']:.2g} of the largest" in text
+def test_a_dtype_is_one_only_where_rounding_to_it_gives_the_other() -> None:
+    ours = np.random.default_rng(0).normal(size=200)
+    half = ours.astype(np.float16).astype(np.float64)
+    assert kind(ours, half) == kind(half, ours) == "dtype"
+    assert "JAX's is the other's rounded to float16" in array_difference(ours, half, NAMES)[1]
+    # As near, and yet no float16 numbers.
+    assert kind(ours, ours + np.abs(half - ours).max() * np.random.default_rng(1).uniform(-1, 1, 200)) == "weights"
+    assert kind(ours, ours * (1 - 1e-4)) == "scale"
 
 
-@pytest.mark.parametrize(("correlation", "expected"), [(0.19, "seed"), (0.21, "weights"), (-0.19, "seed"), (-0.21, "weights")])
-def test_two_draws_are_two_seeds(correlation: float, expected: str) -> None:
-    theirs = correlation * X + np.sqrt(1 - correlation**2) * Y
-    assert kind(X, theirs) == expected
-    assert f"{correlation:.2g}" in _array_difference(X, theirs)[1] or expected == "weights"
+def test_two_draws_are_two_seeds_and_one_draw_in_another_order_is_not() -> None:
+    draw = np.random.default_rng(0).normal(size=(20, 30))
+    assert kind(draw, np.random.default_rng(1).normal(size=(20, 30))) == "seed"
+    assert kind(draw, np.random.default_rng(1).normal(size=(20, 30)) + 9) == "weights"
+    for other in (draw[::-1], draw[:, np.random.default_rng(2).permutation(30)]):
+        assert kind(draw, other) == "permuted"
+    assert kind(draw, draw + 0.5 * np.random.default_rng(1).normal(size=(20, 30))) == "weights"
     # A constant has no correlation.
-    assert kind(X, np.full_like(X, 0.5)) == "weights"
+    assert kind(draw, np.full_like(draw, 0.5)) == "weights"
+
+
+def test_inputs_a_step_late_are_a_delay() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 3, 5))
+    late = np.concatenate([0 * x[:1], x[:-1]])
+    assert array_difference(x, late, NAMES, steps=True) == ("delay", "JAX's come 1 step later")
+    assert array_difference(late, x, NAMES, steps=True) == ("delay", "torch's come 1 step later")
+    assert array_difference(x, x[:, [1, 2, 0]], NAMES, steps=True)[0] == "permuted"
 
 
 def test_a_transpose_is_one_up_to_rounding() -> None:
@@ -80,96 +72,24 @@ def test_a_transpose_is_one_up_to_rounding() -> None:
     assert kind(np.zeros((1, 2, 3)), np.zeros((3, 2, 1))) == "weights"
 
 
-@pytest.mark.parametrize("share", [0.9, 0.3])
-def test_a_fit_has_the_factor_and_the_share(share: float) -> None:
-    factor, found = _fit(0.25 * mixed(share), X)
-    assert (factor, found) == (pytest.approx(0.25 * np.sqrt(share)), pytest.approx(share))
-    infinite = np.where(np.arange(X.size) == 3, np.inf, X)
-    assert _fit(0.25 * infinite, infinite) == (pytest.approx(0.25), pytest.approx(1.0))
-
-
-def test_a_fit_of_three_numbers_or_of_zeros_says_nothing() -> None:
-    assert _fit(2 * X[:4], X[:4]) == (pytest.approx(2.0), pytest.approx(1.0))
-    assert _fit(2 * X[:3], X[:3]) == (0.0, 0.0)
-    assert _fit(X, 0 * X) == _fit(0 * X, X) == (0.0, 0.0)
-
-
-def pair(ours: Any, theirs: Any, fired: Any = None, bound: float = 1e-6) -> Pair:
-    """Two layers of one sample, by step; nothing fires unless it is said where."""
-    ours, theirs = (np.stack([np.asarray(x, np.float64) for x in each])[:, None] for each in (ours, theirs))
-    spikes = np.zeros(ours.shape, bool) if fired is None else np.stack(fired)[:, None]
-    return Pair("a", ours.shape[1:], ours, theirs, spikes, spikes, np.full_like(ours, 9.0), np.full(len(ours), bound))
-
-
-def cause(found: Pair, step: int, same_given: bool = False) -> str:
-    return _at(found, step, np.array([True]), same_given).kind
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.985, "scale"), (0.975, "potentials")])
-def test_in_proportion_to_the_potential_is_a_scale(share: float, expected: str) -> None:
-    found = pair([X], [X + 0.5 * mixed(share)])
-    assert cause(found, 0) == expected
-    assert cause(found, 0, same_given=True) == {"scale": "leak"}.get(expected, expected)
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.985, "leak"), (0.975, "potentials")])
-def test_in_proportion_to_the_potential_before_is_the_leak(share: float, expected: str) -> None:
-    assert cause(pair([X, Y], [X, Y + 0.5 * mixed(share)]), 1) == expected
-
-
-def test_of_two_explanations_the_better_one_is_told() -> None:
-    near = np.sqrt(0.995) * X + np.sqrt(0.005) * Y
-    assert cause(pair([X, near], [X, near + 0.5 * X]), 1) == "leak"
-    assert cause(pair([X, near], [X, near + 0.5 * near]), 1) == "scale"
-
-
-def test_only_those_that_fired_before_differ_is_the_reset() -> None:
-    fired = [X > 2, X > 9]
-    theirs = Y + np.where(fired[0], 0.5, 0.0)
-    assert cause(pair([X, Y], [X, theirs], fired), 1) == "reset"
-    # One that did not fire, and by more than rounding: then it is not the reset.
-    quiet = int(np.flatnonzero(~fired[0])[0])
-    for off, expected in ((0.9e-6, True), (1.1e-6, False)):
-        moved = theirs + np.where(np.arange(X.size) == quiet, off, 0.0)
-        assert (cause(pair([X, Y], [X, moved], fired), 1) == "reset") is expected
-    # What fired is no evidence of the leak.
-    assert cause(pair([X, Y], [X, Y + np.where(fired[0], 7.0, 0.5 * X)], fired), 1) == "leak"
-
-
-@pytest.mark.parametrize(
-    ("share", "size", "expected"),
-    [(1.0, 3.9, "float16 or TF32"), (1.0, 4.1, "bfloat16"), (0.51, 3.9, "float16 or TF32"), (0.49, 3.9, "")],
-)
-def test_as_if_rounded_to_a_coarser_dtype(share: float, size: float, expected: str) -> None:
-    rough = Y * np.where(np.arange(X.size) < share * X.size, 1.0, 0.0)
-    rough *= size * UNIT["float16"] * np.sqrt(np.mean(X**2) / np.mean(rough**2))
-    found = _at(pair([X], [X + rough]), 0, np.array([True]), False)
-    assert found.kind == ("dtype" if expected else "potentials")
-    assert (
-        f"of their size, {'as if a part were rounded to ' + expected if expected else 'in proportion to nothing'}"
-        in found.evidence
-    )
-    assert f"differ by {size * UNIT['float16']:.2g} of" in found.evidence
-    far = X + rough * 4.1 * UNIT["bfloat16"] / (size * UNIT["float16"])
-    assert _at(pair([X], [far]), 0, np.array([True]), False).kind == "potentials"
-
-
-@pytest.mark.parametrize(("finer", "expected"), [(51, True), (50, False)])
-def test_most_numbers_finer_than_a_dtype(finer: int, expected: bool) -> None:
+@pytest.mark.parametrize(("finer", "share"), [(51, 0.51), (50, 0.5)])
+def test_the_share_of_numbers_finer_than_a_dtype(finer: int, share: float) -> None:
     potentials = np.where(np.arange(100) < finer, 0.1, 0.125).reshape(10, 10)
-    assert _mostly_finer(Run({"a": Layer(potentials, potentials > 1)}), "bfloat16") is expected
+    assert finer_than([potentials], "bfloat16") == pytest.approx(share)
 
 
-@pytest.mark.parametrize(("apart", "expected"), [(0.0, ["dtype"]), (0.1, ["potentials"])])
-def test_float32_arrays_of_which_one_run_holds_float16_numbers(apart: float, expected: list[str]) -> None:
-    """In layers of two sizes; the dtype is no cause where they differ by more than its rounding."""
+def test_the_size_of_terms_that_cancelled_shows_in_the_last_bits() -> None:
     generator = np.random.default_rng(0)
-    fine = {name: generator.uniform(0, 0.9, (4, 3, size)).astype(np.float32) for name, size in (("a", 5), ("b", 7))}
-    coarse = {name: (each + apart * (generator.random(each.shape) < 0.5)).astype(np.float16) for name, each in fine.items()}
-    runs = [{name: (each.astype(np.float32), each > 1) for name, each in potentials.items()} for potentials in (fine, coarse)]
-    causes = first_divergence(*runs).causes
-    assert [each.kind for each in causes] == expected
-    assert ("every potential of JAX is a float16 number" in causes[0].evidence) == (apart == 0.0)
+    terms = (1000 * generator.uniform(-0.2, 0.2, (64, 50))).astype(np.float32)
+    offset = terms.sum(axis=1) - generator.normal(size=64).astype(np.float32)
+    one, other = (each.sum(axis=1, dtype=np.float32) - offset for each in (terms, terms[:, ::-1].copy()))
+    assert 100 < terms_of_grid(one, other, "float32") < 4000
+    # Weights on a grid are exact: there is nothing to see, and nothing to excuse.
+    grid = np.round(8 * generator.normal(size=64)) / 8
+    assert terms_of_grid(grid, grid, "float32") == 0
+    assert terms_of_grid(grid, grid + 0.125, "float32") == 0
+    plain = generator.normal(size=(64, 50)).astype(np.float32)
+    assert terms_of_grid(plain.sum(axis=1), plain[:, ::-1].sum(axis=1), "float32") < 7
 
 
 def test_where_a_run_begins_to_fire() -> None:
@@ -179,14 +99,13 @@ def test_where_a_run_begins_to_fire() -> None:
         ([False, False, True, False], ">", 0.0, 1.0),
         ([True, True, True, False], "", -np.inf, -1.0),
     ):
-        found = _Firing.of(potentials, np.array(fired), threshold)
+        found = Firing.of(potentials, np.array(fired), threshold)
         assert (found.low, found.high, found.comparison) == (low, high, comparison)
-    assert _Firing(-1.0, 0.0).fits(0.0)
-    assert not _Firing(0.2, 0.3).fits(0.1)
-    assert not _Firing(-0.3, -0.2).fits(0.1)
-    assert "fires at 0.5 and does not at 1.5" in _Firing(0.5, -0.5).text(1.0)
-    assert "fires at 1 and does not at 1" in _Firing(0.0, 0.0).text(1.0)
-    assert "begins to fire above 0.5, at most at 1.5" in _Firing(-0.5, 0.5).text(1.0)
+    assert Firing(-1.0, 0.0).fits(0.0)
+    assert not Firing(0.2, 0.3).fits(0.1)
+    assert not Firing(-0.3, -0.2).fits(0.1)
+    assert "fires at 0.5 and does not at 1.5" in Firing(0.5, -0.5).text(1.0)
+    assert "begins to fire above 0.5, at most at 1.5" in Firing(-0.5, 0.5).text(1.0)
 
 
 @pytest.mark.parametrize(("units", "wrong"), [(3.9, False), (4.1, True), (-3.9, False), (-4.1, True)])
@@ -196,21 +115,13 @@ def test_a_threshold_off_by_more_than_a_rounding_is_refused(units: float, wrong:
     potentials = level * np.array([0.5, 1.0, 1.5]) + level * units * U * np.array([0, 1, 1])
     fired = potentials >= potentials[1]
     # The silent one lies as near below as the firing one above.
-    potentials = np.concatenate([potentials, [potentials[1] - 1e-12]])
-    fired = np.concatenate([fired, [False]])
-    found = Pair(
-        "a",
-        (4,),
-        *(potentials[None, None] for _ in range(2)),
-        *(fired[None, None] for _ in range(2)),
-        threshold=np.full((1, 1, 4), level),
-        bound=np.zeros(1),
-    )
+    run = (np.append(potentials, potentials[1] - 1e-12)[None], np.append(fired, False)[None])
+    # float64 arrays of float32's size: the dtype is said.
     if wrong:
         with pytest.raises(ValueError, match=f"another threshold than {level:g} in both runs"):
-            check_threshold((found,), "float32")
+            first_divergence(run, run, threshold=level, dtype="float32")
     else:
-        check_threshold((found,), "float32")
+        assert first_divergence(run, run, threshold=level, dtype="float32").verdict == "same"
 
 
 def test_of_a_threshold_for_each_neuron_the_first_is_told() -> None:
@@ -226,3 +137,76 @@ def test_a_threshold_explains_the_reset() -> None:
     later = potentials + np.where(np.arange(4) > 1, 0.25, 0.0)[:, None, None] * (potentials < 0.9)
     found = first_divergence((potentials, potentials >= 1), (later, later >= 1.05))
     assert [each.kind for each in found.causes] == ["threshold"]
+
+
+V = np.random.default_rng(0).normal(0.6, 0.5, (40, 4, 20)).astype(np.float32)
+
+
+def test_a_refractory_period_is_inferred_or_said() -> None:
+    """Above the threshold and silent, in both runs."""
+
+    def spikes(period: int) -> Any:
+        rest, fired = np.zeros(V.shape[1:], int), []
+        for v in V:
+            fires = (v >= 1) & (rest <= 0)
+            rest = np.where(fires, period, rest - 1)
+            fired.append(fires)
+        return np.stack(fired)
+
+    found = first_divergence((V, spikes(3)), (V, spikes(3)))
+    assert found.verdict == "same"
+    assert "stay silent for 3 steps after a spike" in str(found)
+    assert first_divergence((V, spikes(3)), (V, spikes(2))).verdict == "refractory"
+    rest = ~spikes(3) & (V >= 1)
+    run = Run({"a": Layer(V, spikes(3), refractory=rest)})
+    assert first_divergence(run, run).notes == ()
+
+
+def test_sides_have_the_names_that_they_are_given() -> None:
+    fired = V >= 1
+    one, other = (Run({"a": Layer(V, spikes)}, name=name) for spikes, name in ((fired, "chip"), (V >= 1.1, "simulator")))
+    found = first_divergence(one, other)
+    assert found.names == ("chip", "simulator")
+    assert "layer 'a' in chip begins to fire" in str(found)
+    assert found.first is not None
+    assert found.first.fired == "chip"
+    again = first_divergence(one, other, names=("CPU", "GPU"))
+    assert "in GPU it begins" in str(again)
+    with pytest.raises(ValueError, match="two names that differ"):
+        first_divergence(one, other, names=("CPU", "CPU"))
+
+
+def test_axes_are_said_by_their_names() -> None:
+    turned = V.transpose(1, 0, 2)
+    one = Run({"a": Layer(turned, turned >= 1)}, axes=("sample", "time"))
+    other = turned.copy()
+    other[2, 7, 3] = np.nextafter(np.float32(1), np.float32(2))
+    turned[2, 7, 3] = np.nextafter(np.float32(1), np.float32(0))
+    one, two = (Run({"a": Layer(each, each >= 1)}, axes=("sample", "time")) for each in (turned, other))
+    found = first_divergence(one, two)
+    assert found.verdict == "rounding"
+    assert found.first is not None
+    assert (found.first.step, found.first.neuron) == (7, (2, 3))
+
+
+def test_a_layer_that_never_fires_is_said() -> None:
+    found = first_divergence((0 * V, V > 9), (0 * V, V > 9))
+    assert found.verdict == "same"
+    assert "never fires in either run" in str(found)
+
+
+@pytest.mark.parametrize("threshold", [1e6, 1.0, float("inf"), float("nan")])
+def test_an_integrator_needs_no_threshold(threshold: float) -> None:
+    """A leak of 0.95 for 0.9, whatever stands for no threshold."""
+    x = np.random.default_rng(1).normal(0, 0.02, (30, 4, 20))
+
+    def integrated(leak: float) -> Any:
+        v, kept = np.zeros(x.shape[1:]), []
+        for each in x:
+            v = leak * v + each
+            kept.append(v)
+        return np.stack(kept).astype(np.float32)
+
+    never = np.zeros(x.shape, bool)
+    assert first_divergence((integrated(0.9), never), (integrated(0.95), never), threshold=threshold).verdict == "leak"
+    assert first_divergence((integrated(0.9), None), (integrated(0.95), None)).verdict == "leak"

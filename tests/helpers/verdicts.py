@@ -91,7 +91,7 @@ IN_RUNS: dict[str, tuple[Fault, str]] = {
 }
 """Faults that two runs show, and the verdict on each."""
 
-ARRAYS_ALONE = {"transposed weight": "potentials", "leak reaches the input": "scale", "another seed": "potentials"}
+ARRAYS_ALONE = {"transposed weight": "unknown", "leak reaches the input": "scale", "another seed": "unknown"}
 """The verdict where the runs hold neither inputs nor weights and so it says less: β·(v + I) is the same as a scaled I."""
 
 IN_GRADIENTS: dict[str, tuple[Fault, str]] = {
@@ -154,7 +154,8 @@ def _between(ours: Run, theirs: Run) -> float:
     a, b = (each.layers["layer 1"].potentials for each in (ours, theirs))
     highest = np.maximum.accumulate(np.maximum(a, b), axis=0)
     rising = np.concatenate([np.ones_like(a[:1], bool), np.minimum(a, b)[1:] > highest[:-1]])
-    fired = np.cumsum(ours.layers["layer 1"].spikes, axis=0) - ours.layers["layer 1"].spikes > 0
+    spikes = np.asarray(ours.layers["layer 1"].spikes)
+    fired = np.cumsum(spikes, axis=0) - spikes > 0
     places = np.argwhere(rising & ~fired & (a != b) & (np.minimum(a, b) > 0.5))
     place = tuple(places[len(places) // 2])
     return float(max(a[place], b[place]))

@@ -1,0 +1,85 @@
+"""Why two runs that differ by no more than rounding may still hide a fault, and what a reader of the verdict must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from arcana.testing._firing import Firing, firings, slack_of
+from arcana.testing._rounding import UNIT
+from arcana.testing._run_causes import Found
+from arcana.testing._runs import Run
+from arcana.testing._sides import Pair, Sides, common_products
+
+OF_INTEREST = 0.05
+"""The share of its size by which a fault of interest moves a potential."""
+
+BESIDE = 1e-6
+"""The share of the threshold below which potentials count as nothing."""
+
+SEEN = 0.05
+"""The share of a run below which too little of it was compared."""
+
+
+def doubts(sides: Sides) -> Iterator[str]:
+    """Yield each reason why a fault may hide in what was compared, and what to give or record to tell."""
+    if not any(np.isfinite(side.potentials).any() for pair in sides.pairs for side in pair.sides):
+        yield "nothing was compared: every potential is NaN or infinite in both runs; look for what made them so"
+        return
+    compared = float(np.mean([sides.untouched(i).mean() for i in range(len(sides.pairs))]))
+    if compared < SEEN:
+        yield (
+            f"only {compared:.1%} of steps and samples were compared, as spikes differ early; record more samples, or restart "
+            f"the runs from one state more often"
+        )
+    for i, pair in enumerate(sides.pairs):
+        hidden = _hidden(sides, pair, i)
+        if hidden > OF_INTEREST:
+            yield (
+                f"potentials of layer {pair.name!r} differ by {hidden:.0%} of their size, and rounding in {pair.dtype} may do "
+                f"that: a fault of that size would not show; record a run in float32, or restart both from one state more often"
+            )
+
+
+def _hidden(sides: Sides, pair: Pair, layer: int) -> float:
+    """Return by how much of their size potentials differ that only the bound excuses."""
+    mask = sides.untouched(layer)[:, :, None] & np.isfinite(pair.difference)
+    size = np.maximum(np.abs(pair.one.potentials), np.abs(pair.other.potentials))
+    if not mask.any():
+        return 0.0
+    typical = np.quantile(size[mask], 0.75)
+    if pair.fires:
+        typical = max(typical, BESIDE * float(np.abs(pair.one.threshold).max()))
+    return float(np.quantile(np.abs(pair.difference)[mask], 0.9) / typical) if typical > 0 else 0.0
+
+
+def notes(one: Run, other: Run, sides: Sides, found: Found) -> Iterator[str]:
+    """Yield what was taken for granted, or was not there to be compared."""
+    for i, pair in enumerate(sides.pairs):
+        layer = f"layer {pair.name!r}"
+        bad = [1.0 - float(np.isfinite(side.potentials).mean()) for side in pair.sides]
+        if min(bad) > 0:
+            yield f"{layer}: {min(bad):.0%} of the potentials are NaN or infinite in both runs and were not compared"
+        if pair.fires and not (pair.one.fired.any() or pair.other.fired.any()):
+            yield f"{layer} never fires in either run: its threshold, its reset and what follows were not tested"
+        if pair.fires:
+            yield from _periods(pair, firings(pair, sides.untouched(i)))
+    if sides.coupled:
+        yield "samples act on each other, so nothing after the first spike that differs was compared"
+    for name in found.grown:
+        yield f"layer {name!r}: its neurons amplify differences; those that rounding began grew, and none was made anew"
+    if common_products(sides):
+        yield f"the products of both runs are {sides.dtype} numbers, so rounding is that of {sides.dtype}"
+    widths = {pair.dtype for pair in sides.pairs}
+    if UNIT["float64"] in (
+        UNIT[each.potentials.dtype.name] for run in (one, other) for each in run.layers.values()
+    ) and widths == {"float32"}:
+        yield "a run in float64 was compared as a reference for float32"
+
+
+def _periods(pair: Pair, found: tuple[Firing, Firing]) -> Iterator[str]:
+    if any(each.refractory and each.fits(slack_of(pair)) for each in found):
+        steps = max(each.refractory for each in found)
+        silent = f"above the threshold neurons stay silent for {steps} steps after a spike"
+        yield f"layer {pair.name!r}: {silent}, which is taken for a refractory period"

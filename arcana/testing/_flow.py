@@ -1,0 +1,61 @@
+"""Neurons whose flow amplifies: a difference that rounding began grows with the potential, and is not made anew."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arcana.testing._evidence import Evidence, lag
+
+BINS = 12
+"""The number of ranges of the potential in each of which the growth is measured."""
+
+ALL = 0.99
+"""The share of differences beyond rounding that must have grown from what was there before."""
+
+FACTOR = 4.0
+"""By how much more than what is typical of its range a difference may grow."""
+
+
+def grown(found: Evidence) -> bool:
+    """Whether every difference is what rounding of one step adds to a difference that the neuron's own flow has enlarged.
+
+    The growth in a step, |D| / |D₁|, is a function of the potential; in each range of it the median is measured, where both
+    differences are clear of the spacing of floats. A fault adds differences whatever was there before, so a neuron without any
+    shows it.
+    """
+    d, before = np.abs(found.difference), np.abs(lag(found.difference, 1))
+    largest = before.copy()
+    for steps in (2, 3):
+        largest = np.maximum(largest, np.abs(lag(found.difference, steps)))
+    rate = _growth(found, d, before)
+    if rate is None:
+        return False
+    allowed = found.pair.step_bound + FACTOR * np.maximum(rate, 1.0) * largest
+    return bool((d <= allowed)[found.over].mean() >= ALL) if found.over.any() else True
+
+
+def _growth(found: Evidence, d: np.ndarray, before: np.ndarray) -> np.ndarray | None:
+    """Return how much differences grow at each place; None if they do not grow anywhere or not with the potential."""
+    mask = found.mask & (found.since > 1)
+    potential = lag(found.one, 1)
+    clear = mask & (before > 8 * found.unit * np.abs(potential)) & (d > 0)
+    if clear.sum() < 20 * BINS:
+        return None
+    edges = np.quantile(potential[mask], np.linspace(0, 1, BINS + 1)[1:-1])
+    # The steep part is at the top, where few potentials are.
+    edges = np.concatenate([edges, np.quantile(potential[mask], [0.97, 0.99])])
+    index = np.digitize(potential, edges)
+    signs = np.sign(found.difference) == np.sign(lag(found.difference, 1))
+    rates = np.ones(len(edges) + 1)
+    amplifies = 0
+    for i in range(len(rates)):
+        here = clear & (index == i)
+        if here.sum() < 12:
+            rates[i] = rates[i - 1] if i else 1.0
+            continue
+        ratios = np.log(d[here] / before[here])
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        rates[i] = float(np.exp(max(middle, high)))
+        if middle > 0.03 and np.mean(signs[here]) > 0.8 and high - low < 2.0:
+            amplifies += 1
+    return rates[index] if amplifies else None

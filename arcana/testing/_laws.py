@@ -1,0 +1,382 @@
+"""The hypotheses about one layer: each is applied to one run and must give the other to within rounding.
+
+Where a neuron has not fired yet its potential follows a linear law, v = a·v₁ + c·I with v₁ the potential one step
+before, whatever the reset; the input I is the same in both runs. So with A and B the two runs' potentials and D = B − A,
+another input scale is D = g·A, another leak D = a·D₁ + δ·A₁, a bias D = a·D₁ + c, a delay B = A₁, and so on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from arcana.testing._cause import Cause
+from arcana.testing._evidence import CONSTANTS, FEW, WITHIN, Evidence, Fit, lag
+from arcana.testing._values import Array
+
+LATEST = 3
+"""The longest delay that is looked for."""
+
+EITHER = "leak or synapse"
+"""The kind of a constant that may be that of the potential or of the synaptic current, which is the same before a reset."""
+
+MOST_ROWS = 4096
+"""The longest axis along which a permutation is looked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """A hypothesis that was tried on a layer: what it is called, the share it explains, and the cause if it explains all."""
+
+    title: str
+    share: float
+    causes: tuple[Cause, ...] = ()
+
+
+def laws(found: Evidence) -> Iterator[Tried]:
+    """Yield each hypothesis as it is tried, the one with the fewest free numbers first."""
+    yield _delay(found)
+    yield from (permutation(found, axis) for axis in (1, 2))
+    yield _start(found)
+    for by_neuron in (False, True):
+        if found.pair.offset:
+            yield _offset(found, by_neuron)
+        yield _scale(found, by_neuron)
+        if found.pair.offset:
+            yield _bias(found, by_neuron)
+        yield _leak(found, by_neuron)
+        if not found.pair.offset:
+            yield _bias(found, by_neuron)
+        if not by_neuron:
+            yield _fresh(found)
+            yield _leak_from(found)
+    yield _mixed(found, by_neuron=False)
+    yield _mixed(found, by_neuron=True)
+
+
+def _where(found: Evidence, mask: Array) -> str:
+    over = (found.over & mask).any(axis=(1, 2))
+    return f"from step {int(over.argmax())} of {found.layer} on"
+
+
+def _cause(found: Evidence, kind: str, text: str, fit: Fit | None = None) -> Cause:
+    explained = (
+        "" if fit is None else f" (this explains {min(fit.share, 1.0):.4%} of the difference, in {fit.informative:,} places)"
+    )
+    return Cause(kind, found.pair.name, f"{text}{explained}")
+
+
+def _delay(found: Evidence) -> Tried:
+    """One run is the other some steps later: over all steps, or until a neuron first fires."""
+    everywhere = np.isfinite(found.pair.one.potentials) & np.isfinite(found.pair.other.potentials)
+    best = 0.0
+    for steps in range(1, LATEST + 1):
+        for late, early, late_run in ((found.names[1], found.one, found.other), (found.names[0], found.other, found.one)):
+            for mask in (everywhere, found.never):
+                if not _moves(found, early, mask):
+                    continue
+                mask = mask.copy()
+                mask[:steps] = False
+                rest = np.abs(late_run - lag(early, steps)) > found.pair.bound
+                counts = mask & (rest | (np.abs(found.difference) > found.pair.bound))
+                within = float(np.mean(~rest[counts])) if counts.any() else 0.0
+                best = max(best, within)
+                varies = counts.any() and np.ptp(lag(early, steps)[counts]) > 2 * found.pair.bound[counts].max()
+                if within >= WITHIN and varies and (found.over & mask).sum() >= FEW:
+                    plural = "s" * (steps > 1)
+                    text = f"the potentials of {late} in {found.layer} are those of the other {steps} step{plural} before"
+                    return Tried("a delay", 1.0, (_cause(found, "delay", text),))
+    return Tried("a delay", best)
+
+
+def _moves(found: Evidence, potentials: Array, mask: Array) -> bool:
+    """Whether most potentials change from step to step: one that stands still is its own delay."""
+    change = np.abs(potentials - lag(potentials, 1))[mask]
+    return change.size > 0 and float(np.mean(change > found.pair.bound[mask])) > 0.3
+
+
+def permutation(found: Evidence, axis: int) -> Tried:
+    """The samples, or the neurons, of one run are those of the other in another order."""
+    title = "another order of " + ("samples", "neurons")[axis - 1]
+    a, b = found.one, found.other
+    count = a.shape[axis]
+    # Until the first spike that differs in any order: the steps before anything fires, or the first step.
+    fired = (found.pair.one.fired | found.pair.other.fired).any(axis=(1, 2))
+    steps = max(1, int(fired.argmax()) + 1 if fired.any() else len(a))
+    if not 2 < count <= MOST_ROWS:
+        return Tried(title, 0.0)
+    rows = [np.moveaxis(each[:steps], axis, 0).reshape(count, -1) for each in (a, b)]
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, rows[0].shape[1])
+    orders = [np.argsort(each @ weights, kind="stable") for each in rows]
+    paired = [each[order] for each, order in zip(rows, orders, strict=True)]
+    bound = np.moveaxis(found.pair.bound[:steps], axis, 0).reshape(count, -1).max(axis=0)
+    within = float(np.mean(np.abs(paired[0] - paired[1]) <= 4 * bound))
+    distinct = float(np.mean(np.abs(np.diff(paired[0], axis=0)).max(axis=1) > 4 * bound.max())) > 0.5
+    moved = int((orders[0] != orders[1]).sum())
+    # The order must hold in later steps too, with the spikes.
+    if within < WITHIN or not distinct or moved < 2:
+        return Tried(title, 0.0)
+    what = ("samples", "neurons")[axis - 1]
+    text = f"{moved} of {count} {what} of {found.layer} in {found.names[1]} are those of {found.names[0]} in another order"
+    return Tried(title, 1.0, (_cause(found, "permuted", text),))
+
+
+def _ones(found: Evidence) -> Array:
+    return np.ones((1, 1, 1))
+
+
+def _constants(found: Evidence) -> list[Array]:
+    """What a law of margins holds besides: the threshold that was taken off is a constant in it."""
+    return [np.ones((1, 1, 1))] if found.pair.offset else []
+
+
+def _lagged(found: Evidence) -> Array:
+    """Where a law with the potential before may be judged: margins do not say what that of step −1 was."""
+    mask = found.never.copy()
+    if found.pair.offset:
+        mask[0] = False
+    return mask
+
+
+def _clear(found: Evidence, coefficient: float) -> bool:
+    """Whether a relative change is more than constants that were computed in two ways differ by."""
+    return abs(coefficient) > CONSTANTS * found.unit
+
+
+def _offset(found: Evidence, by_neuron: bool) -> Tried:
+    fit = found.fit(found.difference, [_ones(found)], found.never, by_neuron=by_neuron)
+    title = "another threshold" + " of each neuron" * by_neuron
+    several = (found.over & found.never).any(axis=(1, 2)).sum() > 1
+    if not fit.holds or not several:
+        return Tried(title, fit.share)
+    lower, upper = float(fit.coefficients.min()), float(fit.coefficients.max())
+    size = f"{-fit[0]:.6g}" if not by_neuron else f"{-upper:.4g} to {-lower:.4g}"
+    text = f"margins of {found.layer} differ by a constant: the threshold of {found.names[1]} is larger by {size}"
+    return Tried(title, fit.share, (_cause(found, "threshold", text, fit),))
+
+
+def _scale(found: Evidence, by_neuron: bool) -> Tried:
+    fit = found.fit(found.difference, [found.one, *_constants(found)], found.never, by_neuron=by_neuron)
+    title = "another scale of the input" + " of each neuron" * by_neuron
+    # A factor of 0 is no scale: nothing arrives.
+    if not fit.holds or not _clear(found, fit[0]) or abs(1 + fit[0]) < 1e-3:
+        return Tried(title, fit.share)
+    return Tried(title, fit.share, (_scaled(found, fit, by_neuron),))
+
+
+def _scaled(found: Evidence, fit: Fit, by_neuron: bool) -> Cause:
+    factor = f"{1 + fit[0]:.6g}"
+    if by_neuron:
+        factor = f"{1 + fit.coefficients[0].min():.5g} to {1 + fit.coefficients[0].max():.5g}"
+    step = int((found.over & found.never).any(axis=(1, 2)).argmax())
+    times = f"{found.names[1]}'s potentials are {factor} times {found.names[0]}'s"
+    text = f"at step {step} of {found.layer} {times}, and so on until a neuron fires"
+    hint = ": a scaled input or weight"
+    if not by_neuron and 0.3 < 1 + fit[0] < 1:
+        hint += ", or a leak that reaches the input, β·(v + I) for β·v + I"
+    return _cause(found, "scale", f"{text}{hint}", fit)
+
+
+def _leak(found: Evidence, by_neuron: bool, start: int = 0) -> Tried:
+    mask = _lagged(found)
+    mask[:start] = False
+    known = found.moved(mask, 1)
+    terms = [*([lag(found.difference, 1)] if known else []), *_constants(found), lag(found.one, 1)]
+    fit = found.fit(found.difference, terms, mask, by_neuron=by_neuron)
+    title = "another leak" + " of each neuron" * by_neuron
+    if not fit.holds:
+        return Tried(title, fit.share)
+    kept, change = fit[0] if known else np.nan, fit[-1]
+    if not _clear(found, change) or (known and not -0.2 < kept < 1.2) or abs(change) > 1.2:
+        return Tried(title, fit.share)
+    kind, whose = _which_constant(found, kept, change, by_neuron, start)
+    since = f" from step {start} on" if start else ""
+    first = int((found.over & mask).any(axis=(1, 2)).argmax())
+    change_text = f"{change:.4g}" if not by_neuron else f"{fit.coefficients[-1].min():.3g} to {fit.coefficients[-1].max():.3g}"
+    text = (
+        f"at step {first} of {found.layer} {found.names[1]} − {found.names[0]} is {change_text} times the potential one step "
+        f"before, where none fired{since}: {whose}"
+    )
+    return Tried(title, fit.share, (_cause(found, kind, text, fit),))
+
+
+def _which_constant(found: Evidence, kept: float, change: float, by_neuron: bool, start: int) -> tuple[str, str]:
+    """Return whether the leak of the potential or of the synaptic current differs: after a reset only the first law holds."""
+    numbers = ""
+    if not by_neuron and np.isfinite(kept):
+        numbers = f", {kept - change:.4g} in {found.names[0]} and {kept:.4g} in {found.names[1]}"
+    later = found.mask & ~found.never & (found.since >= 2) & found.over
+    later[:start] = False
+    if by_neuron or found.pair.offset or not np.isfinite(kept) or later.sum() < FEW:
+        return EITHER, f"the leak{numbers}"
+    rest = found.difference - kept * lag(found.difference, 1) - change * lag(found.one, 1)
+    holds = float(np.mean(np.abs(rest[later]) <= 2 * found.pair.bound[later])) >= 0.9
+    return ("leak", f"the leak{numbers}") if holds else ("synapse", f"the constant of the synaptic current{numbers}")
+
+
+def settled(causes: list[Cause]) -> list[Cause]:
+    """Return the causes with the kind of a constant that only other layers show."""
+    kind = "synapse" if any(cause.kind == "synapse" for cause in causes) else "leak"
+    return [dataclasses.replace(cause, kind=kind) if cause.kind == EITHER else cause for cause in causes]
+
+
+def _bias(found: Evidence, by_neuron: bool) -> Tried:
+    title = "a bias" + " of each neuron" * by_neuron
+    d = found.difference
+    best = 0.0
+    for terms in ([lag(d, 1)], [lag(d, 1), lag(d, 2)]):
+        fit = found.fit(d, [np.ones((1, 1, 1)), *terms], found.never, by_neuron=by_neuron)
+        best = max(best, fit.share)
+        if (
+            fit.holds
+            and found.informative_steps() > len(terms)
+            and _everywhere_at_first(found)
+            and -0.2 < _sum(fit, 1) < 1.2
+            and abs(fit[0]) > CONSTANTS * found.unit * _typical(found)
+        ):
+            lower, upper = float(fit.coefficients[0].min()), float(fit.coefficients[0].max())
+            size = f"{fit[0]:.6g}" if not by_neuron else f"{lower:.4g} to {upper:.4g}"
+            text = f"each step adds {size} to {found.layer} in {found.names[1]} and not in {found.names[0]}: a bias"
+            return Tried(title, fit.share, (_cause(found, "bias", text, fit),))
+    return Tried(title, best)
+
+
+def _sum(fit: Fit, first: int) -> float:
+    """Return the sum of the coefficients of what was there before."""
+    return sum(float(np.median(each)) for each in fit.coefficients[first:])
+
+
+def _typical(found: Evidence) -> float:
+    return float(np.median(np.abs(found.one[found.never]))) or 1.0
+
+
+def _everywhere_at_first(found: Evidence) -> bool:
+    """Whether the first step already shows the difference: what each step adds, it adds there."""
+    return bool((found.over[0] & found.never[0]).any())
+
+
+def _start(found: Evidence) -> Tried:
+    """The first step differs, and from then on both follow one law: the state before it was another."""
+    title = "another state at the start"
+    if not found.over[0].any():
+        return Tried(title, 0.0)
+    mask = found.never.copy()
+    mask[0] = False
+    d = found.difference
+    for terms, by_neuron in (([lag(d, 1)], False), ([lag(d, 1), lag(d, 2)], False), ([lag(d, 1)], True)):
+        later = mask if len(terms) == 1 else mask & (np.arange(len(mask)) > 1)[:, None, None]
+        fit = found.fit(d, terms, later, by_neuron=by_neuron)
+        # What is left of a start fades; what each step adds grows.
+        fades = not mask.any() or np.sqrt(np.mean(d[mask] ** 2)) < np.sqrt(np.mean(d[0][found.never[0]] ** 2))
+        if fit.holds and _sum(fit, 0) < 0.995 and fades:
+            text = f"{found.layer} differs in the first step, and later by what is left of that: the state before it"
+            return Tried(title, fit.share, (_cause(found, "state", text, fit),))
+    return Tried(title, fit.share)
+
+
+def _fresh(found: Evidence) -> Tried:
+    """At one step the state of one run is gone, and from then on both follow one law again."""
+    title = "a state that was reset on one side"
+    acts = found.acts
+    steps = np.flatnonzero(acts.any(axis=(1, 2)))
+    if not steps.size or steps[0] < 2:
+        return Tried(title, 0.0)
+    step = int(steps[0])
+    for name, run in zip(found.names, (found.one, found.other), strict=True):
+        if not run[step][found.mask[step]].any() and run[step - 1].any():
+            same = f"at step {step} every potential of {found.layer} is 0 in {name}"
+            text = f"{same}, as at a start: its state was reset there"
+            return Tried(title, 1.0, (_cause(found, "state", text),))
+    a, quiet = found.one, (found.since != 1).astype(float)
+    d = found.difference
+    mask = found.mask & (np.arange(len(d)) == step)[:, None, None]
+    again = (lag(found.since, 1) != 1).astype(float)
+    best = 0.0
+    # The state that is gone is that of the run which kept it until then, and both held the same.
+    for order, by_neuron in ((1, False), (2, False), (1, True)):
+        gone = [lag(a, 1) * quiet, lag(a, 1) * (1 - quiet), 1 - quiet, *_constants(found)]
+        if order == 2:
+            gone += [lag(a, 2) * again, lag(a, 2) * (1 - again), 1 - again]
+        fit = found.fit(d, gone, mask, by_neuron=by_neuron)
+        best = max(best, fit.share)
+        most = float(np.mean(found.over[step][found.mask[step]])) > 0.2
+        if fit.within >= WITHIN and fit.informative >= 2 * fit.coefficients.size and abs(fit[0]) > 0.4 and most:
+            text = f"at step {step} the potentials of {found.layer} differ by what was left of those before"
+            return Tried(title, fit.share, (_cause(found, "state", f"{text}: one run's state was reset there", fit),))
+    return Tried(title, best)
+
+
+def _leak_from(found: Evidence) -> Tried:
+    """The leak differs from a step on."""
+    steps = np.flatnonzero((found.over & found.never).any(axis=(1, 2)))
+    if not steps.size or steps[0] < 2:
+        return Tried("a leak that changes", 0.0)
+    return dataclasses.replace(_leak(found, False, int(steps[0])), title="a leak that changes")
+
+
+def _mixed(found: Evidence, *, by_neuron: bool) -> Tried:
+    """Several at once: D = a·D₁ + g·(A − a·A₁) + δ·A₁ + c, whose parts are a scale, a leak and a bias."""
+    title = "scale, leak and bias at once" + " of each neuron" * by_neuron
+    a, d = found.one, found.difference
+    mask = _lagged(found)
+    first = [lag(d, 1), lag(a, 1)]
+    sets: list[tuple[str, list[Array]]] = [
+        ("leak bias", [*first, _ones(found)]),
+        ("leak scale", [*first, a]),
+        ("leak scale bias", [*first, a, _ones(found)]),
+        ("leak bias", [*first, lag(d, 2), lag(a, 2), _ones(found)]),
+    ]
+    best = 0.0
+    for names, terms in sets:
+        if found.pair.offset and "bias" not in names:
+            continue
+        fit = found.fit(d, terms, mask, by_neuron=by_neuron)
+        best = max(best, fit.share)
+        if not fit.holds or not -0.2 < fit[0] < 1.9 or found.informative_steps() < len(terms) or not found.moved(mask, 1):
+            continue
+        kept = fit.coefficients[0]
+        scale = fit.coefficients[2] if "scale" in names else 0 * kept
+        leak = fit.coefficients[1] + scale * kept
+        if abs(1 + np.median(scale)) < 1e-3:
+            continue
+        parts = {"leak": leak, "scale": scale}
+        if "bias" in names and not found.pair.offset:
+            parts["bias"] = fit.coefficients[-1]
+        return Tried(title, fit.share, tuple(_parts(found, parts, fit)))
+    return Tried(title, best)
+
+
+def _parts(found: Evidence, parts: dict[str, Array], fit: Fit) -> Iterator[Cause]:
+    """Yield the parts of a mixed law that move potentials by more than rounding."""
+    typical = _typical(found)
+    bound = float(np.median(found.pair.bound[found.never]))
+    words = {
+        "leak": "{:.4g} more of the potential is kept",
+        "scale": "the input is {:+.4%} larger",
+        "bias": "each step adds {:.4g}",
+    }
+    kept = np.median(fit.coefficients[0])
+    if abs(_ratio(parts, kept)) < 0.02:
+        before = kept - np.median(parts["leak"])
+        text = f"in {found.layer} leak and input change together, as where a time constant divides the input too"
+        yield _cause(
+            found,
+            "leak",
+            f"{text}: {before:.4g} of the potential is kept in {found.names[0]}, {kept:.4g} in {found.names[1]}",
+            fit,
+        )
+        parts = {name: part for name, part in parts.items() if name == "bias"}
+    for name, part in parts.items():
+        value = float(part[np.argmax(np.abs(part))])
+        moves = abs(value) * (1.0 if name == "bias" else typical)
+        if moves > 4 * bound and (name == "bias" or _clear(found, value)):
+            yield _cause(found, name, f"in {found.layer} of {found.names[1]} {words[name].format(value)}", fit)
+
+
+def _ratio(parts: dict[str, Array], kept: float) -> float:
+    """Return how far the scale is from (1 − leak′)/(1 − leak), relative to the change."""
+    leak, scale = (float(np.median(parts[name])) for name in ("leak", "scale"))
+    expected = (1 - kept) / (1 - (kept - leak)) - 1 if kept - leak != 1 else np.inf
+    return (scale - expected) / expected if expected and scale else np.inf

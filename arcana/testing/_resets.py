@@ -1,0 +1,56 @@
+"""Where runs differ only after a neuron has fired: the reset, or what else a spike sets off."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arcana.testing._evidence import FEW, Evidence, lag
+from arcana.testing._laws import Tried, _cause
+
+
+def after_spikes(found: Evidence) -> Tried:
+    """Judge the places where a difference begins by how long ago the neuron fired."""
+    acts = found.acts & ~found.never
+    if acts.sum() < FEW or (found.over & found.never).sum() > 0.02 * max(1, found.never.sum()):
+        return Tried("what follows a spike", 0.0)
+    ages = found.since[acts]
+    first = float(np.mean(ages == 1))
+    name = found.pair.name
+    if first < 0.95:
+        longest = int(np.quantile(ages, 0.95))
+        steps = np.flatnonzero(acts.any(axis=(1, 2)))
+        if longest > 12 or len(steps) < 2:
+            return Tried("what follows a spike", 0.0)
+        least = int(np.quantile(ages, 0.05))
+        if least == longest:
+            text = f"neurons of layer {name!r} differ {least} steps after a spike, not before: the refractory period"
+            return Tried("what follows a spike", 1.0, (_cause(found, "refractory", text),))
+        return Tried("what follows a spike", 0.5)
+    return _reset(found, acts)
+
+
+def _reset(found: Evidence, acts: np.ndarray) -> Tried:
+    """One step after a spike the difference must be a constant and a multiple of the potential that fired."""
+    calm = np.abs(lag(found.difference, 1)) <= found.pair.bound
+    mask = found.mask & (found.since == 1) & calm
+    step = int(acts.any(axis=(1, 2)).argmax())
+    evidence = f"at step {step} of layer {found.pair.name!r} only neurons that fired one step before differ"
+    before = lag(found.one, 1)
+    for by_neuron in (False, True):
+        for terms, meaning in (
+            ([np.ones((1, 1, 1))], "the reset takes off another amount"),
+            (
+                [np.ones((1, 1, 1)), before],
+                "the reset keeps what exceeds the threshold on one side only, or takes it off at another time",
+            ),
+        ):
+            fit = found.fit(found.difference, terms, mask, by_neuron=by_neuron)
+            if fit.holds:
+                return Tried("another reset", fit.share, (_cause(found, "reset", f"{evidence}: {meaning}", fit),))
+    # The spike thresholds of each neuron and step move what a reset takes off.
+    if found.pair.one.threshold.std() > 0:
+        terms = [np.ones((1, 1, 1)), before, lag(found.pair.one.threshold, 1)]
+        fit = found.fit(found.difference, terms, mask)
+        if fit.holds:
+            return Tried("another reset", fit.share, (_cause(found, "reset", f"{evidence}: the reset", fit),))
+    return Tried("another reset", fit.share)

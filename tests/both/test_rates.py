@@ -1,0 +1,45 @@
+"""Each planted fault once, and each situation, in networks that take turns; `nox -s verdicts` counts them over many seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from faults import FAULTS, NETWORKS, Case, planted
+from rates import judged
+from situations import situations
+
+SEED = 300
+
+
+def _one_network_each() -> list[tuple[str, str, bool]]:
+    """Each fault with a network that it fits, the next one each time, with and without inputs and weights in turn."""
+    built = {title: network(np.random.default_rng(0))[0] for title, network in NETWORKS.items()}
+    chosen = []
+    for i, (name, fault) in enumerate(FAULTS.items()):
+        fitting = [
+            title
+            for title in built
+            if fault.fits(built[title]) and not (name == "threshold of one neuron" and title == "exponential")
+        ]
+        chosen.append((fitting[i % len(fitting)], name, i % 3 > 0))
+    return chosen
+
+
+@pytest.mark.parametrize(("title", "fault", "given"), _one_network_each())
+def test_a_planted_fault(title: str, fault: str, given: bool) -> None:
+    case = planted(title, fault, SEED, given=given)
+    verdict, kinds = judged(case)
+    assert verdict not in ("same", "rounding", "cannot tell", "refused")
+    assert {kind for kind in kinds if kind != "unknown"} <= case.kinds, kinds
+
+
+@pytest.mark.parametrize(("title", "name", "make"), list(situations()))
+def test_a_situation(title: str, name: str, make: Callable[[str, int], Case]) -> None:
+    case = make(title, SEED)
+    verdict, kinds = judged(case)
+    if name == "bfloat16 on both sides" and verdict == "cannot tell":
+        return
+    assert (verdict not in ("same", "rounding")) == case.bug, verdict
+    assert set(kinds) <= case.kinds
