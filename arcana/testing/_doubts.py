@@ -15,6 +15,9 @@ from arcana.testing._sides import Pair, Sides, common_products
 OF_INTEREST = 0.05
 """The share of its size by which a fault of interest moves a potential."""
 
+BESIDE = 1e-6
+"""The share of the threshold below which potentials count as nothing."""
+
 SEEN = 0.05
 """The share of a run below which too little of it was compared."""
 
@@ -46,6 +49,8 @@ def _hidden(sides: Sides, pair: Pair, layer: int) -> float:
     if not mask.any():
         return 0.0
     typical = np.quantile(size[mask], 0.75)
+    if pair.fires:
+        typical = max(typical, BESIDE * float(np.abs(pair.one.threshold).max()))
     return float(np.quantile(np.abs(pair.difference)[mask], 0.9) / typical) if typical > 0 else 0.0
 
 

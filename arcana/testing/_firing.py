@@ -64,8 +64,10 @@ def slack_of(pair: Pair) -> float:
 
 
 def _firing(pair: Pair, side: Side, seen: Array) -> Firing:
-    mask = np.broadcast_to(seen[:, :, None], side.fired.shape) & side.allowed
-    found = Firing.of(side.potentials, side.fired, side.threshold, mask)
+    seen = np.broadcast_to(seen[:, :, None], side.fired.shape)
+    mask = seen & side.allowed
+    potentials = np.where(seen, side.potentials, np.nan)
+    found = Firing.of(potentials, side.fired, side.threshold, mask)
     slack = slack_of(pair)
     if found.low <= slack:
         return found
@@ -75,7 +77,7 @@ def _firing(pair: Pair, side: Side, seen: Array) -> Firing:
     # In a refractory period no neuron fires, whatever its potential.
     if period > LONGEST or (side.fired & (age <= period)).any():
         return found
-    rest = Firing.of(side.potentials, side.fired, side.threshold, mask & (age > period))
+    rest = Firing.of(potentials, side.fired, side.threshold, mask & (age > period))
     return dataclasses.replace(rest, refractory=period)
 
 

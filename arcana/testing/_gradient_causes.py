@@ -9,6 +9,7 @@ import numpy as np
 
 from arcana.testing._cause import Cause
 from arcana.testing._difference import RELATIVE, Leaf
+from arcana.testing._divergence import CANNOT_TELL
 from arcana.testing._first_divergence import first_divergence
 from arcana.testing._matching import match
 from arcana.testing._runs import Run
@@ -49,7 +50,10 @@ def _forward(different: Sequence[Leaf], seen: tuple[Seen, Seen] | None) -> list[
 def _by_spikes(numbers: Sequence[Leaf], torch: Run, jax: Run, surrogates: str | None) -> list[Cause]:
     """Return what the spikes that were seen on the way say of outputs that differ: a training step's depend on surrogates too."""
     where = numbers[0].name
-    explained, text = _on_the_way(torch, jax)
+    known = _on_the_way(torch, jax)
+    if known is None:
+        return [cause for leaf in numbers for cause in _of_numbers(leaf)]
+    explained, text = known
     if not explained:
         kind = "spikes" if all(_is_spikes(leaf) for leaf in numbers) else "forward"
         return [Cause(kind, where, text)]
@@ -64,12 +68,15 @@ def _by_spikes(numbers: Sequence[Leaf], torch: Run, jax: Run, surrogates: str | 
     ]
 
 
-def _on_the_way(torch: Run, jax: Run) -> tuple[bool, str]:
-    """Return whether rounding explains what differs between the spikes that were seen, and what it is; nothing if none does."""
+def _on_the_way(torch: Run, jax: Run) -> tuple[bool, str] | None:
+    """Return whether rounding explains what differs between the spikes seen, and what it is; None if that cannot be told."""
     try:
         found = first_divergence(*match(torch, jax).runs, threshold=0.0)
-    except (ValueError, TypeError) as error:
-        return False, f"the spikes on the way cannot be compared: {error}"
+    except (ValueError, TypeError):
+        # One side may fire more often than the other and mean the same.
+        return None
+    if found.verdict == CANNOT_TELL:
+        return None
     flip = found.unexplained or found.first
     place = "" if flip is None else f"spikes differ first at step {flip.step}, layer {flip.layer!r}, neuron {flip.neuron}: "
     if found.explained:
@@ -104,9 +111,9 @@ def _backward(
 ) -> list[Cause]:
     """Return the causes of wrong gradients where the forward pass is right."""
     if seen and seen[0].run and seen[1].run:
-        explained, text = _on_the_way(seen[0].run, seen[1].run)
-        if not explained:
-            return [Cause("forward", None, f"the outputs agree, and the potentials behind them do not: {text}")]
+        found = _on_the_way(seen[0].run, seen[1].run)
+        if found and not found[0]:
+            return [Cause("forward", None, f"the outputs agree, and the potentials behind them do not: {found[1]}")]
     differ = surrogates_differ(*seen) if seen else None
     if differ:
         return [Cause("surrogate", None, f"the outputs agree and the surrogates do not: {differ}")]

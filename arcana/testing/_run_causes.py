@@ -20,6 +20,9 @@ from arcana.testing._runs import Run
 from arcana.testing._sides import Sides, products_dtype
 from arcana.testing._values import Array
 
+DISTINCT = 16
+"""How many numbers that differ among themselves show of what dtype they are."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
@@ -131,7 +134,9 @@ def _dtype(one: Run, other: Run, sides: Sides) -> Iterator[Cause]:
         return
     coarse, fine = sorted((0, 1), key=lambda i: UNIT[held[i]], reverse=True)
     own = [{array.dtype.name for array in each} for each in arrays]
-    if own[0] != own[1] or finer_than(arrays[fine], held[coarse]) > 0.5:
+    # A few round numbers are numbers of every dtype.
+    various = np.unique(np.concatenate([array.astype(np.float64).ravel() for array in arrays[coarse]])).size > DISTINCT
+    if own[0] != own[1] or (various and finer_than(arrays[fine], held[coarse]) > 0.5):
         others = f"those of {sides.names[fine]} are {held[fine]} numbers"
         evidence = f"every potential of {sides.names[coarse]} is a {held[coarse]} number, {others}"
         yield Cause("dtype", None, evidence)

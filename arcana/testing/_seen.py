@@ -53,16 +53,29 @@ def _run(recording: Recording, backend: str) -> Run | None:
 
 
 def surrogates_differ(torch: Seen, jax: Seen) -> str | None:
-    """Return where the derivatives differ at one margin, in words; empty if nowhere, None if they cannot be compared."""
-    if not torch.slopes or [len(each) for each in torch.slopes] != [len(each) for each in jax.slopes]:
-        return None
-    for number, (ours, theirs) in enumerate(zip(torch.slopes, jax.slopes, strict=True), 1):
+    """Return where the derivatives differ at one margin, in words; empty if nowhere, None if no call is in both.
+
+    One side may ask a spike function once more than the other, for the reset, so calls are paired by their margins.
+    """
+    left = list(jax.slopes)
+    compared = False
+    for number, ours in enumerate(torch.slopes, 1):
+        theirs = next((each for each in left if _same_margins(ours, each)), None)
+        if theirs is None:
+            continue
+        left = [each for each in left if each is not theirs]
+        compared = True
         for (v, h), (w, g) in zip(ours, theirs, strict=True):
-            if v.shape != w.shape or h.shape != g.shape:
-                return None
             if found := _apart(v, h, w, g):
                 return f"spike function {number}: {found}"
-    return ""
+    return "" if compared else None
+
+
+def _same_margins(ours: list[tuple[Array, Array]], theirs: list[tuple[Array, Array]]) -> bool:
+    return len(ours) == len(theirs) and all(
+        v.shape == w.shape and h.shape == g.shape and np.allclose(v.astype(np.float64), w.astype(np.float64), 1e-3, 1e-3, True)
+        for (v, h), (w, g) in zip(ours, theirs, strict=True)
+    )
 
 
 def _apart(v: Array, h: Array, w: Array, g: Array) -> str:

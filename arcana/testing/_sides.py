@@ -16,6 +16,9 @@ from arcana.testing._rounding import UNIT, accumulated_rounding, coarsest, finer
 from arcana.testing._runs import SAMPLE, TIME, Layer, Run, layer_pairs
 from arcana.testing._values import Array
 
+NOTHING = 1e-3
+"""The share of a threshold's roundoff below which a difference of potentials is none."""
+
 UNKNOWN_TERMS = 1024
 """The number of terms in a sum where nothing says it: its square root counts, so a factor 4 either way is one of 2."""
 
@@ -185,6 +188,8 @@ def side_by_side(one: Run, other: Run, threshold: Any, terms: int | None, **said
         if i == 0 and not known.any():
             known = known + terms_of_grid(pair.one.potentials[0], pair.other.potentials[0], pair.dtype)
         bound = accumulated_rounding(pair.dtype, count, sizes(seen, known))
+        # What is nothing beside the threshold moves no spike.
+        bound = np.maximum(bound, NOTHING * UNIT[pair.dtype] * np.abs(pair.one.threshold)) if pair.fires else bound
         bounded.append(dataclasses.replace(pair, bound=bound, terms=count))
     return dataclasses.replace(result, pairs=tuple(bounded))
 

@@ -86,8 +86,8 @@ def delayed(run: Run, steps: tuple[int, ...]) -> Run:
 def test_spyx_taken_as_it_is_differs_from_the_first_step() -> None:
     found = first_divergence(snntorch_run(), delayed(spyx_run(), (0, 0)))
     assert not found.explained
-    assert found.causes[0].where == "hidden"
-    assert "at step 0 of layer 'hidden'" in found.causes[0].evidence
+    assert (found.causes[0].kind, found.causes[0].where) == ("delay", "hidden")
+    assert "layer 'hidden' of JAX computes with the input of the step before" in found.causes[0].evidence
 
 
 def test_one_step_later_a_layer_spyx_is_snntorch_to_rounding() -> None:
