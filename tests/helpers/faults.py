@@ -259,7 +259,9 @@ FAULTS: dict[str, Fault] = {
     "threshold 1 % off": Fault(
         _network(lambda n: n.part(0, **_scaled(n.parts[0], "threshold", 1.01))), "threshold", fits=_steady
     ),
-    "threshold of one neuron": Fault(_network(_one_threshold), "threshold", fits=_dense_first),
+    "threshold of one neuron": Fault(
+        _network(_one_threshold), "threshold", fits=lambda n: _dense_first(n) and bool(np.any(n.parts[0].threshold))
+    ),
     "float16 on one side": Fault(
         _network(lambda n: dataclasses.replace(n, dtype="float16")), "dtype", hidden=False, fits=_steady
     ),
