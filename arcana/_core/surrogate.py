@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, over
 
 from arcana._core import creation, dispatch, misuse, registry
 from arcana._core.formula import Formula
-from arcana._core.integration import normal_mean
 from arcana._core.parameters import (
     FINITE,
     Bounds,
@@ -367,6 +366,9 @@ class Surrogate:
         training, Neuromorphic Computing and Engineering 2 (2022) 044016; L. Herranz-Celotti and J. Rouat, Stabilizing
         spiking neuron training, arXiv:2202.00282 (2022).
         """
+        # Here, so that an import loads neither it nor NumPy's polynomials.
+        from arcana._core.integration import normal_mean
+
         caller = f"{type(self).__name__}.unit_variance"
         mean, std = checked_number(caller, "mean", mean, FINITE), checked_number(caller, "std", std, Bounds(above=0))
         kinks = (end for end in self.support if math.isfinite(end))
