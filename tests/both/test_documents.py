@@ -15,7 +15,7 @@ import jax
 import pytest
 from every import every_surrogate
 from known_values import KNOWN
-from pages import accuracy, catalogue, docstrings, libraries, reference
+from pages import accuracy, catalogue, docstrings, libraries, reference, speed
 from printed import blocks, run
 
 import arcana
@@ -127,3 +127,13 @@ def test_the_readme_counts_the_surrogates_whose_bits_are_the_same() -> None:
     counted = re.search(r"\((\d+) of the\s(\d+)\)", (ROOT / "README.md").read_text())
     assert counted
     assert counted.groups() == (str(sum(known.bits for known in KNOWN.values())), str(len(KNOWN)))
+
+
+def test_the_readme_has_the_measured_times_of_a_layer() -> None:
+    ratios: dict[bool, list[float]] = {True: [], False: []}
+    for cell in speed.cells("layer", "forward + backward"):
+        if cell.of_library:
+            ratios[(cell.framework, cell.mode) == ("torch", "eager")].append(cell.ratio)
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for found in ratios.values():
+        assert speed.span(found) in readme
