@@ -371,6 +371,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for the tests of one fault")
     parser.add_argument("--tests", help="the tests in place of those that guard a module, groups separated by ;")
+    parser.add_argument("--passing", action="store_true", help="the tests pass without a fault, so do not run them first")
     parser.add_argument("--list", action="store_true", help="show the sample and run nothing")
     arguments = parser.parse_args()
     chosen = sample(arguments.modules.split(","), arguments.count, arguments.seed)
@@ -387,7 +388,7 @@ def main() -> None:
 
 def _run(folder: Path, chosen: Sequence[Fault], arguments: argparse.Namespace) -> int:
     tests = {fault.path: arguments.tests.split(";") if arguments.tests else guards(fault.path) for fault in chosen}
-    for group in dict.fromkeys(group for groups in tests.values() for group in groups):
+    for group in () if arguments.passing else dict.fromkeys(group for groups in tests.values() for group in groups):
         # What fails without a fault would catch everything.
         if trouble := failing(folder, [group], arguments.limit):
             print(f"without a fault: {group}: {trouble}")
