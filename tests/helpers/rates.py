@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import functools
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 
@@ -60,7 +62,7 @@ def judged(case: Case) -> tuple[str, list[str]]:
     return found.verdict, [cause.kind for cause in found.causes]
 
 
-def cases(seeds: int) -> Iterator[tuple[str, str, bool, Callable[[int], Case]]]:
+def cases() -> Iterator[tuple[str, str, bool, Callable[[int], Case]]]:
     """The network, the fault or situation, whether it was held out, and the case of a seed."""
     for title, network in NETWORKS.items():
         fits = [name for name, fault in FAULTS.items() if fault.fits(network(np.random.default_rng(0))[0])]
@@ -73,6 +75,18 @@ def cases(seeds: int) -> Iterator[tuple[str, str, bool, Callable[[int], Case]]]:
         yield title, name, title in HELD_OUT, lambda seed, m=make, t=title: m(t, seed)
 
 
+@functools.cache
+def listed() -> list[tuple[str, str, bool, Callable[[int], Case]]]:
+    return list(cases())
+
+
+def judged_at(place: tuple[int, int]) -> tuple[Case, str, list[str]]:
+    """Return the case of one place of the list and one seed, without its runs, and what is said of it."""
+    number, seed = place
+    case = listed()[number][3](seed)
+    return dataclasses.replace(case, runs=(), options={}), *judged(case)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
@@ -80,16 +94,15 @@ def main() -> int:
     chosen = parser.parse_args()
     counts: dict[str, Count] = collections.defaultdict(Count)
     sums = {name: Count() for name in ("all", "in float32", "held out")}
-    for title, label, held_out, make in cases(chosen.seeds):
-        if chosen.only not in f"{title}: {label}":
-            continue
-        for seed in range(chosen.seeds):
-            case = make(seed)
+    numbers = [i for i, (title, label, *_) in enumerate(listed()) if chosen.only in f"{title}: {label}"]
+    places = [(number, seed) for number in numbers for seed in range(chosen.seeds)]
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        for (number, _), found in zip(places, pool.imap(judged_at, places, chunksize=8), strict=True):
+            _, label, held_out, _ = listed()[number]
             groups = [counts[label], sums["all"]]
             groups += [sums["held out"]] * held_out + [sums["in float32"]] * ("float16" not in label)
-            verdict, kinds = judged(case)
             for group in groups:
-                group.add(case, verdict, kinds)
+                group.add(*found)
     print("| planted | right | cannot tell | cause named | wrong cause | verdicts |\n|---|---|---|---|---|---|")
     for label, count in (*counts.items(), *sums.items()):
         print(count.row(label))
