@@ -59,11 +59,11 @@ def demo(
     output: Annotated[Path, typer.Option(help="Where to write the picture, a PNG.")] = Path("arcana-demo.png"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON in place of the table.")] = False,
 ) -> None:
-    """Train one spiking network on handwritten digits in PyTorch and in JAX, and show what differs.
+    """Train one spiking network on handwritten digits in PyTorch and in JAX, and show what differs and whether that is rounding.
 
     Example: arcana demo
 
-    Example: arcana demo --surrogate atan --set scale=3 --backend jax
+    Example: arcana demo --surrogate atan --set slope=3 --backend jax
     """
     chosen = _surrogate(surrogate, assignments or [])
     writable(output, "--output")

@@ -34,7 +34,12 @@ def bench(
     neurons: Annotated[int, typer.Option(min=1, help="Neurons of the layer, and its inputs.")] = 512,
     as_json: Json = False,
 ) -> None:
-    """Measure time and memory of the surrogates beside every installed library and relu, in turn in one run."""
+    """Measure time and memory of the surrogates beside every installed library and relu, in turn in one run.
+
+    Example: arcana bench layer --framework jax
+
+    Example: arcana bench elementwise --surrogate atan --sizes 1024,65536
+    """
     from arcana.bench.records import PARTS, Settings
 
     for name in surrogates or ():

@@ -67,7 +67,7 @@ def show(
 
     Example: arcana show fast_sigmoid
 
-    Example: arcana show atan --set scale=3 --plot atan.png
+    Example: arcana show atan --set slope=3 --plot atan.png
 
     Example: arcana show my_module:Cauchy --json
     """

@@ -31,7 +31,7 @@ def compare(
 
     Example: arcana compare port:torch_step port:jax_step --data step.npz
 
-    Example: arcana compare port:torch_step port:jax_step --data step.npz --no-gradients --relative 1e-6
+    Example: arcana compare port:torch_step port:jax_step --data step.npz --all
     """
     functions = [named(torch_function), named(jax_function)]
     arguments = _arguments(existing(data))
@@ -68,7 +68,7 @@ def diverge(
 
     Example: arcana diverge torch.npz jax.npz
 
-    Example: arcana diverge port:torch_run port:jax_run --threshold 0.5 --threshold output=1 --plot divergence.png
+    Example: arcana diverge torch.npz jax.npz --threshold output=1 --plot flip.png
     """
     from arcana.testing import first_divergence, match
 

@@ -1,4 +1,4 @@
-"""Compare two trainings that saw the same batches."""
+"""Compare two trainings that saw the same batches, and the two networks with the same weights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from arcana.demo.experiment import Floats
-from arcana.demo.training import Training
+from arcana.demo.experiment import INPUTS, Experiment, Floats
+from arcana.demo.training import OpenTrainer, Training
+from arcana.testing import Divergence, first_divergence, recording
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,16 @@ def compare_trainings(one: Training, other: Training) -> Differences:
         spikes_per_step=one.spikes_per_step,
         shares=[count / one.spikes_per_step for count in counts],
     )
+
+
+def compare_networks(one: OpenTrainer, other: OpenTrainer, experiment: Experiment) -> Divergence:
+    """Return where the two networks first spike differently on the test images, both with the experiment's weights."""
+    runs = []
+    for open_trainer in (one, other):
+        with open_trainer(experiment) as trainer, recording(layers=["hidden"]) as recorded:
+            trainer.predict(experiment.test.images)
+        runs.append(recorded.run)
+    return first_divergence(*runs, terms=INPUTS)
 
 
 def relative_difference(a: Floats, b: Floats) -> float:

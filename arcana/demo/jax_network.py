@@ -91,6 +91,9 @@ class JaxTrainer:
         scores, spikes = _predict(self.network, jnp.asarray(images))
         return Prediction(np.asarray(scores), np.asarray(spikes))
 
+    def weights(self) -> dict[str, Floats]:
+        return _by_name(nnx.state(self.network, nnx.Param))
+
 
 @contextlib.contextmanager
 def trainer(experiment: Experiment) -> Iterator[JaxTrainer]:
@@ -125,10 +128,10 @@ def _predict(network: SpikingNetwork, images: jax.Array) -> tuple[jax.Array, jax
     return network(images)
 
 
-def _by_name(gradients: nnx.State) -> dict[str, Floats]:
-    """Return the gradients under the names and in the shapes of the experiment's weights."""
+def _by_name(arrays: nnx.State) -> dict[str, Floats]:
+    """Return weights or gradients under the names and in the shapes of the experiment's weights."""
     named = {}
     for layer in ("hidden", "output"):
-        named[f"{layer}.weight"] = np.asarray(gradients[layer]["kernel"][...]).T
-        named[f"{layer}.bias"] = np.asarray(gradients[layer]["bias"][...])
+        named[f"{layer}.weight"] = np.asarray(arrays[layer]["kernel"][...]).T
+        named[f"{layer}.bias"] = np.asarray(arrays[layer]["bias"][...])
     return named

@@ -10,18 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from arcana._core import MissingDependencyError
-from arcana.demo.comparison import Differences, compare_trainings
+from arcana.demo.comparison import Differences, compare_networks, compare_trainings
 from arcana.demo.experiment import Experiment
 from arcana.demo.training import OpenTrainer, Training, train
+from arcana.testing import Divergence
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The trainings by backend, what differs if there are two, and why a backend is missing."""
+    """The trainings by backend, what differs if there are two, and why a backend is missing.
+
+    Attributes:
+        divergence: that of the two networks on the test images, both with the weights that PyTorch has trained.
+    """
 
     experiment: Experiment
     trainings: dict[str, Training]
     differences: Differences | None
+    divergence: Divergence | None
     missing: dict[str, str]
 
 
@@ -51,8 +57,12 @@ def run(
     for name, trainer in trainers.items():
         on_start(name)
         trainings[name] = train(trainer, experiment, functools.partial(on_step, name))
-    differences = compare_trainings(trainings["torch"], trainings["jax"]) if set(trainings) == {"torch", "jax"} else None
-    return Outcome(experiment, trainings, differences, dict(missing))
+    differences = divergence = None
+    if set(trainings) == {"torch", "jax"}:
+        differences = compare_trainings(trainings["torch"], trainings["jax"])
+        trained = dataclasses.replace(experiment, weights=trainings["torch"].weights)
+        divergence = compare_networks(trainers["torch"], trainers["jax"], trained)
+    return Outcome(experiment, trainings, differences, divergence, dict(missing))
 
 
 def to_plain(outcome: Outcome) -> dict[str, Any]:
@@ -72,7 +82,14 @@ def to_plain(outcome: Outcome) -> dict[str, Any]:
     if outcome.differences is not None:
         comparison = dataclasses.asdict(outcome.differences)
         comparison["first_gradient"] = _finite(outcome.differences.first_gradient)
-    return {"settings": settings, "backends": backends, "comparison": comparison, "missing": outcome.missing}
+    divergence = None if outcome.divergence is None else outcome.divergence.to_dict()
+    return {
+        "settings": settings,
+        "backends": backends,
+        "comparison": comparison,
+        "divergence": divergence,
+        "missing": outcome.missing,
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +14,7 @@ from arcana.testing.backends import TITLES
 
 
 def render(outcome: Outcome) -> Group:
-    """Return a table of every backend's epochs, and under it what differs."""
+    """Return a table of every backend's epochs, under it what differs, and at the end whether that is rounding."""
     settings = outcome.experiment.settings
     title = f"Handwritten digits, 64 → 128 → 10, {settings.steps} steps, {settings.surrogate!r}, seed {settings.seed}"
     table = Table()
@@ -26,7 +28,23 @@ def render(outcome: Outcome) -> Group:
         for name, training in outcome.trainings.items():
             cells += [f"{losses[name][epoch]:.6f}", f"{training.accuracies[epoch]:.2%}"]
         table.add_row(*cells)
-    return Group(Text(title, style="bold"), table, _summary(outcome))
+    return Group(Text(title, style="bold"), table, _summary(outcome), *_verdict(outcome))
+
+
+def _verdict(outcome: Outcome) -> Iterator[Text]:
+    """Yield what `first_divergence` says of the two networks, and what follows for the two trainings."""
+    found, differences = outcome.divergence, outcome.differences
+    if found is None or differences is None:
+        return
+    yield Text(
+        f"\nBoth networks with PyTorch's trained weights, on the {len(outcome.experiment.test.labels)} test images:", "bold"
+    )
+    yield Text(str(found))
+    if found.explained and differences.first_spike_step is not None:
+        yield Text(
+            "So the networks are the same to within rounding. The trainings part since their gradients are rounded differently: "
+            "each step then starts from weights that differ in the last places, until a potential crosses the threshold."
+        )
 
 
 def _summary(outcome: Outcome) -> Table:
@@ -51,7 +69,6 @@ def _lines(differences: Differences) -> list[tuple[str, str]]:
     if differences.first_spike_step is not None:
         spikes = (
             f"training step {differences.first_spike_step} of {len(differences.shares)}\n"
-            f"{differences.first_spike_count:,} of {differences.spikes_per_step:,} hidden neurons × steps × images;\n"
-            f"{differences.shares[-1]:.2%} of them in the last training step"
+            f"{differences.first_spike_count:,} of {differences.spikes_per_step:,} hidden neurons × steps × images"
         )
     return [("First gradient differs by", gradient), ("First spike that differs", spikes)]

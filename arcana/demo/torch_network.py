@@ -90,6 +90,9 @@ class TorchTrainer:
             scores, spikes = self.network(torch.from_numpy(images))
         return Prediction(scores.numpy(), spikes.numpy())
 
+    def weights(self) -> dict[str, Floats]:
+        return {name: value.detach().numpy().copy() for name, value in self.network.named_parameters()}
+
     def _gradients(self) -> dict[str, Floats]:
         return {name: value.grad.numpy() for name, value in self.network.named_parameters() if value.grad is not None}
 

@@ -34,6 +34,7 @@ class Trainer(Protocol):
 
     def update(self, batch: Digits) -> Update: ...
     def predict(self, images: Floats) -> Prediction: ...
+    def weights(self) -> dict[str, Floats]: ...
 
 
 OpenTrainer = Callable[[Experiment], AbstractContextManager[Trainer]]
@@ -49,6 +50,7 @@ class Training:
         spikes_per_step: how many neurons times steps times images that is.
         accuracies: the share of the test images read right, after every epoch.
         first_gradient: the gradient of the first training step by parameter.
+        weights: those at the end, by name.
         raster: the hidden spikes of the first test image after the training, (steps, 128).
         seconds: the whole training and testing, compilation included, imports not.
         first_step_seconds: the first training step's part of it, in which JAX compiles.
@@ -59,6 +61,7 @@ class Training:
     spikes_per_step: int = 0
     accuracies: list[float] = dataclasses.field(default_factory=list)
     first_gradient: dict[str, Floats] = dataclasses.field(default_factory=dict)
+    weights: dict[str, Floats] = dataclasses.field(default_factory=dict)
     raster: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros((0, 0), bool))
     seconds: float = 0.0
     first_step_seconds: float = 0.0
@@ -86,5 +89,6 @@ def train(open_trainer: OpenTrainer, experiment: Experiment, on_step: Callable[[
             prediction = trainer.predict(experiment.test.images)
             training.accuracies.append(float(np.mean(prediction.scores.argmax(1) == experiment.test.labels)))
             training.raster = prediction.spikes[:, 0] > 0
+        training.weights = trainer.weights()
     training.seconds = time.perf_counter() - start
     return training

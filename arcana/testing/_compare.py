@@ -25,7 +25,18 @@ Pullback = Callable[[dict[str, Array]], list[Array | None]]
 
 
 class ComparisonError(AssertionError):
-    """Two functions differ by more than the tolerance; the message holds the leaves that do, `comparison` all."""
+    """Two functions differ by more than the tolerance; the message holds the leaves that do, `comparison` all.
+
+    >>> import numpy as np
+    >>> import arcana.jax, arcana.torch
+    >>> found = compare(
+    ...     lambda v: arcana.torch.fast_sigmoid(v, scale=25.0), arcana.jax.fast_sigmoid, np.float32([-0.5, 0.25])
+    ... )
+    >>> found.assert_close()
+    Traceback (most recent call last):
+        ...
+    arcana.testing._compare.ComparisonError: 1 of 2 arrays differ by more than the tolerance
+    """
 
     def __init__(self, comparison: Comparison, failing: Sequence[Leaf]) -> None:
         head = f"{len(failing)} of {len(comparison.leaves)} arrays differ by more than the tolerance"
@@ -44,6 +55,14 @@ class Comparison:
         settings: by framework its version and what of its state changes numbers.
         causes: what the differences point to, most direct first.
         without_gradients: why no gradient was compared; empty where some were.
+
+    >>> import numpy as np
+    >>> import arcana.jax, arcana.torch
+    >>> found = compare(
+    ...     lambda v: arcana.torch.fast_sigmoid(v, scale=25.0), arcana.jax.fast_sigmoid, np.float32([-0.5, 0.25])
+    ... )
+    >>> found.verdict, [leaf.name for leaf in found.leaves if not leaf.close()]
+    ('surrogate', ['∂output/∂argument.0'])
     """
 
     outputs: tuple[Leaf, ...]
@@ -146,6 +165,13 @@ def compare(
         TypeError: a result holds something that is no array or number, or an argument is an array that cannot be handed
             on whole: masked, of objects or strings, or of a dtype that one framework lacks.
         ValueError: the results hold no number to compare, or two of their arrays have one name.
+
+    >>> import numpy as np
+    >>> import arcana.jax, arcana.torch
+    >>> found = compare(arcana.torch.fast_sigmoid, arcana.jax.fast_sigmoid, np.float32([-0.5, 0.25]))
+    >>> found.verdict
+    'same'
+    >>> found.assert_close()
     """
     sides = {name: load(name, "arrays") for name in ("torch", "jax")}
     arguments = _Arguments(arrays, list(sides.values()), gradients)

@@ -21,6 +21,10 @@ class Worst:
     """The largest of one kind of difference, its index, and both numbers there.
 
     Complex numbers are compared by their parts: the index then ends in 0 for the real and 1 for the imaginary part.
+
+    >>> import numpy as np
+    >>> Leaf("rates", np.array([0.5, 1.0]), np.array([0.5, 1.25])).absolute
+    Worst(value=0.25, index=(1,), torch=1.0, jax=1.25)
     """
 
     value: float
@@ -38,6 +42,11 @@ class Leaf:
         torch: torch's array, None where only JAX has one.
         jax: JAX's array, None where only torch has one.
         note: what else is known of it.
+
+    >>> import numpy as np
+    >>> leaf = Leaf("rates", np.array([0.5, 1.0]), np.array([0.5, 1.25]))
+    >>> leaf.close(), leaf.close(relative=0.2), leaf.differing
+    (False, True, 1)
     """
 
     name: str

@@ -16,7 +16,16 @@ CANNOT_TELL = "cannot tell"
 
 
 class DivergenceError(AssertionError):
-    """Two runs differ by more than rounding explains; the message is the divergence, `divergence` holds it."""
+    """Two runs differ by more than rounding explains; the message is the divergence, `divergence` holds it.
+
+    >>> import numpy as np
+    >>> potentials = np.full((3, 1, 4), 0.5, np.float32)
+    >>> spikes = potentials >= 1
+    >>> first_divergence((potentials, spikes), (potentials + 0.1, spikes)).assert_explained()
+    Traceback (most recent call last):
+        ...
+    arcana.testing._divergence.DivergenceError: No spike differs, and yet the runs differ by more than rounding: ...
+    """
 
     def __init__(self, divergence: Divergence) -> None:
         super().__init__(str(divergence))
@@ -38,6 +47,14 @@ class Flip:
         bound: the accumulated rounding of the step, in the same units.
         explained: whether both margins lie inside it, on either side of the threshold as the spikes say.
         names: of the two runs.
+
+    >>> import numpy as np
+    >>> potentials = np.full((3, 1, 4), 0.5, np.float32)
+    >>> other = potentials.copy()
+    >>> potentials[2, 0, 1], other[2, 0, 1] = np.nextafter(np.float32(1), np.float32(0)), 1
+    >>> found = first_divergence((potentials, potentials >= 1), (other, other >= 1))
+    >>> found.first.step, found.first.neuron, found.first.fired, found.first.margins
+    (2, (0, 1), 'JAX', (-0.5, 0.0))
     """
 
     layer: str
@@ -83,6 +100,15 @@ class Divergence:
         dtype: the dtype whose rounding is meant.
         names: what the one and the other run are called.
         notes: why it cannot be told, if it cannot; what was taken for granted; what was not there to be compared.
+
+    >>> import numpy as np
+    >>> potentials = np.full((3, 1, 4), 0.5, np.float32)
+    >>> other = potentials.copy()
+    >>> potentials[2, 0, 1], other[2, 0, 1] = np.nextafter(np.float32(1), np.float32(0)), 1
+    >>> found = first_divergence((potentials, potentials >= 1), (other, other >= 1))
+    >>> found.verdict, found.differing
+    ('rounding', {'layer 1': 1})
+    >>> found.assert_explained()
     """
 
     verdict: str

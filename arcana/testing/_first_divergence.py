@@ -61,6 +61,16 @@ def first_divergence(
     Raises:
         ValueError: layers or shapes differ, spikes are not 0 and 1, neither run has this threshold, or potentials were recorded
             after the reset.
+
+    >>> import numpy as np
+    >>> potentials = np.full((3, 1, 4), 0.5, np.float32)
+    >>> other = potentials.copy()
+    >>> potentials[2, 0, 1], other[2, 0, 1] = np.nextafter(np.float32(1), np.float32(0)), 1
+    >>> found = first_divergence((potentials, potentials >= 1), (other, other >= 1))
+    >>> print(found)  # doctest: +ELLIPSIS
+    The first spike that differs: step 2, layer 'layer 1', neuron (0, 1). Rounding explains it.
+      JAX fires; threshold 1, potential 0.99999994 in torch and 1 in JAX
+      ...
     """
     if dtype not in (None, *UNIT):
         msg = f"dtype: one of {', '.join(UNIT)}, got {dtype!r}"

@@ -28,6 +28,9 @@ class Pair:
         names: in the first run and in the other; one is empty where only the other run has it.
         layout: how the other's array becomes that of the first: "as it is", "transposed", "HWIO to OIHW", "channels first",
             "reshaped"; empty where there is nothing to compare.
+
+    >>> Pair("layer", ("lif1", "lif_1"), "as it is").alike
+    False
     """
 
     what: str
@@ -47,6 +50,13 @@ class Matching:
     Attributes:
         pairs: the layers in the order of the first run, then the parameters.
         runs: both runs, the other under the names and in the layouts of the first, without the parameters that only one has.
+
+    >>> import numpy as np
+    >>> potentials = np.full((3, 1, 4), 0.5)
+    >>> ours = Run({"lif1": Layer(potentials, potentials >= 1)}, parameters={"fc.weight": np.ones((4, 2))})
+    >>> theirs = Run({"lif_1": Layer(potentials, potentials >= 1)}, parameters={"Dense_0.kernel": np.ones((2, 4))})
+    >>> list(match(ours, theirs).runs[1].parameters)
+    ['fc.weight']
     """
 
     pairs: tuple[Pair, ...]
@@ -87,6 +97,14 @@ def match(run: Run, other: Run, names: Mapping[str, str] | None = None) -> Match
 
     Raises:
         ValueError: `names` has a name that a run lacks.
+
+    >>> import numpy as np
+    >>> potentials = np.full((3, 1, 4), 0.5)
+    >>> ours = Run({"lif1": Layer(potentials, potentials >= 1)}, parameters={"fc.weight": np.ones((4, 2))})
+    >>> theirs = Run({"lif_1": Layer(potentials, potentials >= 1)}, parameters={"Dense_0.kernel": np.ones((2, 4))})
+    >>> print(match(ours, theirs))
+    layer      lif1       lif_1
+    parameter  fc.weight  Dense_0.kernel  transposed
     """
     known = dict(names or {})
     for name, theirs in known.items():

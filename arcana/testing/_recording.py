@@ -56,6 +56,16 @@ class Recording:
 
     Attributes:
         run: the run; there once the context is closed.
+
+    >>> import torch
+    >>> from arcana.torch import fast_sigmoid
+    >>> with recording() as recorded:
+    ...     for potential in torch.tensor([[0.5, 1.2], [1.1, 0.3]]):
+    ...         spikes = fast_sigmoid(potential - 1)
+    >>> recorded
+    Recording(layer 1)
+    >>> recorded.run.layers["layer 1"].spikes.tolist()
+    [[False, True], [True, False]]
     """
 
     run: Run

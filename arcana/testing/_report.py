@@ -9,7 +9,13 @@ from arcana.testing._table import aligned
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One thing checked: where, what, whether it held, and the figure that shows it."""
+    """One thing checked: where, what, whether it held, and the figure that shows it.
+
+    >>> from arcana.surrogate import FastSigmoid
+    >>> row = next(row for row in check_surrogate(FastSigmoid, backends=()).rows if row.what == "peak")
+    >>> row.where, row.passed, row.detail
+    ('definition', True, '1 found, 1 stated')
+    """
 
     where: str
     what: str
@@ -18,7 +24,18 @@ class Row:
 
 
 class ConformanceError(AssertionError):
-    """A surrogate failed a check; the message holds the failing rows, `report` all of them."""
+    """A surrogate failed a check; the message holds the failing rows, `report` all of them.
+
+    >>> from arcana.surrogate import Facts, FastSigmoid
+    >>> class Wrong(FastSigmoid):
+    ...     @staticmethod
+    ...     def facts(*, scale):
+    ...         return Facts(peak=2.0, area=2 / scale)
+    >>> check_surrogate(Wrong, backends=())
+    Traceback (most recent call last):
+        ...
+    arcana.testing._report.ConformanceError: 1 of 14 checks failed
+    """
 
     def __init__(self, report: Report) -> None:
         failing = Report(report.subject, tuple(row for row in report.rows if not row.passed))
@@ -28,7 +45,13 @@ class ConformanceError(AssertionError):
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The rows of one surrogate's checks."""
+    """The rows of one surrogate's checks; printed, a table.
+
+    >>> from arcana.surrogate import FastSigmoid
+    >>> report = check_surrogate(FastSigmoid, backends=())
+    >>> report.passed, report.subject
+    (True, 'FastSigmoid(scale=10.0)')
+    """
 
     subject: str
     rows: tuple[Row, ...]

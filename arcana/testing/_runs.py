@@ -36,6 +36,11 @@ class Layer:
             taken off, and None that it is not known.
         dtype: the dtype in which the layer computes, where that of the potentials does not say it: "bfloat16" for products in
             bfloat16 that are added to a float32 potential.
+
+    >>> import numpy as np
+    >>> potentials = np.array([[[0.4, 1.2]], [[0.8, 0.3]]])
+    >>> Layer(potentials, potentials >= 1).fires, Layer(potentials).fires
+    (True, False)
     """
 
     potentials: Array
@@ -70,6 +75,12 @@ class Run:
             more: ("sample", "time"), or ("time", "row", "column") without samples. Every axis but "time" and "sample" is one
             of neurons, and those at the end need no name.
         coupled: whether samples act on each other, as in batch normalization that trains.
+
+    >>> import numpy as np
+    >>> potentials = np.array([[[0.4, 1.2]], [[0.8, 0.3]]])
+    >>> run = Run({"hidden": Layer(potentials, potentials >= 1)}, name="chip")
+    >>> first_divergence(run, run).verdict
+    'same'
     """
 
     layers: Mapping[str, Layer]
@@ -187,6 +198,16 @@ def record(
         ImportError: the backend is not installed.
         TypeError: the step returns something else, or a parameter or an input is no array or number.
         ValueError: there is no step, or two parameters have one name.
+
+    >>> import numpy as np, torch
+    >>> from arcana.torch import fast_sigmoid
+    >>> def step(potential, current):
+    ...     potential = 0.9 * potential + current
+    ...     spikes = fast_sigmoid(potential - 1)
+    ...     return potential - spikes, {"hidden": (potential, spikes)}
+    >>> run = record(step, torch.zeros(2, 3), np.full((4, 2, 3), 0.5, np.float32), backend="torch")
+    >>> run.layers["hidden"].spikes.sum(axis=(1, 2)).tolist()
+    [0.0, 0.0, 6.0, 0.0]
     """
     side = load(backend, "arrays")
     inputs = [array_of(f"the input of step {i}", each) for i, each in enumerate(inputs)]

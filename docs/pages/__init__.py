@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+PARTS_OF_CODE = re.compile(r'(?<=<span class="pre">)[^<]+')
 MARK = re.compile(r"^<!-- written: ([a-z]+) -->$", re.MULTILINE)
 
 
@@ -51,6 +52,12 @@ def replace_marks(app: Any, docname: str, source: list[str]) -> None:
     source[0] = MARK.sub(lambda found: written(found[1]), source[0])
 
 
+def break_names(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let a name within a text break behind its dots and underscores, so that it breaks nowhere else in a narrow table."""
+    if "body" in context:
+        context["body"] = PARTS_OF_CODE.sub(lambda found: re.sub(r"([._(=,/])(?=\w)", r"\1<wbr>", found[0]), context["body"])
+
+
 def marked_pages(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
     """Return the pages that have a mark, to be read again: what stands for it may have changed."""
     return [name for name in env.found_docs if MARK.search(Path(env.doc2path(name)).read_text(encoding="utf-8"))]
@@ -79,6 +86,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", write_pages)
     app.connect("env-get-outdated", marked_pages)
     app.connect("source-read", replace_marks)
+    app.connect("html-page-context", break_names)
     # Before napoleon, which has the default priority of 500.
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
+import shlex
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from command import arcana_command, assert_one_line
 
 from arcana import __version__, cli
+from arcana.jax._compat import enable_x64
 from arcana.surrogate import get, names
 
 Run = Callable[..., tuple[int, str, str]]
@@ -292,11 +298,50 @@ def test_a_misuse_is_one_line_and_status_2(arcana: Run, arguments: tuple[str, ..
     assert all(part in error for part in parts), error
 
 
-def test_every_command_has_help_with_an_example(arcana: Run) -> None:
-    for command in ("list", "show", "check", "compare", "diverge", "demo"):
+COMMANDS = (cli.list_command, cli.show, cli.check, cli.compare, cli.diverge, cli.bench, cli.demo)
+EXAMPLES = [line for each in COMMANDS for line in re.findall(r"Example: arcana (.*)", each.__doc__ or "")]
+SLOW = ("demo", "bench", "check fast_sigmoid")
+"""What trains, measures, or is run by other tests."""
+
+
+def test_every_command_has_help_with_examples_that_fit_on_a_line(arcana: Run) -> None:
+    for command in ("list", "show", "check", "compare", "diverge", "bench", "demo"):
         status, printed, _ = arcana(command, "--help")
         assert status == 0
         assert f"Example: arcana {command}" in printed
+    for example in EXAMPLES:
+        assert len(f" Example: arcana {example} ") <= 80
+
+
+@pytest.fixture
+def port(arcana: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the examples name: a surrogate, a port, what its functions get, and a recorded run of each side."""
+    (tmp_path / "my_module.py").write_text(MODULE)
+    shutil.copy(Path(__file__).parents[2] / "docs" / "porting" / "network.py", tmp_path / "port.py")
+    monkeypatch.delenv("FAULT", raising=False)
+    with enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        module = importlib.import_module("port")
+        module.save_step()
+        for name in ("torch", "jax"):
+            getattr(module, f"{name}_run")().save(f"{name}.npz")
+        yield
+    for each in ("port", "my_module"):
+        sys.modules.pop(each, None)
+
+
+@pytest.mark.usefixtures("port")
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if not each.startswith(SLOW)])
+def test_an_example_runs_as_printed(arcana: Run, example: str) -> None:
+    status, printed, error = arcana(*shlex.split(example))
+    assert status == 0, error
+    assert printed
+
+
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.startswith("demo")])
+def test_an_example_of_the_demo_names_what_there_is(example: str, arcana: Run, tmp_path: Path) -> None:
+    # It trains; up to the last option, which cannot be written, it runs here.
+    status, _, error = arcana(*shlex.split(example), "--output", str(tmp_path))
+    assert (status, "--output: cannot write" in error) == (2, True), error
 
 
 def test_a_missing_backend_is_said_and_the_rest_works() -> None:

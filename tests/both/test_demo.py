@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from command import arcana_command, assert_one_line
 
-from arcana.demo.comparison import compare_trainings, relative_difference
-from arcana.demo.experiment import Experiment, TrainingSettings, prepare
+from arcana.demo.comparison import compare_networks, compare_trainings, relative_difference
+from arcana.demo.experiment import Digits, Experiment, TrainingSettings, prepare
 from arcana.demo.training import Training, train
 from arcana.surrogate import FastSigmoid
 
@@ -102,6 +102,18 @@ def test_compare_finds_the_first_spike_and_the_largest_difference() -> None:
     assert relative_difference(np.zeros(3, np.float32), np.zeros(3, np.float32)) == 0
 
 
+def test_the_verdict_on_the_networks_names_another_leak(experiment: Experiment) -> None:
+    from arcana.demo import torch_network
+
+    few = dataclasses.replace(experiment, test=Digits(experiment.test.images[:8], experiment.test.labels[:8]))
+    leakier = dataclasses.replace(SHORT, decay=0.89)
+    found = compare_networks(
+        torch_network.trainer, lambda each: torch_network.trainer(dataclasses.replace(each, settings=leakier)), few
+    )
+    assert found.verdict == "leak"
+    assert compare_networks(torch_network.trainer, torch_network.trainer, few).verdict == "same"
+
+
 def test_json_and_picture(tmp_path: Path) -> None:
     picture = tmp_path / "demo.png"
     process = arcana_command("demo", "--epochs", "1", "--set", "scale=25", "--json", "--output", str(picture))
@@ -112,6 +124,8 @@ def test_json_and_picture(tmp_path: Path) -> None:
     for backend in results["backends"].values():
         assert len(backend["loss"]) == len(backend["test_accuracy"]) == 1
     assert results["comparison"]["first_gradient"] < 1e-4
+    assert results["divergence"]["explained"]
+    assert results["divergence"]["spikes"] == {"hidden": 20 * 360 * 128}
     assert_picture(picture)
 
 
@@ -139,7 +153,7 @@ def test_the_missing_backend_may_be_torch(tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     results = json.loads(process.stdout)
     assert set(results["backends"]) == {"jax"}
-    assert results["comparison"] is None
+    assert results["comparison"] is results["divergence"] is None
     assert "pip install torch" in results["missing"]["torch"]
 
 

@@ -1,4 +1,4 @@
-"""Every console block of docs/porting.md is run, and prints the lines that the page shows, in order."""
+"""Every console block of docs/porting.md is run, and prints the lines that the page shows, in order; so does its recipe."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from printed import run as run_as_printed
 
 from arcana import cli
 from arcana.jax._compat import enable_x64
@@ -44,6 +45,13 @@ def test_block(
         assert line in printed[place:], printed
         place += printed[place:].index(line) + len(line)
     assert status == int("FAULT" in command)
+
+
+def test_the_recipe_names_the_leak() -> None:
+    recipe = FOLDER / "porting" / "recipe.py"
+    assert "print(found.verdict)  # leak\n" in recipe.read_text()
+    with enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        run_as_printed(recipe, recipe.read_text())
 
 
 def test_every_planted_fault_is_on_the_page() -> None:
