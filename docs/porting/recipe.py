@@ -26,8 +26,8 @@ class Original(torch.nn.Module):
 class Port(nnx.Module):
     def __init__(self, weight, bias):
         self.linear = nnx.Linear(8, 16, rngs=nnx.Rngs(0))
-        self.linear.kernel[...] = jnp.asarray(weight.T)
-        self.linear.bias[...] = jnp.asarray(bias)
+        self.linear.kernel = nnx.Param(jnp.asarray(weight.T))
+        self.linear.bias = nnx.Param(jnp.asarray(bias))
 
     def __call__(self, x):
         potential = jnp.zeros((x.shape[1], 16))

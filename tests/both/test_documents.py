@@ -20,6 +20,7 @@ from printed import blocks, run
 
 import arcana
 from arcana import presets, surrogate as definitions
+from arcana._core import FUNCTIONS
 from arcana.jax._compat import enable_x64
 from arcana.surrogate import Surrogate, get, names
 
@@ -77,6 +78,12 @@ def test_every_preset_has_its_line() -> None:
 def test_the_measured_numbers_are_of_this_catalogue() -> None:
     assert set(accuracy.errors()) <= set(names())
     assert {name: rows for name, rows in libraries.compared().items() if name not in presets.names()} == {}
+
+
+def test_the_table_of_functions_has_every_function() -> None:
+    table = (ROOT / "docs" / "writing-a-surrogate.md").read_text().partition("## What `xp` has")[2].partition("A number is")[0]
+    first_cells = " ".join(line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `"))
+    assert sorted(re.findall(r"`(\w+)", first_cells)) == list(FUNCTIONS)
 
 
 def test_the_citation_is_of_this_version() -> None:
