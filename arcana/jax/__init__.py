@@ -3,7 +3,7 @@
 >>> import jax, jax.numpy as jnp
 >>> from arcana.jax import fast_sigmoid
 >>> jax.vmap(jax.grad(lambda v: fast_sigmoid(v, scale=25.0)))(jnp.array([-0.1, 0.0, 0.1]))
-Array([0.08163265, 1.        , 0.08163265], dtype=float32)
+Array([0.08163266, 1.        , 0.08163266], dtype=float32)
 
 The way of v to the spikes and back. `spike` in `_function` finds the call in `_call`, which has it checked and keeps what is the
 same at every call. Outside every transform the call fires. Inside one, `spike` binds the primitive `spike_p` of `_function`; its

@@ -41,6 +41,12 @@ def test_examples(module: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_examples_of_a_module(module: str) -> None:
+    with enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_dir_has_public_names_alone(module: str) -> None:
     loaded = importlib.import_module(module)
     assert dir(loaded) == sorted(loaded.__all__)
