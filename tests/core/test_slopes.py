@@ -36,7 +36,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "minimum": lambda p, xp: xp.minimum(p * p, p + 1),
     "mul": lambda p, xp: p * (p + 1),
     "neg": lambda p, xp: -p,
-    "pow": lambda p, xp: p**p + 2.0**p + p**-1.5,
+    "pow": lambda p, xp: p**p + 2.0**p + 0.5**p + p**-1.5,
     "power": lambda p, xp: xp.power(p, p) + xp.power(2.0, p) + xp.power(p, -1.5),
     "reciprocal": lambda p, xp: xp.reciprocal(p),
     "relu": lambda p, xp: xp.relu(p - 1),
@@ -65,6 +65,11 @@ def value(symbol: Symbol, p: Symbol, at: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         compute([symbol], values, NAMESPACE, np.float64(0))
     return np.broadcast_to(values[symbol], at.shape)
+
+
+def test_the_power_of_a_base_that_is_0_is_constant_along_its_exponent() -> None:
+    p, result = traced(lambda p, xp: xp.power(p * 0.0, p + 1))
+    assert not value(slope(result, p), p, P).any()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
