@@ -163,6 +163,8 @@ class Divergence:
                 yield from self.unexplained._margin_lines()
             yield from self._counts()
         for name, (ulp, bound) in self.largest.items():
+            if math.isnan(bound):
+                continue  # Every potential is 0 or NaN: a unit of nothing.
             yield (
                 f"{name}: before any spike differs, potentials are at most {_number(ulp)} ULP apart (of the largest); "
                 f"rounding in {self.dtype} accounts for {_number(bound)}"

@@ -399,3 +399,11 @@ def test_record_keeps_an_integrator_and_thresholds_that_adapt(backend: str) -> N
     assert run.name == {"torch": "torch", "jax": "JAX"}[backend]
     assert run.layers["readout"].spikes is None
     np.testing.assert_array_equal(run.layers["adaptive"].threshold, np.full((4, 1, 3), 2.5))
+
+
+@pytest.mark.parametrize("potential", [0.0, np.nan])
+def test_a_layer_without_a_number_has_no_units_in_the_last_place(potential: float) -> None:
+    potentials = np.full((5, 2, 3), potential, np.float32)
+    said = str(first_divergence((potentials, potentials > 1), (potentials, potentials > 1)))
+    assert "nan ULP" not in said
+    assert "layer 'layer 1'" in said
