@@ -347,7 +347,7 @@ class Surrogate:
     def unit_variance(self, mean: float = 0.0, std: float = 1.0) -> Self:
         """Return the same shape with E[h(v)²] = 1 for v normal with this mean and standard deviation.
 
-        A layer whose weights have a variance of 1/inputs then passes gradients on with the variance that they come with:
+        A layer without a leak, whose weights have a variance of 1/inputs, then passes gradients on with their variance:
         what `torch.nn.init.calculate_gain` is for an activation. The integral is numerical, within 1e-9.
 
         Args:

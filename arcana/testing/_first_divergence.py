@@ -153,7 +153,7 @@ def _judged(
     if found.unexplained or unexplained is not None:
         if coupled_explains():
             return "cannot tell", (), (COUPLED,)
-        cause = _unexplained(sides, found) if found.unexplained else _unnamed(unexplained)  # type: ignore[arg-type]  (one of the two is there)
+        cause = _unnamed(unexplained) if unexplained is not None and not found.unexplained else _unexplained(sides, found)
         return cause.kind, (cause,), ()
     doubt = tuple(doubts(sides))
     if doubt:
