@@ -115,8 +115,8 @@ def times(checks: Checks) -> str:
         speed = ours.get("device_gbs", ours["both_gbs"])
         rows.append(
             [
-                *(_count(where[0]), where[1], shape, f"{ours['both_us']:.4g}"),
-                f"{peers[best]['both_us']:.4g} ({best})" if best else "",
+                *(_count(where[0]), where[1], f"`{shape}`", f"{ours['both_us']:.4g}"),
+                f"{peers[best]['both_us']:.4g} (`{best}`)" if best else "",
                 f"{values['of_best_peer']:.2f}" if best else "",
                 f"{ours['device_us']:.4g}" if "device_us" in ours else "",
                 f"{ours['device_us'] / min(in_kernels):.2f}" if in_kernels else "",
@@ -146,7 +146,7 @@ def times_jax(checks: Checks) -> str:
         copy = _copy_speed(checks, size, dtype, "jax copy")
         for label, row in values["rows"].items():
             numbers = [f"{row[key]:.4g}" for key in ("forward_us", "backward_us", "both_us", "both_gbs")]
-            rows.append([_count(size), shape, label, *numbers, f"{row['both_gbs'] / copy:.0%}" if copy else ""])
+            rows.append([_count(size), f"`{shape}`", label, *numbers, f"{row['both_gbs'] / copy:.0%}" if copy else ""])
     head = ["elements", "shape", "of", "forward µs", "backward µs", "both µs", "GB/s", "of the copy"]
     return markdown("One call under `jax.jit`, float32", head, rows)
 
