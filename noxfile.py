@@ -143,7 +143,7 @@ def frameworks(session: nox.Session) -> None:
 @nox.session(default=False)
 def mutations(session: nox.Session) -> None:
     """Small faults put into Arcana one at a time, and whether a test notices; `-- --modules arcana/jax --count 40 --seed 1`."""
-    install(session, "test", "test-jax", extras="all")
+    install(session, "test", "test-jax", "test-node", "mutations", extras="all")
     session.run("python", "tests/mutations.py", *session.posargs, env={"ARCANA_TEST_BACKENDS": "torch,jax"})
 
 

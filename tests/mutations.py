@@ -1,8 +1,10 @@
 """Small faults put into Arcana one at a time, and whether a test notices: `python tests/mutations.py`, or `nox -s mutations`.
 
 A sample, since all of them would take days: the seed, the modules and their number are arguments, and the same arguments give
-the same faults. Each is put into a copy of the tree, where the tests that guard the module run, the quickest first, until one
-fails. What no test notices is printed as alive, unless `EQUIVALENT` says why nothing could.
+the same faults. The tests that are not slow run once, and coverage.py notes which of them ran which line. Then each fault is put
+into a copy of the tree, where first those tests run that ran its line, one of each function, and then those that guard the
+module, until one fails: what is cached is computed in the first test alone. What no test notices is printed as alive, unless
+`EQUIVALENT` says why nothing could.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import coverage
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,30 +69,6 @@ GUARDS: dict[str, list[str]] = {
     ],
 }
 """By module or package the tests that guard it, the quickest first; the longest name that fits counts."""
-
-OWN: dict[str, str] = {
-    "arcana/torch/_eager/masks.py": "tests/torch/test_few.py tests/torch/test_programs.py",
-    "arcana/torch/_function.py": "tests/torch/test_ways_of_calling.py",
-    "arcana/torch/_dynamo.py": "tests/torch/test_surroundings.py",
-    "arcana/torch/_eager/kernels.py": "tests/torch/test_kernels.py",
-    "arcana/torch/_module.py": "tests/torch/test_spike.py",
-    "arcana/torch/_fx.py": "tests/torch/test_ways_of_calling.py",
-    "arcana/torch/_derivative.py": "tests/torch/test_far_potentials.py",
-    "arcana/_core/checks.py": "tests/both/test_messages.py",
-    "arcana/_core/creation.py": "tests/core/test_creation.py",
-    "arcana/_core/expression.py": "tests/core/test_trace.py tests/torch/test_programs.py",
-    "arcana/_core/integration.py": "tests/core/test_unit_variance.py",
-    "arcana/_core/slopes.py": "tests/core/test_slopes.py",
-    "arcana/testing/_definition.py": "tests/both/test_backends.py -k conformance",
-    "arcana/testing/_divergence.py": "tests/both/test_divergence.py",
-    "arcana/testing/_sides.py": "tests/both/test_divergence.py",
-    "arcana/testing/_first_divergence.py": "tests/both/test_divergence.py",
-    "arcana/testing/plot.py": "tests/both/test_plot.py",
-    "arcana/testing/_runs.py": "tests/both/test_divergence.py",
-    "arcana/testing/_surrogate.py": "tests/both/test_backends.py -k conformance",
-    "arcana/testing/_transforms.py": "tests/core/test_jets.py tests/torch/test_transforms.py",
-}
-"""By module the tests that are nearest to it, which come before those of `GUARDS`."""
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
@@ -186,8 +166,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
 }
 """Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
 
-NO_END = "no end within"
-"""How a fault is answered whose tests take longer than the limit."""
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -321,9 +300,9 @@ def _bracketed(node: ast.expr) -> str:
 
 
 def guards(path: str) -> list[str]:
-    """The tests that guard a module, its own first."""
+    """The tests that guard a module, the quickest first."""
     fitting = [name for name in GUARDS if path == name or path.startswith(f"{name}/")]
-    return [*([OWN[path]] if path in OWN else []), *(GUARDS[max(fitting, key=len)] if fitting else [])]
+    return GUARDS[max(fitting, key=len)] if fitting else []
 
 
 def copied(folder: Path) -> None:
@@ -331,19 +310,44 @@ def copied(folder: Path) -> None:
     shutil.copytree(ROOT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "_build", "*.egg-info"))
 
 
-def failing(folder: Path, tests: Sequence[str], limit: float) -> str:
-    """The first failure of some tests in a copy of the tree; empty where all pass."""
+def traced(folder: Path, file: Path) -> None:
+    """Run the tests that are not slow in a copy of the tree, and write which of them ran which line."""
+    (folder / "coverage.ini").write_text(f"[run]\nsource = arcana\nrelative_files = True\ndata_file = {file}\n")
+    options = ["--cov=arcana", "--cov-context=test", "--cov-config=coverage.ini", "--cov-report="]
+    run = subprocess.run([*PYTEST, "-n", "2", "-m", "not slow", *options, "tests"], cwd=folder, env=surroundings(folder))
+    if run.returncode:
+        sys.exit("What fails without a fault would catch everything.")
+
+
+def runners(file: Path) -> dict[str, dict[int, list[str]]]:
+    """By file and line the tests that ran it, one of each test function."""
+    data = coverage.CoverageData(str(file))
+    data.read()
+    found: dict[str, dict[int, list[str]]] = {}
+    for measured in data.measured_files():
+        lines = found[measured] = {}
+        for line, contexts in data.contexts_by_lineno(measured).items():
+            functions: dict[str, str] = {}
+            for context in sorted(contexts):
+                test = context.rpartition("|")[0]
+                if test:
+                    functions.setdefault(test.partition("[")[0], test)
+            lines[line] = list(functions.values())
+    return found
+
+
+def surroundings(folder: Path) -> dict[str, str]:
     # A file of the same size and second would be read from its old bytecode.
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    end = time.monotonic() + limit
-    for each in tests:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(each)]
-        try:
-            run = subprocess.run(
-                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=end - time.monotonic()
-            )
-        except (subprocess.TimeoutExpired, ValueError):
-            return f"{NO_END} {limit:.0f} s"
+    return {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def failing(folder: Path, groups: Iterable[Sequence[str]], limit: int) -> str:
+    """The first failure of some groups of tests in a copy of the tree; empty where all pass. The limit is seconds of CPU."""
+    for tests in groups:
+        command = ["bash", "-c", f'ulimit -t {limit}; exec "$@"', "bash", *PYTEST, "-x", *tests]
+        run = subprocess.run(command, cwd=folder, env=surroundings(folder), capture_output=True, text=True)
+        if run.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+            return f"no end within {limit} s of CPU"
         if run.returncode:
             lines = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "SUBFAILED"))]
             return lines[0] if lines else (run.stdout + run.stderr).strip().splitlines()[-1]
@@ -369,9 +373,10 @@ def main() -> None:
     parser.add_argument("--modules", default=",".join(GUARDS), help="files or folders, separated by commas")
     parser.add_argument("--count", type=int, default=20, help="how many faults")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds for the tests of one fault")
-    parser.add_argument("--tests", help="the tests in place of those that guard a module, groups separated by ;")
-    parser.add_argument("--passing", action="store_true", help="the tests pass without a fault, so do not run them first")
+    parser.add_argument("--limit", type=int, default=600, help="seconds of CPU for a group of tests; what takes longer is caught")
+    parser.add_argument(
+        "--traced", type=Path, help="a file that says which test ran which line; it is written if it is not there"
+    )
     parser.add_argument("--list", action="store_true", help="show the sample and run nothing")
     arguments = parser.parse_args()
     chosen = sample(arguments.modules.split(","), arguments.count, arguments.seed)
@@ -380,35 +385,33 @@ def main() -> None:
             print(f"{fault.path}:{fault.line}: {fault.kind}: {' -> '.join(fault.text(ROOT))}")
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name) / "tree"
         copied(folder)
-        alive = _run(folder, chosen, arguments)
-    sys.exit(min(alive, 100))
+        file = (arguments.traced or Path(name) / "traced").absolute()
+        if not file.exists():
+            traced(folder, file)
+        sys.exit(min(_run(folder, chosen, runners(file), arguments.limit), 100))
 
 
-def _run(folder: Path, chosen: Sequence[Fault], arguments: argparse.Namespace) -> int:
-    tests = {fault.path: arguments.tests.split(";") if arguments.tests else guards(fault.path) for fault in chosen}
-    for group in () if arguments.passing else dict.fromkeys(group for groups in tests.values() for group in groups):
-        # What fails without a fault would catch everything.
-        if trouble := failing(folder, [group], arguments.limit):
-            print(f"without a fault: {group}: {trouble}")
-            sys.exit(2)
-    counts = {"caught": 0, "alive": 0, "equivalent": 0, "no verdict": 0}
+def _run(folder: Path, chosen: Sequence[Fault], ran: Mapping[str, Mapping[int, list[str]]], limit: int) -> int:
+    counts = {"caught": 0, "alive": 0, "equivalent": 0}
     for fault in chosen:
         old, new = fault.source(ROOT)
         before, after = fault.text(ROOT)
         reason, caught = EQUIVALENT.get((fault.path, after), ""), ""
         if not reason:
             (folder / fault.path).write_bytes(new)
-            caught = failing(folder, tests[fault.path], arguments.limit)
+            lines = ran.get(fault.path, {})
+            # A line within a statement has no tests of its own.
+            nearest = lines.get(max((line for line in lines if line <= fault.line), default=0))
+            groups = [*([nearest] if nearest else []), *map(shlex.split, guards(fault.path))]
+            caught = failing(folder, groups, limit)
             (folder / fault.path).write_bytes(old)
-        # On a busy machine tests that would pass run into the limit too.
-        judged = "no verdict" if caught.startswith(NO_END) else "caught" if caught else "alive"
-        verdict = "equivalent" if reason else judged
+        verdict = "equivalent" if reason else "caught" if caught else "alive"
         counts[verdict] += 1
         print(f"{verdict:10}  {fault.path}:{fault.line}: {fault.kind}: {before}  ->  {after}  {reason or caught}", flush=True)
     proved = counts["caught"] + counts["alive"]
-    print(f"{counts['caught']} of {proved} caught, {counts['equivalent']} equivalent, {counts['no verdict']} without a verdict")
+    print(f"{counts['caught']} of {proved} caught, {counts['equivalent']} equivalent")
     return counts["alive"]
 
 
