@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import collections
 import dataclasses
 import os
 import random
@@ -320,19 +321,21 @@ def traced(folder: Path, file: Path) -> None:
 
 
 def runners(file: Path) -> dict[str, dict[int, list[str]]]:
-    """By file and line the tests that ran it, one of each test function."""
+    """By file and line the tests that ran it, one of each test function: at most 60, first those that run the fewest lines."""
     data = coverage.CoverageData(str(file))
     data.read()
+    contexts = {measured: data.contexts_by_lineno(measured) for measured in data.measured_files()}
+    breadth = collections.Counter(test for lines in contexts.values() for tests in lines.values() for test in tests)
+    del breadth[""]
     found: dict[str, dict[int, list[str]]] = {}
-    for measured in data.measured_files():
-        lines = found[measured] = {}
-        for line, contexts in data.contexts_by_lineno(measured).items():
+    for measured, lines in contexts.items():
+        found[measured] = {}
+        for line, tests in lines.items():
+            ids = (test.rpartition("|")[0] for test in sorted(breadth.keys() & tests, key=lambda test: (breadth[test], test)))
             functions: dict[str, str] = {}
-            for context in sorted(contexts):
-                test = context.rpartition("|")[0]
-                if test:
-                    functions.setdefault(test.partition("[")[0], test)
-            lines[line] = list(functions.values())
+            for test in ids:
+                functions.setdefault(test.partition("[")[0], test)
+            found[measured][line] = list(functions.values())[:60]
     return found
 
 
