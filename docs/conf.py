@@ -41,6 +41,8 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80
 toc_object_entries_show_parents = "hide"
 autosummary_generate = False  # `pages` writes a page for each public name.
 napoleon_google_docstring = True

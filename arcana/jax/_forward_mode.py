@@ -24,6 +24,7 @@ class ForwardMode:
     surrogate: Surrogate
 
     def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
+        """Return the spikes of v; parameters given here replace the surrogate's."""
         return spike(v, self.surrogate, **parameters)
 
 

@@ -45,12 +45,13 @@ def page(module: str, name: str, value: Any) -> str:
         directive = f".. autoclass:: {full}\n" + (f"   :members: {listed}\n" if listed else "")
     else:
         directive = f".. autofunction:: {full}\n"
-    return f"# {name}\n\n```{{eval-rst}}\n.. currentmodule:: {module}\n\n{directive}```\n"
+    return f"# {full}\n\n```{{eval-rst}}\n.. currentmodule:: {module}\n\n{directive}```\n"
 
 
 def members(of: type) -> list[str]:
     """Return the public members of a class that are Arcana's own, with a docstring, and no part of a framework's class."""
     ours = [each for each in of.__mro__ if each.__module__.startswith("arcana.")]
+    fields = {name for each in ours for name in vars(each).get("__annotations__", {})}
     foreign = {name for each in of.__mro__ if each not in (*ours, object) for name in vars(each)}
     found = {
         name: value
@@ -63,7 +64,7 @@ def members(of: type) -> list[str]:
         for name, value in found.items()
         if inspect.getdoc(getattr(value, "__func__", value))
         and (name not in foreign or name == "apply")
-        and name not in FOR_BACKENDS
+        and name not in (*FOR_BACKENDS, *fields)
         if callable(getattr(of, name)) or isinstance(value, property)
     ]
 

@@ -29,7 +29,9 @@ class Spike(nn.Module):
 
     Shapes and dtypes: those of v, kept.
 
-    Raises (when it is initialized or applied):
+    It is checked when it is initialized or applied.
+
+    Raises:
         TypeError: surrogate is none, threshold is no number or array of numbers, or a learnable name is none of its parameters.
         ValueError: threshold is not finite, or does not broadcast to shape.
 
@@ -50,6 +52,7 @@ class Spike(nn.Module):
 
     @nn.compact
     def __call__(self, v: jax.Array) -> jax.Array:
+        """Return the spikes of v."""
         layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype)
         learned = {name: self.param(name, lambda _, value=value: jnp.asarray(value)) for name, value in layer.learned.items()}
         return spikes(v, layer.surrogate, layer.threshold, learned)

@@ -65,6 +65,7 @@ class Spike(nnx.Module):
         return present(self._given, {name: getattr(self, name)[...] for name in self.learnable})
 
     def __call__(self, v: jax.Array) -> jax.Array:
+        """Return the spikes of v."""
         learned = {name: getattr(self, name)[...] for name in self.learnable}
         fixed = self.threshold[...] if isinstance(self.threshold, nnx.Variable) else self.threshold
         return spikes(v, self._given, fixed, learned)
