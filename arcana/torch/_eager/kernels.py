@@ -79,6 +79,7 @@ class set_compiled_kernels:  # noqa: N801  (a function that is a context manager
             _look()
 
     def __call__(self, function: FunctionT) -> FunctionT:
+        """Return a function that runs under this switch, as a decorator does."""
         with _lock:
             self._not_called()
         if inspect.isgeneratorfunction(function):

@@ -36,6 +36,7 @@ class SurrogateGradient:
         object.__setattr__(self, "surrogate", surrogate_of(surrogate, "SurrogateGradient"))
 
     def __call__(self, v_mem: torch.Tensor, spike_threshold: float | torch.Tensor) -> torch.Tensor:
+        """Return h(v_mem − spike_threshold)."""
         return self.surrogate.derivative(v_mem - spike_threshold)
 
 
