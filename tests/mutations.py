@@ -73,6 +73,10 @@ GUARDS: dict[str, list[str]] = {
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
+        "arcana/_core/misuse.py",
+        '({"lens", "sigma", "std", "width", "window"}),',
+    ): "a set is asked as a frozenset is",
+    (
         "arcana/_core/parameters.py",
         "if (self.below <= math.inf):",
     ): "the number before infinity is the largest, which is the end already",
@@ -282,12 +286,14 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_left_out(node: ast.AST) -> bool:
-    """An import for a type checker alone, what `__all__` and the text of an error hold, and the guard of a zip of equal parts."""
+    """What is for a type checker alone, what `__all__` and the text of an error hold, and the guard of a zip of equal parts."""
     if isinstance(node, ast.keyword):
         return node.arg == "strict"
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     if isinstance(node, ast.Assign):
+        if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "TypeVar":
+            return True
         return any(isinstance(target, ast.Name) and target.id in ("__all__", "msg") for target in node.targets)
     return False
 

@@ -210,8 +210,8 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
     [
         (lambda: FastSigmoid(scale=-1), ValueError, r"^FastSigmoid: scale must be > 0, got -1\.0$"),
         (lambda: FastSigmoid(scale=0), ValueError, r"^FastSigmoid: scale must be > 0, got 0\.0$"),
-        (lambda: FastSigmoid(scale=math.inf), ValueError, r"^FastSigmoid: scale must be > 0, got inf$"),
-        (lambda: Triangular(scale=math.nan), ValueError, r"^Triangular: scale must be > 0 and <= 1e\+15, got nan$"),
+        (lambda: FastSigmoid(scale=math.inf), ValueError, r"^FastSigmoid: scale must be finite and > 0, got inf$"),
+        (lambda: Triangular(scale=math.nan), ValueError, r"^Triangular: scale must be finite and > 0 and <= 1e\+15, got nan$"),
         (lambda: STE(gain=math.inf), ValueError, r"^STE: gain must be finite, got inf$"),
         (lambda: FastSigmoid(scale=True), TypeError, r"^FastSigmoid: scale must be a real number, got True \(bool\)$"),
         (lambda: FastSigmoid(scale="x"), TypeError, r"^FastSigmoid: scale must be a real number, got 'x' \(str\)$"),
@@ -264,7 +264,7 @@ def test_bad_input_is_named(make, error, message) -> None:
 @every_parameter
 def test_the_bounds_of_every_parameter(name: str, key: str) -> None:
     bounds = KNOWN[name].bounds.get(key, ">= 1e-15 and <= 1e+15")
-    with pytest.raises(ValueError, match=rf": {key} must be {re.escape(bounds)}, got nan$"):
+    with pytest.raises(ValueError, match=rf": {key} must be finite and {re.escape(bounds)}, got nan$"):
         definitions.get(name, **{key: math.nan})
 
 

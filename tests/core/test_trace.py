@@ -128,6 +128,25 @@ def test_a_number_and_a_comparison_are_formulas(h: Any, kept: Kept) -> None:
     assert not found.h.boolean
 
 
+ARRAYS: dict[str, tuple[Any, int]] = {
+    "v": (lambda v, xp, *, slope: v, 0),
+    "exp(slope)": (lambda v, xp, *, slope: xp.exp(slope), 0),
+    "exp(v)": (lambda v, xp, *, slope: xp.exp(v), 1),
+    "exp(slope) v": (lambda v, xp, *, slope: xp.exp(slope) * v, 1),
+    "exp(slope) exp(v)": (lambda v, xp, *, slope: xp.exp(slope) * xp.exp(v), 1),
+    "exp(v) + |v|": (lambda v, xp, *, slope: xp.exp(v) + xp.abs(v), 2),
+    "exp(exp(v) + |v|) v^2": (lambda v, xp, *, slope: xp.exp(xp.exp(v) + xp.abs(v)) * xp.square(v), 2),
+    "(exp(v) + |v|) (v^2 + log v)": (lambda v, xp, *, slope: (xp.exp(v) + xp.abs(v)) * (xp.square(v) + xp.log(v)), 3),
+}
+
+
+@pytest.mark.parametrize("term", ARRAYS)
+def test_the_arrays_that_a_term_takes(term: str) -> None:
+    """Sethi and Ullman's numbers, with v and what is a number for free."""
+    h, arrays = ARRAYS[term]
+    assert traced(h, ("slope",)).h.buffers == arrays
+
+
 def short(function: Any, **numbers: float) -> dict[str, float]:
     class Short(Surrogate):
         slope: float = parameter(1.0)

@@ -81,6 +81,7 @@ def test_a_surrogate_of_ones_own_with_a_kink_that_nobody_names() -> None:
 
 def test_the_spikes_mean_square_in_both_tails() -> None:
     assert Step().unit_variance().gain == pytest.approx(math.sqrt(2), rel=1e-12)
+    assert Gaussian().unit_variance() == Gaussian().unit_variance(0.0, 1.0)
     assert Step().unit_variance(-3, 1).gain == pytest.approx(float(1 / mp.sqrt(mp.ncdf(-3))), rel=1e-9)
 
 
@@ -90,7 +91,7 @@ def test_the_spikes_mean_square_in_both_tails() -> None:
         (0.0, 0.0, "FastSigmoid.unit_variance: std must be > 0, got 0.0"),
         (0.0, -1.0, "FastSigmoid.unit_variance: std must be > 0, got -1.0"),
         (math.nan, 1.0, "FastSigmoid.unit_variance: mean must be finite, got nan"),
-        (0.0, math.inf, "FastSigmoid.unit_variance: std must be > 0, got inf"),
+        (0.0, math.inf, "FastSigmoid.unit_variance: std must be finite and > 0, got inf"),
     ],
 )
 def test_bad_input_is_named(mean: float, std: float, message: str) -> None:

@@ -172,7 +172,7 @@ def test_an_instance_takes_no_bare_numpy_array() -> None:
 BAD = [
     (FastSigmoid(), "scale", -1.5, r"^FastSigmoid: scale must be > 0, got -1\.5$"),
     (FastSigmoid(), "scale", [1.0, 0.0, 2.0], r"^FastSigmoid: scale must be > 0, got 0\.0$"),
-    (FastSigmoid(), "scale", math.nan, r"^FastSigmoid: scale must be > 0, got nan$"),
+    (FastSigmoid(), "scale", math.nan, r"^FastSigmoid: scale must be finite and > 0, got nan$"),
     (QPseudoSpike(), "q", [2.0, 2.0, 0.5], r"^QPseudoSpike: q must be > 1 and <= 1e\+15, got 0\.5$"),
     (Sigmoid(), "slope", 1e16, r"^Sigmoid: slope must be >= 1e-15 and <= 1e\+15, got "),
 ]

@@ -423,7 +423,7 @@ def test_channels_outside_and_inside() -> None:
     [
         (FastSigmoid(), "scale", torch.tensor(-1.5), r"^FastSigmoid: scale must be > 0, got -1\.5$"),
         (FastSigmoid(), "scale", torch.tensor([1.0, 0.0, 2.0]), r"^FastSigmoid: scale must be > 0, got 0\.0$"),
-        (FastSigmoid(), "scale", torch.tensor(math.nan), r"^FastSigmoid: scale must be > 0, got nan$"),
+        (FastSigmoid(), "scale", torch.tensor(math.nan), r"^FastSigmoid: scale must be finite and > 0, got nan$"),
         (FastSigmoid(), "scale", torch.tensor(-3, dtype=torch.int32), r"^FastSigmoid: scale must be > 0, got -3\.0$"),
         (QPseudoSpike(), "q", torch.tensor([2.0, 2.0, 0.5], dtype=torch.float16), r"^QPseudoSpike: q must be > 1 .*, got 0\.5$"),
         (Sigmoid(), "slope", torch.nn.Parameter(torch.tensor(1e16)), r"^Sigmoid: slope must be >= 1e-15 and <= 1e\+15, got "),
