@@ -332,6 +332,16 @@ def test_a_failing_import_of_jax_is_followed_again(tmp_path) -> None:
     assert found.splitlines() == ["half installed", "[]"]
 
 
+@pytest.mark.parametrize("which", ["derivative", "primitive"])
+@pytest.mark.parametrize(
+    "transform", [lambda f: f, jax.jit, jax.vmap, lambda f: jax.jit(jax.vmap(f))], ids=["plain", "jit", "vmap", "both"]
+)
+def test_evaluate_is_what_was_asked_for_under_a_transform(transform, which: str) -> None:
+    found = transform(lambda v: evaluate(FastSigmoid(scale=7.0), which, v))(jnp.asarray(V))
+    exact = {"derivative": h(V, 7.0), "primitive": V / (1 + 7 * np.abs(V)) + 0.5}[which]
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
 def test_the_two_ways_to_a_default_are_one_call() -> None:
     v = jnp.asarray(V)
     ways = (FastSigmoid, Generated, fast_sigmoid, FastSigmoid())

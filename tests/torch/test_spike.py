@@ -157,12 +157,15 @@ def test_a_parameter_is_the_very_one_and_trains() -> None:
 @pytest.mark.parametrize("make", [torch.tensor, np.array, list], ids=["torch", "numpy", "list"])
 def test_a_tensor_is_copied(make) -> None:
     given = make([1.0, 0.5])
-    first, second = Spike(FastSigmoid(), given), Spike(FastSigmoid(), given)
+    first, second, third = Spike(FastSigmoid(), given), Spike(FastSigmoid(), given), Spike(FastSigmoid(), given, device="cpu")
     first.load_state_dict({"threshold": torch.tensor([3.0, 4.0])})
     assert list(first.threshold.tolist()) == [3.0, 4.0]
     assert list(second.threshold.tolist()) == [1.0, 0.5]
+    third.load_state_dict({"threshold": torch.tensor([5.0, 6.0])})
     given[0] = 9.0
     assert list(second.threshold.tolist()) == [1.0, 0.5]
+    third.reset_parameters()
+    assert list(third.threshold.tolist()) == [1.0, 0.5]
     learnable = Spike(FastSigmoid(), torch.as_tensor([1.0, 0.5]), "threshold")
     assert isinstance(learnable.threshold, torch.nn.Parameter)
     first.reset_parameters()
