@@ -17,27 +17,34 @@ from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Sha
 Placements = tuple[Placement, ...]
 
 
-class Part(torch.autograd.Function):
-    """This rank's part of a DTensor.
-
-    It and `Whole` are each other's backward, so that a gradient has gradients; `to_local` of PyTorch 2.6 has one.
-    """
+class Placed(torch.autograd.Function):
+    """A DTensor in other placements. `redistribute` has one derivative in PyTorch 2.6 and two in 2.15; this has all."""
 
     @staticmethod
-    def forward(ctx: Any, whole: DTensor, placements: Placements, gradient: Placements) -> torch.Tensor:
-        """Return the part in these placements; `gradient` are those in which the parts of the gradient make it."""
-        ctx.mesh, ctx.placements, ctx.gradient = whole.device_mesh, whole.placements, gradient
+    def forward(ctx: Any, x: DTensor, placements: Placements) -> DTensor:
+        ctx.placements = x.placements
+        return x.view_as(x) if x.placements == placements else x.redistribute(placements=placements)
+
+    @staticmethod
+    def backward(ctx: Any, x: DTensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Placed.apply(x, _made(ctx.placements)), None
+
+
+class Part(torch.autograd.Function):
+    """This rank's part of a DTensor, whose gradients make a whole in the placements `gradient`; the inverse of `Whole`."""
+
+    @staticmethod
+    def forward(ctx: Any, whole: DTensor, gradient: Placements) -> torch.Tensor:
+        ctx.mesh, ctx.gradient = whole.device_mesh, gradient
         ctx.shape, ctx.stride = whole.shape, whole.stride()
-        part: Any = _placed(whole, placements).to_local()
+        part: Any = whole.to_local()
         # A collective that is still under way returns a tensor that waits.
         part = part.wait() if hasattr(part, "wait") else part
         return part.view_as(part)
 
     @staticmethod
     def backward(ctx: Any, part: torch.Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        # The gradient has the placements of its tensor, once and for all.
-        gradient = Whole.apply(part, ctx.mesh, ctx.gradient, ctx.shape, ctx.stride)
-        return _placed(gradient, _made(ctx.placements)), None, None
+        return Whole.apply(part, ctx.mesh, ctx.gradient, ctx.shape, ctx.stride), None
 
 
 class Whole(torch.autograd.Function):
@@ -52,17 +59,12 @@ class Whole(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, whole: DTensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Part.apply(whole, _made(ctx.placements), ctx.placements), None, None, None, None
+        return Part.apply(Placed.apply(whole, _made(ctx.placements)), ctx.placements), None, None, None, None
 
 
 def _made(placements: Placements) -> Placements:
     """Return the placements with every sum made: each of its terms has the gradient of the sum."""
     return tuple(Replicate() if each.is_partial() else each for each in placements)
-
-
-def _placed(x: DTensor, placements: Placements) -> DTensor:
-    # redistribute is differentiable once or twice, so it is not asked for nothing.
-    return x if x.placements == placements else x.redistribute(placements=placements)
 
 
 # What is compiled is differentiated once, and Dynamo follows these methods in every version and no Function that takes a DTensor.
@@ -71,7 +73,7 @@ def _placed(x: DTensor, placements: Placements) -> DTensor:
 def _part(x: DTensor, placements: Placements, gradient: Placements) -> torch.Tensor:
     if torch.compiler.is_compiling():
         return x.redistribute(placements=placements).to_local(grad_placements=gradient)
-    return Part.apply(x, placements, gradient)
+    return Part.apply(Placed.apply(x, placements), gradient)
 
 
 def _whole(x: torch.Tensor, mesh: DeviceMesh, placements: Placements, shape: torch.Size, stride: tuple[int, ...]) -> DTensor:
