@@ -92,7 +92,8 @@ SURROGATES = """### Every surrogate
 
 Each of the {count} surrogates and each of its parameters, shared and one a channel, in float64. "Difference" is the largest of
 all gradients, the potential's and the parameters', from that of one process or device, of the largest gradient in its array;
-the spikes have the same bits.
+the spikes have the same bits. Collectives are those that `CommDebugMode` counts in PyTorch and those in the text that XLA has
+compiled.
 
 """
 
@@ -109,9 +110,10 @@ to {last:.2f} everywhere.
 NOTES = """
 ## What is guaranteed
 
-- Spikes have the bits of one device, and gradients too but for the order in which sums are made.
-- The potential's gradient takes no collective. That of a parameter takes the all-reduce that sums it: one in PyTorch, one or
-  two in JAX for one or two axes of the mesh, at each step of a `lax.scan`; none where it is split like the potential.
+- Spikes have the bits of one device. Gradients differ by rounding, since sums are made in another order.
+- The potential's gradient takes no collective. That of a parameter takes the all-reduce that sums it: one for each parameter in
+  PyTorch; in JAX one for all parameters together and for each axis of the mesh that they share, at every step of a `lax.scan`;
+  none where a parameter is split like the potential.
 - A gradient of a gradient, at every order, and compiled calls (`torch.compile(fullgraph=True)`) are whole too.
 
 ## What is not
@@ -153,7 +155,7 @@ def collectives(records: Records) -> str:
         return f"{forward or 'none'} forward; backward {'one a parameter that parts share' if sums else 'none'}"
     assert not any(record["of the potential"] for record in counted)
     most = max(sum(record["collectives"].values()) for record in counted)
-    return f"potential none; parameters at most {most}"
+    return f"potential none; parameters together at most {most}"
 
 
 def surrogates(framework: str, records: Records) -> list[Sequence[str]]:

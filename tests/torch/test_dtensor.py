@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
@@ -46,6 +46,23 @@ def test_a_parameter_has_its_gradient_in_its_own_placement(mesh: DeviceMesh) -> 
         assert isinstance(scale.grad, DTensor)
         assert scale.grad.placements == (placement,)
         torch.testing.assert_close(scale.grad.full_tensor(), expected, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("placement", [Shard(0), Replicate(), Partial()], ids=str)
+def test_gradients_have_gradients_at_every_order(mesh: DeviceMesh, placement: Placement) -> None:
+    def fourth(v: torch.Tensor, scale: torch.Tensor) -> list[torch.Tensor]:
+        leaves = v.requires_grad_(), scale.requires_grad_()
+        found: Sequence[torch.Tensor] = [spike(v, FastSigmoid(), scale=scale)]
+        for _ in range(4):
+            found = torch.autograd.grad(found, leaves, [x.cos() for x in found], create_graph=True)
+        return [x.full_tensor() if isinstance(x, DTensor) else x for x in found]
+
+    scale = torch.full((3,), 5.0, dtype=torch.float64)
+    expected = fourth(V.clone(), scale.clone())
+    found = fourth(DTensor.from_local(V.clone(), mesh, [placement]), DTensor.from_local(scale, mesh, [Replicate()]))
+    assert all(x.abs().max() > 0.01 for x in expected)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_errors_name_the_whole_and_what_to_write(mesh: DeviceMesh) -> None:
