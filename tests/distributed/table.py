@@ -111,9 +111,9 @@ NOTES = """
 ## What is guaranteed
 
 - Spikes have the bits of one device. Gradients differ by rounding, since sums are made in another order.
-- The potential's gradient takes no collective. That of a parameter takes the all-reduce that sums it: one for each parameter in
-  PyTorch; in JAX one for all parameters together and for each axis of the mesh that they share, at every step of a `lax.scan`;
-  none where a parameter is split like the potential.
+- The potential's gradient takes no collective. That of a parameter takes the all-reduce that sums it, for each axis of the mesh
+  that it shares: in PyTorch one for each parameter, in JAX one for all parameters together, at every step of a `lax.scan`. There
+  is none where a parameter is split like the potential.
 - A gradient of a gradient, at every order, and compiled calls (`torch.compile(fullgraph=True)`) are whole too.
 
 ## What is not
