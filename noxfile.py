@@ -141,6 +141,16 @@ def frameworks(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def distributed(session: nox.Session) -> None:
+    """Several processes and several devices of this machine's CPU, every surrogate, and docs/devices.md; ten minutes."""
+    install(session, "test", "test-jax", extras="torch,jax,demo")
+    found = Path(session.create_tmp()) / "found.json"
+    # The first test that asks runs all of a program.
+    session.run("pytest", "--timeout=1800", "tests/distributed", *session.posargs, env={"ARCANA_TEST_DISTRIBUTED": str(found)})
+    session.run("python", "tests/distributed/table.py", str(found), "--write", "docs/devices.md")
+
+
+@nox.session(default=False)
 def mutations(session: nox.Session) -> None:
     """Small faults put into Arcana one at a time, and whether a test notices; `-- --modules arcana/jax --count 40 --seed 1`."""
     install(session, "test", "test-jax", "test-node", "mutations", extras="all")

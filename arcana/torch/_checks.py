@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,12 @@ TENSORS: Arrays = _Tensors()
 def name_of(dtype: torch.dtype) -> str:
     """Return the name of a dtype, `float32` for `torch.float32`."""
     return str(dtype).removeprefix("torch.")
+
+
+def distributed(x: Any) -> bool:
+    """Whether it is a DTensor. Nobody who has one has not loaded its module."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(x, module.DTensor)
 
 
 def in_sight(value: torch.Tensor) -> bool:

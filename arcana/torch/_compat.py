@@ -121,6 +121,15 @@ def quick_apply(function: type[torch.autograd.Function]) -> Any:
     return super(torch.autograd.Function, function).apply  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def placements_of_part(v: torch.Tensor) -> tuple[Any, ...]:
+    """Return the placements of the DTensor whose part on this rank v is, as to_local gave it; none of any other tensor.
+
+    An attribute of the node of autograd that to_local makes, the same in 2.6 to 2.15.
+    """
+    spec = getattr(v.grad_fn, "dtensor_spec", None)
+    return () if spec is None else spec.placements
+
+
 def in_backward() -> bool:
     """Whether autograd is running a backward pass on this thread. The same in 2.6 to 2.15."""
     return torch._C._current_graph_task_id() != -1

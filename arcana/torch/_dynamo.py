@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from arcana._core import Formula, Kept, class_of
+from arcana.torch._checks import distributed
 from arcana.torch._compat import is_exporting
 from arcana.torch._derivative import Derivative
 from arcana.torch._function import Composable
@@ -22,7 +23,15 @@ def composable(v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tupl
     """Return the spikes of v by `Composable`; warn where torch.export, which drops its rule, is asked for a gradient."""
     if is_exporting() and torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in (v, *values)):
         warnings.warn(_EXPORTED, UserWarning, stacklevel=2)
-    return Composable.apply(v, key, settings, names, *values)[0]
+
+    def call(v: torch.Tensor, *values: Any) -> torch.Tensor:
+        return Composable.apply(v, key, settings, names, *values)[0]
+
+    if any(map(distributed, (v, *values))):
+        from arcana.torch._dtensor import by_parts
+
+        return by_parts(call, v, *values)
+    return call(v, *values)
 
 
 def pulled(

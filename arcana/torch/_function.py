@@ -31,7 +31,7 @@ from arcana._core import (
     surrogate_of,
 )
 from arcana.torch._call import Call, call_of
-from arcana.torch._checks import TENSORS
+from arcana.torch._checks import TENSORS, distributed
 from arcana.torch._compat import forward_mode_enabled, quick_apply, transformed
 from arcana.torch._derivative import Derivative, batched
 
@@ -234,7 +234,18 @@ def _transformed(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) ->
         from arcana.torch._fx import call_node
 
         return call_node(proxies[0].tracer, spike, v, surrogate, parameters)
-    return Composable.apply(*_inputs(v, surrogate, parameters))[0]
+    inputs = _inputs(v, surrogate, parameters)
+    if any(map(distributed, (v, *parameters.values()))):
+        return _by_parts(lambda v, **values: spike(v, surrogate, **values), v, parameters)
+    return Composable.apply(*inputs)[0]
+
+
+def _by_parts(function: Callable[..., torch.Tensor], v: torch.Tensor, parameters: Mapping[str, Any]) -> torch.Tensor:
+    """Return a function of v and named parameters, DTensors among them, which each rank calls on its parts."""
+    from arcana.torch._dtensor import by_parts
+
+    names = tuple(parameters)
+    return by_parts(lambda v, *values: function(v, **dict(zip(names, values, strict=True))), v, *parameters.values())
 
 
 def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -260,5 +271,7 @@ def evaluate(surrogate: AnySurrogate, which: str, v: Any, **parameters: float | 
         return node
     v = checked_potential(surrogate, v, TENSORS)
     formula, values = checked_call(surrogate, v, parameters, TENSORS)
+    if any(map(distributed, (v, *parameters.values()))):
+        return _by_parts(lambda v, **values: evaluate(surrogate, which, v, **values), v, parameters)
     y = Derivative(formula, v, values).evaluate(which).to(v.dtype)
     return y if y.shape == v.shape else y.expand(v.shape).clone()

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import numbers
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -14,7 +15,8 @@ import torch
 import torch.fx
 
 from arcana._core import AnySurrogate, Surrogate, surrogate_of, warn_of_library
-from arcana.torch._checks import in_sight
+from arcana.torch._checks import distributed, in_sight
+from arcana.torch._compat import placements_of_part
 from arcana.torch._function import spike
 
 _FEW = 6
@@ -80,7 +82,9 @@ class Spike(torch.nn.Module):
 
         def parameter(value: float | torch.Tensor) -> torch.nn.Parameter:
             values = torch.as_tensor(value, dtype=dtype, device=device)
-            return torch.nn.Parameter(values.expand(_broadcast(size, values.shape)).clone())
+            whole = values.expand(_broadcast(size, values.shape))
+            # Not the strides of the expansion, which the buckets of DistributedDataParallel would take over.
+            return torch.nn.Parameter(whole.clone(memory_format=torch.contiguous_format))
 
         if isinstance(threshold, torch.nn.Parameter):
             self.threshold = threshold
@@ -96,7 +100,7 @@ class Spike(torch.nn.Module):
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate with the present values of the learnable parameters, where each has one value for all channels."""
-        values = {name: _one_value(self._held(name)) for name in self.learnable}
+        values = {name: _one_value(self._held(name, getattr(self, name))) for name in self.learnable}
         return dataclasses.replace(self._given, **{name: value for name, value in values.items() if value is not None})
 
     def reset_parameters(self) -> None:
@@ -120,12 +124,20 @@ class Spike(torch.nn.Module):
         if not self._looked_for_library and not torch.compiler.is_compiling():
             self._looked_for_library = True
             _warn_of_library(self.threshold)
-        values = {name: self._held(name) for name in self.learnable}
-        return spike(_difference(v, self.threshold) if isinstance(v, torch.Tensor) else v, self._given, **values)
+            _warn_of_parts(v, self.parameters(recurse=False))
+        learned = [getattr(self, name) for name in self.learnable]
+        if any(map(distributed, (v, self.threshold, *learned))):
+            from arcana.torch._dtensor import by_parts
 
-    def _held(self, name: str) -> torch.Tensor:
+            return by_parts(self._fire, v, self.threshold, *learned)
+        return self._fire(v, self.threshold, *learned)
+
+    def _fire(self, v: torch.Tensor, threshold: torch.Tensor, *learned: torch.Tensor) -> torch.Tensor:
+        values = {name: self._held(name, stored) for name, stored in zip(self.learnable, learned, strict=True)}
+        return spike(_difference(v, threshold) if isinstance(v, torch.Tensor) else v, self._given, **values)
+
+    def _held(self, name: str, stored: torch.Tensor) -> torch.Tensor:
         """Return a learnable parameter inside its domain, with the gradient of that value."""
-        stored = getattr(self, name)
         if not self._given.bounded(name):
             return stored
         # Not in a half type, where the nearest value inside may be 0.
@@ -140,7 +152,7 @@ class Spike(torch.nn.Module):
         if torch.compiler.is_compiling():
             # torch.func.vmap of a module asks for it, and Dynamo follows no look at a tensor's values.
             return repr(self._given)
-        several = [name for name in self.learnable if _one_value(self._held(name)) is None]
+        several = [name for name in self.learnable if _one_value(self._held(name, getattr(self, name))) is None]
         many = "".join(f", {name}={_summary(getattr(self, name))}" for name in several)
         return f"{self.surrogate!r}, threshold={_summary(self.threshold)}, learnable={self.learnable}{many}"
 
@@ -200,6 +212,21 @@ def _warn_of_library(threshold: torch.Tensor) -> None:
     """Warn where the neuron of a library calls the layer, which then subtracts a second threshold."""
     if _one_value(threshold) != 0:
         warn_of_library(_SUBTRACTING, ("torch", "arcana"), _summary(threshold), sys._getframe(2))
+
+
+def _warn_of_parts(v: torch.Tensor, parameters: Iterable[torch.Tensor]) -> None:
+    """Warn where each rank would get its part of the gradient of a parameter that all share: a plain v does not say so."""
+    placements = placements_of_part(v)
+    for x in parameters:
+        axes = [each.dim - (v.ndim - x.ndim) for each in placements if each.is_shard()]
+        if x.requires_grad and any(axis < 0 or x.shape[axis] == 1 for axis in axes):
+            msg = (
+                "Spike: the potential is this rank's part of a DTensor, so a learned parameter that the ranks share gets a part "
+                "of its gradient; hand over the DTensor (use_local_output=False of the layer before), or put this layer into the "
+                "plan of parallelize_module with SequenceParallel(sequence_dim=-1)"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=5)
+            return
 
 
 def _is_rounded(given: Any, exact: torch.Tensor | None) -> bool:

@@ -1,0 +1,118 @@
+"""A call on DTensors, in one process that is a mesh of its own; several processes are in tests/distributed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+import torch.distributed
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard
+
+from arcana.surrogate import ATan, FastSigmoid, Rectangular, Surrogate
+from arcana.torch import Spike, spike
+from arcana.torch._compat import placements_of_part
+
+V = torch.tensor([[-0.5, 0.0, 0.3], [0.1, -0.2, 2.0]], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mesh() -> Iterator[DeviceMesh]:
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("placement", [Shard(0), Shard(1), Shard(-1), Replicate(), Partial()], ids=str)
+@pytest.mark.parametrize("surrogate", [ATan(), Rectangular()], ids=repr)
+def test_spikes_and_h_lie_like_the_potential(mesh: DeviceMesh, surrogate: Surrogate, placement: Placement) -> None:
+    v = DTensor.from_local(V, mesh, [placement])
+    for found, expected in ((surrogate(v), surrogate(V)), (surrogate.derivative(v), surrogate.derivative(V))):
+        assert isinstance(found, DTensor)
+        assert found.placements == ((Replicate(),) if placement.is_partial() else v.placements)
+        assert torch.equal(found.full_tensor(), expected)
+
+
+def test_a_parameter_has_its_gradient_in_its_own_placement(mesh: DeviceMesh) -> None:
+    plain = torch.full((3,), 5.0, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad((V * spike(V, FastSigmoid(), scale=plain)).sum(), plain)
+    for placement in (Shard(0), Replicate()):
+        scale = DTensor.from_local(plain.detach(), mesh, [placement]).requires_grad_()
+        v = DTensor.from_local(V, mesh, [Shard(1)])
+        spike(v, FastSigmoid(), scale=scale).backward(v)
+        assert isinstance(scale.grad, DTensor)
+        assert scale.grad.placements == (placement,)
+        torch.testing.assert_close(scale.grad.full_tensor(), expected, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("placement", [Shard(0), Replicate(), Partial()], ids=str)
+def test_gradients_have_gradients_at_every_order(mesh: DeviceMesh, placement: Placement) -> None:
+    def fourth(v: torch.Tensor, scale: torch.Tensor) -> list[torch.Tensor]:
+        leaves = v.requires_grad_(), scale.requires_grad_()
+        found: Sequence[torch.Tensor] = [spike(v, FastSigmoid(), scale=scale)]
+        for _ in range(4):
+            found = torch.autograd.grad(found, leaves, [x.cos() for x in found], create_graph=True)
+        return [x.full_tensor() if isinstance(x, DTensor) else x for x in found]
+
+    scale = torch.full((3,), 5.0, dtype=torch.float64)
+    expected = fourth(V.clone(), scale.clone())
+    found = fourth(DTensor.from_local(V.clone(), mesh, [placement]), DTensor.from_local(scale, mesh, [Replicate()]))
+    assert all(x.abs().max() > 0.01 for x in expected)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_errors_name_the_whole_and_what_to_write(mesh: DeviceMesh) -> None:
+    v = DTensor.from_local(V, mesh, [Shard(1)])
+    with pytest.raises(ValueError, match=r"scale must broadcast to v's shape \(2, 3\), got shape \(4,\)"):
+        spike(v, FastSigmoid(), scale=torch.ones(4))
+    with pytest.raises(ValueError, match="scale must be"):
+        spike(v, FastSigmoid(), scale=torch.tensor(-1.0))
+    with pytest.raises(TypeError, match="v is a plain tensor and a parameter is a DTensor: hand over v as a DTensor"):
+        spike(V, FastSigmoid(), scale=DTensor.from_local(torch.ones(3), mesh, [Replicate()]))
+    other = init_device_mesh("cpu", (1, 1))
+    with pytest.raises(ValueError, match="put both on one mesh"):
+        spike(v, FastSigmoid(), scale=DTensor.from_local(torch.ones(3), other, [Replicate(), Replicate()]))
+
+
+def test_placements_of_part(mesh: DeviceMesh) -> None:
+    v = DTensor.from_local(V, mesh, [Shard(1)]).requires_grad_()
+    assert placements_of_part(v.to_local()) == (Shard(1),)
+    assert placements_of_part(V) == placements_of_part(V.clone().requires_grad_() * 2) == ()
+
+
+@pytest.mark.parametrize(
+    ("placement", "shape", "learnable", "warns"),
+    [
+        (Shard(1), 1, ("scale",), True),
+        (Shard(0), 3, ("scale",), True),
+        (Shard(1), 1, ("threshold",), True),
+        (Shard(1), 3, ("scale",), False),
+        (Replicate(), 1, ("scale",), False),
+        (Shard(1), 1, (), False),
+    ],
+)
+def test_spike_says_where_a_gradient_would_be_a_part(
+    mesh: DeviceMesh, placement: Placement, shape: int, learnable: tuple[str, ...], warns: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    part = DTensor.from_local(V, mesh, [placement]).requires_grad_().to_local()
+    layer = Spike(FastSigmoid(), learnable=learnable, shape=shape, dtype=torch.float64)
+    layer(part)
+    layer(part)
+    said = [str(each.message) for each in recwarn]
+    assert len(said) == warns
+    assert all("is this rank's part of a DTensor" in each for each in said)
+
+
+def test_a_parameter_has_the_strides_of_a_new_tensor() -> None:
+    layer = Spike(FastSigmoid(), learnable=("scale", "threshold"))
+    assert layer.scale.stride() == layer.threshold.stride() == (1,)
+
+
+def test_nothing_loads_dtensor_before_there_is_one() -> None:
+    program = "import sys, arcana.torch as a, torch; a.fast_sigmoid(torch.ones(2, requires_grad=True)).sum().backward()"
+    command = [sys.executable, "-c", program + "; sys.exit('torch.distributed.tensor' in sys.modules)"]
+    assert subprocess.run(command, check=False).returncode == 0
