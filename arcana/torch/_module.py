@@ -120,7 +120,7 @@ class Spike(torch.nn.Module):
         if not self._looked_for_library and not torch.compiler.is_compiling():
             self._looked_for_library = True
             _warn_of_library(self.threshold)
-        values = {name: self._held(name) for name in self.learnable}
+        values: dict[str, Any] = {name: self._held(name) for name in self.learnable}
         return spike(_difference(v, self.threshold) if isinstance(v, torch.Tensor) else v, self._given, **values)
 
     def _held(self, name: str) -> torch.Tensor:

@@ -101,7 +101,7 @@ def spikes(v: Any, surrogate: Surrogate, threshold: Any, learned: Mapping[str, A
     threshold = learned.get("threshold", threshold)
     if not isinstance(threshold, float) or threshold != 0:
         warn_of_library(_SUBTRACTING, _THROUGH, _summary(threshold), sys._getframe(1))
-    held = {name: _held(surrogate, name, value) for name, value in learned.items() if name != "threshold"}
+    held: dict[str, Any] = {name: _held(surrogate, name, value) for name, value in learned.items() if name != "threshold"}
     return spike(_difference(v, threshold), surrogate, **held)
 
 
