@@ -112,9 +112,10 @@ class TorchNamespace(Namespace):
     def count(self, v: torch.Tensor, step: float, most: float, at_threshold: bool) -> torch.Tensor:
         if step != 1:
             return super().count(v, step, most, at_threshold)
-        # The same numbers in one array.
-        count = torch.floor(v).add_(1) if at_threshold else torch.ceil(v)
-        return count.clamp_(0, most).nan_to_num_(0.0, math.inf)
+        # The same numbers by fewer operations, and none by torch.where, which takes as long as ten others.
+        count = torch.floor(v).add_(1) if at_threshold else torch.ceil(v).add_(0.0)
+        # Not in place, for which vmap has no rule.
+        return count.clamp(0, most).nan_to_num(0.0, math.inf)
 
     @staticmethod
     def nonnegative(v: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,74 @@
+"""Rules beside each other in the two frameworks: the same spikes bit for bit, and the gradients' bits where h is rational."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from known_values import KNOWN
+from rules import COUNTING, potentials
+
+import arcana.jax
+import arcana.torch
+from arcana.rules import Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
+from arcana.surrogate import FastSigmoid, Rectangular, get
+from arcana.testing import recording
+
+EXACT = [name for name, known in KNOWN.items() if known.bits]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("rule", COUNTING, ids=repr)
+def test_the_same_spikes_at_every_potential_of_a_half_type(rule: Rule, dtype: str) -> None:
+    bits = np.arange(2**16, dtype=np.uint16)
+    v = torch.from_numpy(bits.view(np.int16)).view(getattr(torch, dtype))
+    for at_threshold in (True, False):
+        found = arcana.torch.fast_sigmoid(v, rule=rule, fires_at_threshold=at_threshold)
+        other = arcana.jax.fast_sigmoid(
+            jax.lax.bitcast_convert_type(jnp.asarray(bits), dtype), rule=rule, fires_at_threshold=at_threshold
+        )
+        assert found.dtype is v.dtype
+        assert other.dtype == dtype
+        np.testing.assert_array_equal(found.float().numpy(), np.asarray(other.astype(jnp.float32)))
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_same_bits_of_gradients_where_h_is_rational(name: str) -> None:
+    """In float32, of counts and of ternary spikes: XLA contracts no product into the sum of h."""
+    generator = np.random.default_rng(0)
+    v = np.concatenate([potentials(), *(generator.normal(0, scale, 3000) for scale in (0.3, 3.0, 30.0))]).astype(np.float32)
+    # A subnormal on the way is not the same.
+    v = v[(np.abs(v) > 1e-30) & (np.abs(v) < 1e15)]
+    c = generator.normal(size=v.size).astype(np.float32)
+    rules = (Integer(3, step=0.3), Ternary(gap=1.1))
+
+    def gradients(v: jax.Array, c: jax.Array) -> list[jax.Array]:
+        return [jax.vjp(lambda v, rule=rule: get(name)(v, rule=rule), v)[1](c)[0] for rule in rules]
+
+    for rule, found in zip(rules, jax.jit(gradients)(v, c), strict=True):
+        x = torch.tensor(v, requires_grad=True)
+        (expected,) = torch.autograd.grad(get(name)(x, rule=rule), x, torch.tensor(c))
+        np.testing.assert_array_equal(np.asarray(found), expected.numpy())
+
+
+@pytest.mark.parametrize("surrogate", [FastSigmoid().unit_area(), Rectangular()], ids=repr)
+def test_the_same_numbers_draw_the_same_spikes(surrogate: FastSigmoid | Rectangular) -> None:
+    generator = np.random.default_rng(0)
+    v, uniform = generator.normal(0, 0.2, 20_000).astype(np.float32), generator.random(20_000, np.float32)
+    found = surrogate(torch.tensor(v), rule=Stochastic(), random=torch.tensor(uniform))
+    other = surrogate(jnp.asarray(v), rule=Stochastic(), random=jnp.asarray(uniform))
+    np.testing.assert_array_equal(found.numpy(), np.asarray(other))
+    assert 0.3 < found.mean() < 0.7
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_a_recording_says_that_a_run_holds_zeros_and_ones(framework: str) -> None:
+    v = torch.ones(3) if framework == "torch" else jnp.ones(3)
+    for rule in (Integer(2), Ternary(), Smooth()):
+        with pytest.raises(ValueError, match=r"fires by a rule of arcana\.rules, and a run holds"), recording():
+            FastSigmoid()(v, rule=rule)
+    with recording() as recorded:
+        FastSigmoid()(v, rule=Heaviside())
+    assert next(iter(recorded.run.layers.values())).spikes.all()
