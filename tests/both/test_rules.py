@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from known_values import KNOWN
 from rules import COUNTING, potentials
 
 import arcana.jax
 import arcana.torch
+from arcana.jax.adapters import equinox, linen, nnx as nnx_adapter
 from arcana.rules import Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
-from arcana.surrogate import FastSigmoid, Rectangular, get
+from arcana.surrogate import FastSigmoid, Rectangular, Sigmoid, get
 from arcana.testing import recording
+from arcana.torch import Spike
 
 EXACT = [name for name, known in KNOWN.items() if known.bits]
 
@@ -71,4 +77,34 @@ def test_a_recording_says_that_a_run_holds_zeros_and_ones(framework: str) -> Non
             FastSigmoid()(v, rule=rule)
     with recording() as recorded:
         FastSigmoid()(v, rule=Heaviside())
-    assert next(iter(recorded.run.layers.values())).spikes.all()
+    assert np.all(recorded.run.layers["layer 1"].spikes)
+
+
+@pytest.mark.parametrize("system", ["nnx", "linen", "equinox"])
+def test_the_layers_of_jax_take_a_rule_as_that_of_torch(system: str) -> None:
+    potential = np.array([[-2.0, 0.25, 0.5], [0.75, 1.0, 3.0]], np.float32)
+    options: Any = {"threshold": 0.5, "learnable": ("threshold", "slope"), "rule": Integer(3, step=0.5)}
+    theirs = Spike(Sigmoid(), **options)
+    x = torch.tensor(potential, requires_grad=True)
+    theirs(x).square().sum().backward()
+    assert theirs.threshold.grad is not None
+
+    key = jax.random.key(0)
+    if system == "linen":
+        layer, noisy = linen.Spike(Sigmoid(), **options), linen.Spike(Sigmoid(), 0.0, rule=Stochastic())
+        values: Any = layer.init(key, potential)
+        function, drawn = layer.apply, noisy.apply({}, jnp.zeros(1000), key)
+        of_threshold = lambda g: g["params"]["threshold"]  # noqa: E731
+    else:
+        module = {"nnx": nnx_adapter, "equinox": equinox}[system]
+        values, noisy = module.Spike(Sigmoid(), **options), module.Spike(Sigmoid(), 0.0, rule=Stochastic())
+        function, drawn = (lambda layer, v: layer(v)), noisy(jnp.zeros(1000), **{"key" if system == "equinox" else "random": key})
+        of_threshold = (lambda g: g.threshold[...]) if system == "nnx" else (lambda g: g.learned["threshold"])
+
+    def loss(values: Any, v: Any) -> Any:
+        return jnp.square(function(values, v)).sum()
+
+    grad = {"nnx": nnx.grad, "linen": jax.grad, "equinox": eqx.filter_grad}[system]
+    np.testing.assert_array_equal(np.asarray(function(values, jnp.asarray(potential))), theirs(x).detach().numpy())
+    np.testing.assert_allclose(of_threshold(grad(loss)(values, jnp.asarray(potential))), theirs.threshold.grad.numpy(), rtol=1e-5)
+    assert 400 < drawn.sum() < 600
