@@ -80,7 +80,7 @@ class Rule:
 
     @property
     def thresholds(self) -> Thresholds:
-        """Where h is: each threshold as a value of v, with 1 for spikes above it, −1 for negative spikes below it."""
+        """The values of v at which h is, each with 1 for spikes above it or −1 for negative spikes below it."""
         return AT_ZERO
 
     def check(self, surrogate: Surrogate) -> None:

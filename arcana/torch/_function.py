@@ -41,9 +41,6 @@ from arcana.torch._derivative import Derivative, batched
 if typing.TYPE_CHECKING:
     from arcana.rules import Rule
 
-Random = torch.Generator | torch.Tensor | None
-"""What a rule draws from."""
-
 
 def _split(values: Sequence[Any]) -> tuple[list[torch.Tensor], list[Any]]:
     """Return the tensors, to be saved by autograd, and the values with None in their places."""
@@ -207,7 +204,7 @@ def spike(
     surrogate: AnySurrogate,
     *,
     rule: Rule | None = None,
-    random: Random = None,
+    random: torch.Generator | torch.Tensor | None = None,
     **parameters: float | torch.Tensor,
 ) -> torch.Tensor:
     """Return the spikes of v, 1 where v >= 0 and else 0, with the surrogate's gradient.

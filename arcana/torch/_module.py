@@ -16,7 +16,7 @@ import torch.fx
 
 from arcana._core import AnySurrogate, Surrogate, surrogate_of, warn_of_library
 from arcana.torch._checks import in_sight
-from arcana.torch._function import Random, spike
+from arcana.torch._function import spike
 
 if typing.TYPE_CHECKING:
     from arcana.rules import Rule
@@ -122,7 +122,7 @@ class Spike(torch.nn.Module):
             for name in self.learnable:
                 getattr(self, name).fill_(getattr(self._given, name))
 
-    def forward(self, v: torch.Tensor, random: Random = None) -> torch.Tensor:
+    def forward(self, v: torch.Tensor, random: torch.Generator | torch.Tensor | None = None) -> torch.Tensor:
         if isinstance(v, torch.fx.Proxy):
             from arcana.torch._fx import module_node
 

@@ -18,8 +18,10 @@ from arcana.torch._checks import TENSORS
 from arcana.torch._compat import transformed
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager.chunks import in_chunks
-from arcana.torch._function import Random, fired, spike
+from arcana.torch._function import fired, spike
 from arcana.torch._namespace import NAMESPACES
+
+Random = torch.Generator | torch.Tensor | None
 
 CHUNK = 1 << 16
 """Elements that a rule looks at together: it makes an array for every operation, and larger ones are not in the cache."""

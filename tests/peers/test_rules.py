@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 from norse.torch.functional.threshold import CircDist, Logistic
-from rockpool.nn.modules.torch.lif_torch import PeriodicExponential, StepPWL
 from sinabs.activation import Gaussian, MaxSpike, MultiSpike, SingleExponential, SingleSpike
 from spikingjelly.activation_based import neuron, surrogate as spikingjelly
 
 from arcana import presets
 from arcana.rules import Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
-from arcana.surrogate import ClippedSTE, Exponential, InverseSquareRoot, Rectangular, Sigmoid, Surrogate
+from arcana.surrogate import ClippedSTE, InverseSquareRoot, Rectangular, Sigmoid, Surrogate
 from arcana.torch import spike
 
 V = torch.linspace(-3.0, 9.0, 4001) + 1.7e-3
@@ -55,29 +54,6 @@ def agree(theirs: Callable[..., torch.Tensor], ours: Callable[..., torch.Tensor]
 )
 def test_sinabs(theirs: Any, rule: Rule, gradient: Any, preset: Surrogate) -> None:
     agree(lambda v: theirs.apply(v, THRESHOLD, gradient), lambda v: spike(v - THRESHOLD, preset, rule=rule), V)
-
-
-@pytest.mark.parametrize("most", [1, 3, 8])
-def test_rockpool_and_its_threshold(most: int) -> None:
-    """Spikes of potential/threshold, whose gradient for the threshold Rockpool has too."""
-    threshold, limit, window = torch.tensor(THRESHOLD), torch.tensor(float(most)), torch.tensor(0.5)
-    agree(
-        lambda v, t: StepPWL.apply(v, t, window, limit),
-        lambda v, t: spike(v / t - 1, ClippedSTE(lower=-0.5 / THRESHOLD, upper=1e15), rule=Integer(most, repeat=False)),
-        V,
-        threshold,
-    )
-
-
-def test_the_peaks_of_rockpools_periodic_exponential_are_those_of_a_repeated_h_apart_from_their_tails() -> None:
-    """There h is at the nearest threshold alone, and divided by the threshold; a narrow h has no tail at the next."""
-    window, limit = torch.tensor(0.02), torch.tensor(4.0)
-    h = Exponential(slope=50.0, gain=0.04)
-    agree(
-        lambda v: PeriodicExponential.apply(v, torch.tensor(1.0), window, limit),
-        lambda v: spike(v - 1, h, rule=Integer(4)),
-        V,
-    )
 
 
 @pytest.mark.parametrize("most", [1, 4])
