@@ -19,7 +19,7 @@ def in_chunks(
     out: torch.Tensor,
     constants: Sequence[torch.Tensor],
     dtype: torch.dtype,
-    size: int = CHUNK,
+    size: int | None = None,
 ) -> torch.Tensor:
     """Run function(*arrays, out, *constants) in the computing dtype, and return out.
 
@@ -29,8 +29,9 @@ def in_chunks(
         out: dense; where the results go, in its own dtype.
         constants: tensors that broadcast to out.
         dtype: to compute in.
-        size: of a chunk.
+        size: of a chunk (default `CHUNK`).
     """
+    size = CHUNK if size is None else size
     narrow = arrays[-1].dtype is not dtype
     if out.numel() <= size and not narrow:
         return function(*arrays, out, *constants)
