@@ -60,7 +60,7 @@ def call_of(
 ) -> tuple[Call, Arrays]:
     """Return the call, made once for equal arguments, and the arrays among its parameters; all checked."""
     if not parameters:
-        key = type(v), v.dtype, thresholds
+        key = (type(v), v.dtype) if thresholds is AT_ZERO else (type(v), v.dtype, thresholds)
         if key not in surrogate._calls:
             surrogate._calls[key] = _call_with_numbers(surrogate, v.dtype, thresholds)
         return surrogate._calls[key], {}

@@ -208,9 +208,10 @@ def call_of(
     There is no call for a torch.fx.Proxy.
     """
     if not parameters:
-        key = v.dtype, v.device, thresholds
+        # To hash the thresholds takes a hundredth of the time of a call.
+        key = (v.dtype, v.device) if thresholds is AT_ZERO else (v.dtype, v.device, thresholds)
         if key not in surrogate._calls:
-            surrogate._calls[key] = _call_with_numbers(surrogate, *key)
+            surrogate._calls[key] = _call_with_numbers(surrogate, v.dtype, v.device, thresholds)
         return surrogate._calls[key], ()
     for value in parameters.values():
         if not isinstance(value, (int, float)):
