@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from every import every_surrogate
 from known_values import KNOWN
-from loaded import loaded_by
 from rules import COUNTING, RULES, derivative, potentials, spikes
 
-import arcana
 from arcana._core import AT_ZERO, NUMPY_NAMESPACES, Formula
 from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, get
@@ -114,8 +112,3 @@ def test_a_probability_needs_a_distribution(surrogate: Surrogate, message: str) 
 def test_what_has_area_one_is_a_distribution() -> None:
     for surrogate in (Sigmoid(slope=9.0), FastSigmoid(scale=3.0).unit_area(), Rectangular(width=0.5).unit_area()):
         Stochastic().check(surrogate)
-
-
-def test_rules_are_loaded_when_somebody_asks() -> None:
-    assert "arcana.rules" not in loaded_by("import arcana.torch")
-    assert arcana.rules.Integer is Integer

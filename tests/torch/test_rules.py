@@ -13,10 +13,12 @@ import pytest
 import torch
 from every import every_surrogate
 from known_values import KNOWN
+from loaded import loaded_by
 from rules import COUNTING, EACH_KIND, RULES, derivative, potentials, spikes
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
+import arcana
 from arcana.rules import Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import FastSigmoid, Rectangular, Sigmoid, Surrogate, get
 from arcana.torch import FastSigmoid as FastSigmoidFunction, Spike, fast_sigmoid, sigmoid, spike
@@ -284,6 +286,11 @@ def test_a_layer_takes_a_rule() -> None:
     assert not torch.equal(draws[0], draws[2])
     with pytest.raises(TypeError, match=r"write Integer\(…\)"):
         Spike(Sigmoid(), rule=Integer)  # pyright: ignore[reportArgumentType]
+
+
+def test_rules_are_loaded_when_somebody_asks() -> None:
+    assert "arcana.rules" not in loaded_by("import arcana.torch")
+    assert arcana.rules.Integer is Integer
 
 
 def test_errors_say_what_to_write() -> None:
