@@ -91,7 +91,8 @@ def test_the_layers_of_jax_take_a_rule_as_that_of_torch(system: str) -> None:
 
     key = jax.random.key(0)
     if system == "linen":
-        layer, noisy = linen.Spike(Sigmoid(), **options), linen.Spike(Sigmoid(), 0.0, rule=Stochastic())
+        layer: Any = linen.Spike(Sigmoid(), **options)
+        noisy: Any = linen.Spike(Sigmoid(), 0.0, rule=Stochastic())
         values: Any = layer.init(key, potential)
         function, drawn = layer.apply, noisy.apply({}, jnp.zeros(1000), key)
         of_threshold = lambda g: g["params"]["threshold"]  # noqa: E731
@@ -108,3 +109,30 @@ def test_the_layers_of_jax_take_a_rule_as_that_of_torch(system: str) -> None:
     np.testing.assert_array_equal(np.asarray(function(values, jnp.asarray(potential))), theirs(x).detach().numpy())
     np.testing.assert_allclose(of_threshold(grad(loss)(values, jnp.asarray(potential))), theirs.threshold.grad.numpy(), rtol=1e-5)
     assert 400 < drawn.sum() < 600
+
+
+@pytest.mark.parametrize("rule", [Integer(4), Ternary(), Smooth()], ids=repr)
+def test_a_recurrent_network_whose_threshold_is_trained(rule: Rule) -> None:
+    """Spikes of potential/θ, taken off θ at a time, over 20 steps in float64: loss and gradients of weights and θ."""
+    generator = np.random.default_rng(0)
+    weights, inputs, theta = generator.normal(0, 0.6, (8, 8)), generator.normal(0.4, 0.8, (20, 16, 8)), np.float64(0.7)
+
+    def step(carry: Any, current: Any) -> Any:
+        potential, total, weights, theta = carry
+        potential = 0.8 * potential + current @ weights
+        spikes = Sigmoid()(potential / theta - 1, rule=rule)
+        return (potential - theta * spikes, total + spikes, weights, theta), None
+
+    def loss(weights: Any, theta: Any) -> Any:
+        first = (jnp.zeros((16, 8)), jnp.zeros((16, 8)), weights, theta)
+        return jnp.square(jax.lax.scan(step, first, jnp.asarray(inputs))[0][1]).mean()
+
+    w, t = torch.tensor(weights, requires_grad=True), torch.tensor(theta, requires_grad=True)
+    carry: Any = (torch.zeros(16, 8, dtype=torch.float64), torch.zeros(16, 8, dtype=torch.float64), w, t)
+    for current in torch.tensor(inputs):
+        carry, _ = step(carry, current)
+    expected = carry[1].square().mean()
+    found, gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(jnp.asarray(weights), jnp.asarray(theta))
+    assert float(found) == pytest.approx(expected.item(), rel=1e-12)
+    for one, other in zip(gradients, torch.autograd.grad(expected, (w, t)), strict=True):
+        np.testing.assert_allclose(np.asarray(one), other.numpy(), rtol=1e-9, atol=1e-9 * float(other.abs().max()))
