@@ -7,18 +7,18 @@ from arcana import surrogate
 from arcana.surrogate import *  # noqa: F403  (the definitions' names are listed once, in arcana.surrogate)
 
 if typing.TYPE_CHECKING:
-    from arcana import presets
+    from arcana import presets, rules
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "presets", "surrogate"]
+__all__ = ["__version__", "presets", "rules", "surrogate"]
 __all__ += surrogate.__all__
 
 
 def __getattr__(name: str) -> typing.Any:
-    """`arcana.presets`, loaded when somebody asks for it."""
-    if name == "presets":
-        return importlib.import_module("arcana.presets")
+    """`arcana.presets` and `arcana.rules`, loaded when somebody asks for them."""
+    if name in ("presets", "rules"):
+        return importlib.import_module(f"arcana.{name}")
     msg = f"module 'arcana' has no attribute {name!r}"
     raise AttributeError(msg)
 

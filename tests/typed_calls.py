@@ -12,6 +12,7 @@ import arcana.jax
 import arcana.torch
 from arcana._core import Arrays, Backend
 from arcana.jax._checks import ARRAYS
+from arcana.rules import Integer, Stochastic
 from arcana.surrogate import FastSigmoid, Surrogate, from_dict, get, parameter
 from arcana.torch._checks import TENSORS
 
@@ -33,6 +34,10 @@ def in_torch(v: torch.Tensor, slopes: torch.Tensor) -> None:
     assert_type(arcana.torch.fast_sigmoid(v, scale=25.0), torch.Tensor)
     assert_type(arcana.torch.fast_sigmoid(v, scale=slopes, gain=2.0), torch.Tensor)
     assert_type(arcana.torch.spike(v, Cauchy(width=0.5), width=slopes), torch.Tensor)
+    assert_type(arcana.torch.fast_sigmoid(v, rule=Integer(4), scale=slopes), torch.Tensor)
+    assert_type(arcana.torch.spike(v, FastSigmoid, rule=Stochastic(), random=torch.Generator()), torch.Tensor)
+    assert_type(FastSigmoid()(v, rule=Integer(4, step=0.5)), torch.Tensor)
+    arcana.torch.spike(v, FastSigmoid, rule=Integer)  # pyright: ignore[reportArgumentType]
     assert_type(FastSigmoid(scale=25)(v), torch.Tensor)
     assert_type(FastSigmoid().derivative(v), torch.Tensor)
     assert_type(arcana.torch.FastSigmoid.apply(v), torch.Tensor)
@@ -54,6 +59,7 @@ def in_jax(v: jax.Array, slopes: jax.Array) -> None:
     assert_type(arcana.jax.fast_sigmoid(v, scale=25.0), jax.Array)
     assert_type(arcana.jax.fast_sigmoid(v, scale=slopes), jax.Array)
     assert_type(arcana.jax.spike(v, Cauchy(order=4), width=slopes), jax.Array)
+    assert_type(arcana.jax.fast_sigmoid(v, rule=Stochastic(), random=jax.random.key(0)), jax.Array)
     assert_type(FastSigmoid(scale=25.0)(v), jax.Array)
     assert_type(arcana.jax.forward_mode(FastSigmoid(scale=25.0))(v), jax.Array)
     assert_type(arcana.jax.forward_mode(arcana.jax.fast_sigmoid)(v), jax.Array)

@@ -35,7 +35,7 @@ from arcana._core.expression import (
     run,
     usual_values,
 )
-from arcana._core.formula import Formula
+from arcana._core.formula import AT_ZERO, Formula, Thresholds
 from arcana._core.generated import DefinitionMeta, GeneratedClass, SurrogateFunction
 from arcana._core.missing import MissingDependencyError
 from arcana._core.misuse import warn_of_library
@@ -47,6 +47,7 @@ from arcana._core.registry import class_of, from_dict, get, names
 from arcana._core.surrogate import Facts, Surrogate, formula
 
 __all__ = [
+    "AT_ZERO",
     "BACKENDS",
     "FAR",
     "FUNCTIONS",
@@ -70,6 +71,7 @@ __all__ = [
     "SurrogateFunction",
     "Symbol",
     "SymbolNamespace",
+    "Thresholds",
     "UntraceableError",
     "check_which",
     "checked_call",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from arcana._core.backend import Arrays
-from arcana._core.formula import Formula
+from arcana._core.formula import AT_ZERO, Formula, Thresholds
 from arcana._core.generated import DefinitionMeta, SurrogateFunction
 from arcana._core.misuse import written
 from arcana._core.namespace import compute_dtype
@@ -52,7 +52,9 @@ def checked_potential(surrogate: Surrogate, v: Any, arrays: Arrays) -> Any:
     return given
 
 
-def checked_call(surrogate: Surrogate, v: Any, given: Mapping[str, Any], arrays: Arrays) -> tuple[Formula, dict[str, Any]]:
+def checked_call(
+    surrogate: Surrogate, v: Any, given: Mapping[str, Any], arrays: Arrays, thresholds: Thresholds = AT_ZERO
+) -> tuple[Formula, dict[str, Any]]:
     """Return the formula and the parameters of a call, the surrogate's own and those given in their place, or raise an error.
 
     Args:
@@ -60,6 +62,7 @@ def checked_call(surrogate: Surrogate, v: Any, given: Mapping[str, Any], arrays:
         v: the potential, checked.
         given: settings and parameters by name.
         arrays: of v's framework.
+        thresholds: where h is, see `Formula`.
 
     Returns:
         The formula, and each parameter as a float within its bounds or as an array that broadcasts to v.
@@ -74,6 +77,8 @@ def checked_call(surrogate: Surrogate, v: Any, given: Mapping[str, Any], arrays:
             values[name] = surrogate.checked(name, float(value))
         else:
             values[name] = _checked_parameter(surrogate, name, value, v, arrays)
+    if thresholds != AT_ZERO:
+        settings["thresholds"] = thresholds
     return Formula(type(surrogate), tuple(settings.items())), values
 
 

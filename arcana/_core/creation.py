@@ -13,7 +13,7 @@ from typing import Any
 from arcana._core.parameters import bounds_of, checked_number, checked_static
 
 FORMULAS = ("derivative", "primitive")
-_CALL = ("v", "xp", "self", "surrogate", "which")
+_CALL = ("v", "xp", "self", "surrogate", "which", "rule", "random")
 """Names that a call or a formula uses for something else."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,24 @@ if TYPE_CHECKING:
     from arcana._core.surrogate import Surrogate
 
 
+Thresholds = tuple[tuple[float, int], ...]
+"""Where spikes are counted: each threshold as a value of v, with 1 where the count rises above it and −1 where it falls below."""
+
+AT_ZERO: Thresholds = ((0.0, 1),)
+"""The one threshold of spikes that are 0 and 1."""
+
+_OF_CALLS = ("fires_at_threshold", "thresholds")
+"""The settings that no definition asks for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Formula:
     """A definition with its settings: equal and hashable by value. Its parameters are given to each evaluation.
 
     Attributes:
         definition: the surrogate's class.
-        settings: the fields that shape the formula, by name; `fires_at_threshold` is one of them.
+        settings: the fields that shape the formula, by name; `fires_at_threshold` is one of them, and `thresholds` where there
+            are others than the one at 0.
     """
 
     definition: type[Surrogate]
@@ -31,18 +43,30 @@ class Formula:
         """Whether v = 0 fires."""
         return dict(self.settings)["fires_at_threshold"]
 
+    @functools.cached_property
+    def thresholds(self) -> Thresholds:
+        """Where h is: at each of these thresholds, towards its direction."""
+        return dict(self.settings).get("thresholds", AT_ZERO)
+
     def evaluate(self, which: str, v: Any, xp: Any, parameters: Mapping[str, Any]) -> Any:
         """Return h (`which` = "derivative") or G ("primitive") of v in one namespace; all of it in the computing dtype."""
         if which == "primitive" and not self.definition.has_primitive():
             msg = f"{self.definition.__name__} defines no primitive, which its G and the gradients of its parameters need"
             raise NotImplementedError(msg)
+        terms = [self._at(threshold, direction, which, v, xp, parameters) for threshold, direction in self.thresholds]
+        return functools.reduce(operator.add, terms if len(terms) == 1 else [xp.rounded(each, v) for each in terms])
+
+    def _at(self, threshold: float, direction: int, which: str, v: Any, xp: Any, parameters: Mapping[str, Any]) -> Any:
+        """Return what one threshold adds to h or to G."""
         own = {name: value for name, value in parameters.items() if name != "gain"}
-        settings = {name: value for name, value in self.settings if name != "fires_at_threshold"}
+        settings = {name: value for name, value in self.settings if name not in _OF_CALLS}
+        if (threshold, direction) != AT_ZERO[0]:
+            v = v - threshold if direction > 0 else threshold - v
         y = getattr(self.definition, which)(v, xp, **own, **settings)
-        if "gain" not in parameters:
-            return y
-        gain = parameters["gain"]
-        return gain * y if which == "derivative" else gain * (y - 0.5) + 0.5
+        if "gain" in parameters:
+            gain = parameters["gain"]
+            y = gain * y if which == "derivative" else gain * (y - 0.5) + 0.5
+        return -y if which == "primitive" and direction < 0 else y
 
     def expression(self, names: Iterable[str]) -> Expression | None:
         """Return h as data, over parameters of these names; None where it cannot be traced."""

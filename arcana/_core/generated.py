@@ -38,7 +38,7 @@ class SurrogateFunction(Generic[ArrayT, P]):
     @overload
     def __call__(self, v: ArrayT, *nothing: P.args, **numbers: P.kwargs) -> ArrayT: ...
     @overload
-    def __call__(self, v: ArrayT, **parameters: float | ArrayT) -> ArrayT: ...
+    def __call__(self, v: ArrayT, *, rule: object = None, random: object = None, **parameters: float | ArrayT) -> ArrayT: ...
     def __call__(self, v: Any = inspect.Parameter.empty, *positional: Any, **parameters: Any) -> Any:
         if positional or v is inspect.Parameter.empty:
             raise self._misused(positional, parameters)
@@ -82,7 +82,8 @@ _ARGUMENTS = """Args:
     v: potential minus threshold.
 {}
     gain: a factor on h, finite (default 1).
-    fires_at_threshold: whether v = 0 fires (default) or not."""
+    fires_at_threshold: whether v = 0 fires (default) or not.
+    rule: of `arcana.rules`, where spikes are something else than 0 and 1; random: what it draws from."""
 
 _RETURNS = """Returns:
     1 where v >= 0 and else 0, in v's shape and dtype."""

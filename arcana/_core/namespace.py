@@ -118,6 +118,27 @@ class Namespace:
         """Return the number as an array without axes, in the computing dtype."""
         raise NotImplementedError
 
+    def rounded(self, y: Any, v: Any) -> Any:
+        """Return a result at v for a sum, which a backend whose compiler contracts products into sums keeps apart."""
+        return y
+
+    def reached(self, v: Any, threshold: Any, at_threshold: bool) -> Any:
+        """Whether v >= threshold, or v > threshold if it is not reached there; both are arrays."""
+        reached = self.at_least(v, threshold)
+        return reached if at_threshold else reached & ~self.at_least(threshold, v)
+
+    def as_numbers(self, mask: Any, v: Any) -> Any:
+        """Return 1 where a comparison is true and else 0, in v's dtype."""
+        return self.where(mask, self.zeros_like(v) + 1, self.zeros_like(v))
+
+    def count(self, v: Any, step: float, most: float, at_threshold: bool) -> Any:
+        """Return how many of 0, step, 2·step, … v has reached, up to `most`; 0 for NaN."""
+        # The nearest by a quotient, which may be rounded, and whether it is reached by a comparison, which is exact.
+        nearest = self.round(self.divide(v, self.number(step)))
+        count = self.where(self.reached(v, nearest * step, at_threshold), nearest + 1, nearest)
+        # NaN is not above 0.
+        return self.minimum(self.where(count > 0, count, self.zeros_like(v)), most)
+
     def infinite(self, v: Any) -> Any:
         return self.abs(v) == math.inf
 

@@ -11,6 +11,7 @@ rule there binds `slopes_p`, the product with h, whose operations are in `_deriv
 
 - _function: the rules of the primitives, `spike` and `evaluate`; _call: what is the same at every call, found once
 - _derivative: h and dG/dparameter by plain operations; _namespace: `xp`; _checks: what the checks of a call ask about arrays
+- _rules: spikes by a rule of `arcana.rules`
 - _forward_mode: `forward_mode`; _onnx: the primitives for jax2onnx; _compat: the private functions of JAX
 - adapters: `Spike` for Flax NNX, linen and Equinox; spikes and h inside a Pallas kernel
 - conformance: every transform, for `check_surrogate`; arrays: arrays to and from NumPy, for `compare` and `record`

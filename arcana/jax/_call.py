@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from arcana._core import MOST, Formula, Surrogate, checked_call, compute_dtype, per_class_cache
+from arcana._core import AT_ZERO, MOST, Formula, Surrogate, Thresholds, checked_call, compute_dtype, per_class_cache
 from arcana.jax._checks import ARRAYS
 from arcana.jax._namespace import nonnegative, positive
 
@@ -55,27 +55,29 @@ class Call:
         return f"{self.formula.definition.__name__}({own})"
 
 
-def call_of(v: jax.Array, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call, Arrays]:
+def call_of(
+    v: jax.Array, surrogate: Surrogate, parameters: Mapping[str, Any], thresholds: Thresholds = AT_ZERO
+) -> tuple[Call, Arrays]:
     """Return the call, made once for equal arguments, and the arrays among its parameters; all checked."""
     if not parameters:
-        key = type(v), v.dtype
+        key = (type(v), v.dtype) if thresholds is AT_ZERO else (type(v), v.dtype, thresholds)
         if key not in surrogate._calls:
-            surrogate._calls[key] = _call_with_numbers(surrogate, v.dtype)
+            surrogate._calls[key] = _call_with_numbers(surrogate, v.dtype, thresholds)
         return surrogate._calls[key], {}
     if all(isinstance(value, (int, float)) for value in parameters.values()):
         if _call_with_numbers not in surrogate._calls:
             # Typed, since a scale of True is an error and a scale of 1 is not.
             cached = functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(_call_with_numbers, surrogate))
             surrogate._calls[_call_with_numbers] = cached
-        return surrogate._calls[_call_with_numbers](v.dtype, **parameters), {}
-    formula, values = checked_call(surrogate, v, parameters, ARRAYS)
+        return surrogate._calls[_call_with_numbers](v.dtype, thresholds, **parameters), {}
+    formula, values = checked_call(surrogate, v, parameters, ARRAYS, thresholds)
     arrays = {name: value for name, value in values.items() if isinstance(value, jax.Array)}
     numbers = tuple((name, value) for name, value in values.items() if name not in arrays)
     return _call(formula, numbers, v.dtype), arrays
 
 
-def _call_with_numbers(surrogate: Surrogate, dtype: Any, /, **numbers: float) -> Call:
-    formula, values = checked_call(surrogate, jax.ShapeDtypeStruct((), dtype), numbers, ARRAYS)
+def _call_with_numbers(surrogate: Surrogate, dtype: Any, thresholds: Thresholds, /, **numbers: float) -> Call:
+    formula, values = checked_call(surrogate, jax.ShapeDtypeStruct((), dtype), numbers, ARRAYS, thresholds)
     return _call(formula, tuple(values.items()), dtype)
 
 

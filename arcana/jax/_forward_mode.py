@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 
@@ -23,7 +24,7 @@ class ForwardMode:
 
     surrogate: Surrogate
 
-    def __call__(self, v: jax.Array, **parameters: float | jax.Array) -> jax.Array:
+    def __call__(self, v: jax.Array, **parameters: Any) -> jax.Array:
         """Return the spikes of v; parameters given here replace the surrogate's."""
         return spike(v, self.surrogate, **parameters)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,6 +59,9 @@ from arcana.jax._compat import (
     varying_axes,
 )
 from arcana.jax._derivative import Derivative, expanded
+
+if typing.TYPE_CHECKING:
+    from arcana.rules import Rule
 
 spike_p = Primitive("arcana_spike")
 """The spikes of v; the parameters that are arrays are operands for the sake of their gradients."""
@@ -322,7 +326,7 @@ def _same_manual_axes(v: jax.Array, arrays: Arrays) -> tuple[jax.Array, Arrays]:
     return jax.tree.unflatten(structure, marked)
 
 
-def _is_plain(v: jax.Array, arrays: Arrays) -> bool:
+def is_plain(v: jax.Array, arrays: Arrays) -> bool:
     """Whether nobody can ask for a gradient."""
     return not isinstance(v, Tracer) and not (arrays and any(isinstance(x, Tracer) for x in arrays.values()))
 
@@ -335,17 +339,26 @@ def _given(v: Any, surrogate: Any, caller: str) -> tuple[jax.Array, Surrogate]:
     return v if isinstance(v, jax.Array) else checked_potential(surrogate, v, ARRAYS), surrogate
 
 
-def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array) -> jax.Array:
+def spike(
+    v: ArrayLike,
+    surrogate: AnySurrogate,
+    *,
+    rule: Rule | None = None,
+    random: jax.Array | None = None,
+    **parameters: float | jax.Array,
+) -> jax.Array:
     """Return the spikes of v, 1 where v >= 0 and else 0, with the surrogate's derivatives in every mode.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
         surrogate: any `Surrogate` instance, a user's own included; a class or a function stands for its default parameters.
+        rule: of `arcana.rules`, where spikes are something else than 0 and 1.
+        random: what `Stochastic` draws from, a key or an array of numbers from [0, 1) of v's shape.
         parameters: parameters by keyword in place of the instance's, each a number or an array that broadcasts to v.
 
     Raises:
-        TypeError: v is no floating-point jax.Array, or the surrogate has no such parameter.
-        ValueError: a number is out of its bounds, or an array does not broadcast to v.
+        TypeError: v is no floating-point jax.Array, the surrogate has no such parameter, or the rule is none.
+        ValueError: a number is out of its bounds, an array does not broadcast to v, or the rule cannot be had with the surrogate.
 
     >>> import jax.numpy as jnp
     >>> from arcana.surrogate import FastSigmoid
@@ -354,8 +367,12 @@ def spike(v: ArrayLike, surrogate: AnySurrogate, **parameters: float | jax.Array
     Array([0., 1., 1.], dtype=float32)
     """
     v, surrogate = _given(v, surrogate, "spike")
+    if rule is not None or random is not None:
+        from arcana.jax import _rules
+
+        return _rules.by_rule(v, surrogate, rule, random, parameters)
     call, arrays = call_of(v, surrogate, parameters)
-    if _is_plain(v, arrays):
+    if is_plain(v, arrays):
         return call.fire(v)
     return traced(v, call, arrays)
 
@@ -379,7 +396,7 @@ def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: fl
     check_which(which)
     v, surrogate = _given(v, surrogate, "evaluate")
     call, arrays = call_of(v, surrogate, parameters)
-    if which == "derivative" and not _is_plain(v, arrays):
+    if which == "derivative" and not is_plain(v, arrays):
         # By the primitive, whose own derivative is not NaN where the formula overflows on its way to 0.
         v, arrays = _same_manual_axes(v, arrays)
         slopes = Slopes(Kept.POTENTIAL, tuple(arrays), ("v",))

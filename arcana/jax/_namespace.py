@@ -188,6 +188,10 @@ class JaxNamespace(Namespace):
         with np.errstate(over="ignore"):
             return np.array(x, self._dtype)
 
+    def rounded(self, y: Any, v: Any) -> jax.Array:
+        # A choice that XLA cannot foresee, and which is always the same but for NaN; optimization_barrier does not stop it.
+        return jnp.where(y == y, y, v)
+
     def infinite(self, v: Any) -> jax.Array:
         return infinite(v)
 

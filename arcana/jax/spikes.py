@@ -19,7 +19,7 @@ from unittest import mock
 import jax
 import numpy as np
 
-from arcana.jax import _function
+from arcana.jax import _function, _rules
 from arcana.jax._call import Call, fire_of
 from arcana.jax._compat import (
     Primitive,
@@ -229,6 +229,7 @@ def watched(
         # Of a call outside every transform, and of one inside.
         watch.change(Call, "fire", property(lambda call: watch.seen(fire_of(call.formula), _ours, _differentiable(call))))
         watch.change(_function, "traced", watch.seen(_function.traced, _ours))
+        watch.change(_rules, "ruled", watch.seen(_rules.ruled, lambda *given: "arcana.rules"))
         known = [(getattr(sys.modules[module], kind), "__call__") for module, kind in OF_LIBRARIES if module in sys.modules]
         for owner, name in [*known, *functions]:
             watch.change(owner, name, watch.seen(getattr(owner, name), lambda *given, name=name: name))

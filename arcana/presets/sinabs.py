@@ -2,7 +2,8 @@
 
 Sinabs gives its functions the potential and the threshold; v is their difference, and the threshold is 1 unless it is given.
 A `mu` that is not 0, which moves the peak away from the threshold, has no preset. h is the same with `MultiSpike` and
-`MaxSpike`, whose spikes count. Sinabs gives a threshold no gradient; here, where it is taken off the potential, that is −h.
+`MaxSpike`, whose spikes count: `rule=Integer(most, repeat=False, step=spike_threshold)` of `arcana.rules`. Sinabs gives a
+threshold no gradient; here, where it is taken off the potential, that is −h.
 
 >>> from arcana import presets
 >>> presets.sinabs.single_exponential()

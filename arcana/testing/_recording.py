@@ -82,6 +82,12 @@ class Recording:
         return f"Recording(open, {len(self._calls)} layers so far)"
 
     def _place(self, v: Any, function: str) -> Place:
+        if function == "arcana.rules":
+            msg = (
+                "a layer fires by a rule of arcana.rules, and a run holds spikes that are 1 where v >= 0 and else 0; "
+                "record the network without a rule, or with Heaviside()"
+            )
+            raise ValueError(msg)
         place = self._places.of(v, function)
         # Here, and not where its numbers come, a layer gets its number: under jit those come later.
         self._calls.setdefault(place, _Calls())

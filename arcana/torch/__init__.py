@@ -15,6 +15,7 @@ program of `_eager`, or the plain operations of `_derivative`. Under a transform
 - _function: the autograd rules, `spike` and `evaluate`; _call: what is the same at every call, found once
 - _derivative: h and dG/dparameter by plain operations; _namespace: `xp`; _checks: what the checks of a call ask about tensors
 - _dtensor: a call on a DTensor, by each rank's part
+- _rules: spikes by a rule of `arcana.rules`
 - _module: `Spike`; _dynamo: the calls that stay in a compiled graph; _fx: the calls as nodes of a traced graph
 - _eager: the quick way of plain eager tensors; _compat: the private functions of torch
 - adapters: ways into the libraries that cannot take a surrogate as it is

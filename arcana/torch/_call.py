@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.fx
 
-from arcana._core import MOST, Formula, Kept, Surrogate, checked_call, checked_potential, per_class_cache
+from arcana._core import AT_ZERO, MOST, Formula, Kept, Surrogate, Thresholds, checked_call, checked_potential, per_class_cache
 from arcana.torch._checks import TENSORS
 from arcana.torch._compat import transformed, without_function_modes
 from arcana.torch._derivative import Derivative
@@ -200,15 +200,18 @@ class Call:
         return Derivative(self.formula, v, {**self.numbers, **dict(zip(self.names, tensors, strict=True))})
 
 
-def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Call | None, tuple[torch.Tensor, ...]]:
+def call_of(
+    v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any], thresholds: Thresholds = AT_ZERO
+) -> tuple[Call | None, tuple[torch.Tensor, ...]]:
     """Return the call, made once for equal arguments, and the tensors among the parameters; all checked.
 
     There is no call for a torch.fx.Proxy.
     """
     if not parameters:
-        key = v.dtype, v.device
+        # To hash the thresholds takes a hundredth of the time of a call.
+        key = (v.dtype, v.device) if thresholds is AT_ZERO else (v.dtype, v.device, thresholds)
         if key not in surrogate._calls:
-            surrogate._calls[key] = _call_with_numbers(surrogate, *key)
+            surrogate._calls[key] = _call_with_numbers(surrogate, v.dtype, v.device, thresholds)
         return surrogate._calls[key], ()
     for value in parameters.values():
         if not isinstance(value, (int, float)):
@@ -219,19 +222,21 @@ def call_of(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
             # Typed, since a scale of True is an error and a scale of 1 is not.
             cached = functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(_call_with_numbers, surrogate))
             surrogate._calls[_call_with_numbers] = cached
-        return surrogate._calls[_call_with_numbers](v.dtype, v.device, **parameters), ()
+        return surrogate._calls[_call_with_numbers](v.dtype, v.device, thresholds, **parameters), ()
     if any(isinstance(value, torch.fx.Proxy) for value in parameters.values()):
         return None, ()
     checked_potential(surrogate, v, TENSORS)
-    formula, values = checked_call(surrogate, v, parameters, TENSORS)
+    formula, values = checked_call(surrogate, v, parameters, TENSORS, thresholds)
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
     numbers = tuple((name, value) for name, value in values.items() if name not in tensors)
     return _call(formula, numbers, tuple(tensors), v.dtype, v.device), tuple(tensors.values())
 
 
-def _call_with_numbers(surrogate: Surrogate, dtype: torch.dtype, device: torch.device, /, **numbers: float) -> Call:
+def _call_with_numbers(
+    surrogate: Surrogate, dtype: torch.dtype, device: torch.device, thresholds: Thresholds, /, **numbers: float
+) -> Call:
     v = checked_potential(surrogate, torch.empty((), dtype=dtype, device=device), TENSORS)
-    formula, values = checked_call(surrogate, v, numbers, TENSORS)
+    formula, values = checked_call(surrogate, v, numbers, TENSORS, thresholds)
     return _call(formula, tuple(values.items()), (), dtype, device)
 
 

@@ -12,6 +12,7 @@ from arcana.torch._checks import distributed
 from arcana.torch._compat import is_exporting
 from arcana.torch._derivative import Derivative
 from arcana.torch._function import Composable
+from arcana.torch._rules import numbers
 
 _EXPORTED = (
     "a program that torch.export makes, and a stage of pipeline(), has a spike's operations and not its gradient: nothing before "
@@ -56,3 +57,4 @@ def pulled(
 # Traced into, the Function would lose its rule under func.grad, vmap and jvp; in the graph AOTAutograd runs the rule itself.
 torch.compiler.allow_in_graph(composable)
 torch.compiler.allow_in_graph(pulled)
+torch.compiler.allow_in_graph(numbers)

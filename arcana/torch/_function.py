@@ -9,6 +9,7 @@ There are two Functions, because Dynamo refuses a Function that defines `jvp` an
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,12 +18,14 @@ import torch.fx
 from torch.autograd import forward_ad
 
 from arcana._core import (
+    AT_ZERO,
     AnySurrogate,
     DefinitionMeta,
     Formula,
     GeneratedClass,
     Kept,
     Surrogate,
+    Thresholds,
     check_which,
     checked_call,
     checked_potential,
@@ -34,6 +37,9 @@ from arcana.torch._call import Call, call_of
 from arcana.torch._checks import TENSORS, distributed
 from arcana.torch._compat import forward_mode_enabled, quick_apply, transformed
 from arcana.torch._derivative import Derivative, batched
+
+if typing.TYPE_CHECKING:
+    from arcana.rules import Rule
 
 
 def _split(values: Sequence[Any]) -> tuple[list[torch.Tensor], list[Any]]:
@@ -193,17 +199,27 @@ def _recorder(call: Call) -> Callable[..., torch.Tensor]:
     return record
 
 
-def spike(v: torch.Tensor, surrogate: AnySurrogate, **parameters: float | torch.Tensor) -> torch.Tensor:
+def spike(
+    v: torch.Tensor,
+    surrogate: AnySurrogate,
+    *,
+    rule: Rule | None = None,
+    random: torch.Generator | torch.Tensor | None = None,
+    **parameters: float | torch.Tensor,
+) -> torch.Tensor:
     """Return the spikes of v, 1 where v >= 0 and else 0, with the surrogate's gradient.
 
     Args:
         v: potential minus threshold: any shape; float64, float32, float16 or bfloat16, which the spikes keep.
         surrogate: any `Surrogate` instance, a user's own included; a class or a function stands for its default parameters.
+        rule: of `arcana.rules`, where spikes are something else than 0 and 1.
+        random: what `Stochastic` draws from, a `torch.Generator` or a tensor of numbers from [0, 1) of v's shape (default: the
+            default generator).
         parameters: parameters by keyword in place of the instance's, each a number or a tensor that broadcasts to v.
 
     Raises:
-        TypeError: v is no floating-point torch.Tensor, or the surrogate has no such parameter.
-        ValueError: a number is out of its bounds, or a tensor does not broadcast to v.
+        TypeError: v is no floating-point torch.Tensor, the surrogate has no such parameter, or the rule is none.
+        ValueError: a number is out of its bounds, a tensor does not broadcast to v, or the rule cannot be had with the surrogate.
 
     >>> import torch
     >>> from arcana.surrogate import FastSigmoid
@@ -213,45 +229,54 @@ def spike(v: torch.Tensor, surrogate: AnySurrogate, **parameters: float | torch.
     """
     if not isinstance(surrogate, Surrogate):
         surrogate = surrogate_of(surrogate, "spike", v)
+    if rule is not None or random is not None:
+        from arcana.torch import _rules
+
+        return _rules.by_rule(v, surrogate, rule, random, parameters)
+    return fired(v, surrogate, parameters)
+
+
+def fired(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any], thresholds: Thresholds = AT_ZERO) -> torch.Tensor:
+    """Return 1 where v >= 0 and else 0, with the sum of h at some thresholds for a gradient."""
     if torch.compiler.is_compiling():
         from arcana.torch._dynamo import composable
 
-        return composable(*_inputs(v, surrogate, parameters))
+        return composable(*_inputs(v, surrogate, parameters, thresholds))
     if transformed(v):
-        return _transformed(v, surrogate, parameters)
-    call, tensors = call_of(v, surrogate, parameters)
+        return _transformed(v, surrogate, parameters, thresholds)
+    call, tensors = call_of(v, surrogate, parameters, thresholds)
     if call is None or (tensors and any(map(transformed, tensors))):
-        return _transformed(v, surrogate, parameters)
+        return _transformed(v, surrogate, parameters, thresholds)
     if torch.is_grad_enabled() and (v.requires_grad or (tensors and any(x.requires_grad for x in tensors))):
         return (call.record or _recorder(call))(v, call, *tensors)
     return call.fire(v)
 
 
-def _transformed(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any]) -> Any:
+def _transformed(v: Any, surrogate: Surrogate, parameters: Mapping[str, Any], thresholds: Thresholds) -> Any:
     """Return the spikes where something other than plain eager autograd looks on."""
     proxies = [x for x in (v, *parameters.values()) if isinstance(x, torch.fx.Proxy)]
     if proxies:
         from arcana.torch._fx import call_node
 
         return call_node(proxies[0].tracer, spike, v, surrogate, parameters)
-    inputs = _inputs(v, surrogate, parameters)
+    inputs = _inputs(v, surrogate, parameters, thresholds)
     if any(map(distributed, (v, *parameters.values()))):
-        return _by_parts(lambda v, **values: spike(v, surrogate, **values), v, parameters)
+        return by_parts(lambda v, **values: fired(v, surrogate, values, thresholds), v, parameters)
     return Composable.apply(*inputs)[0]
 
 
-def _by_parts(function: Callable[..., torch.Tensor], v: torch.Tensor, parameters: Mapping[str, Any]) -> torch.Tensor:
+def by_parts(function: Callable[..., torch.Tensor], v: torch.Tensor, parameters: Mapping[str, Any]) -> torch.Tensor:
     """Return a function of v and named parameters, DTensors among them, which each rank calls on its parts."""
-    from arcana.torch._dtensor import by_parts
+    from arcana.torch import _dtensor
 
     names = tuple(parameters)
-    return by_parts(lambda v, *values: function(v, **dict(zip(names, values, strict=True))), v, *parameters.values())
+    return _dtensor.by_parts(lambda v, *values: function(v, **dict(zip(names, values, strict=True))), v, *parameters.values())
 
 
-def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any], thresholds: Thresholds) -> tuple[Any, ...]:
     """Return the inputs of `Composable`."""
     v = checked_potential(surrogate, v, TENSORS)
-    formula, values = checked_call(surrogate, v, parameters, TENSORS)
+    formula, values = checked_call(surrogate, v, parameters, TENSORS, thresholds)
     return v, surrogate.key, formula.settings, tuple(values), *values.values()
 
 
@@ -272,6 +297,6 @@ def evaluate(surrogate: AnySurrogate, which: str, v: Any, **parameters: float | 
     v = checked_potential(surrogate, v, TENSORS)
     formula, values = checked_call(surrogate, v, parameters, TENSORS)
     if any(map(distributed, (v, *parameters.values()))):
-        return _by_parts(lambda v, **values: evaluate(surrogate, which, v, **values), v, parameters)
+        return by_parts(lambda v, **values: evaluate(surrogate, which, v, **values), v, parameters)
     y = Derivative(formula, v, values).evaluate(which).to(v.dtype)
     return y if y.shape == v.shape else y.expand(v.shape).clone()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import numbers
 import sys
+import typing
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
@@ -18,6 +20,9 @@ from arcana._core import AnySurrogate, Surrogate, surrogate_of, warn_of_library
 from arcana.torch._checks import distributed, in_sight
 from arcana.torch._compat import placements_of_part
 from arcana.torch._function import spike
+
+if typing.TYPE_CHECKING:
+    from arcana.rules import Rule
 
 _FEW = 6
 """So many values are printed one by one."""
@@ -41,6 +46,9 @@ class Spike(torch.nn.Module):
             that name, and gets ∂G/∂parameter.
         shape: of each learnable parameter made here; it broadcasts to v. A number of channels, or a tuple (default 1: one
             value for all, in a tensor of one axis, which every way of splitting a model takes).
+        rule: of `arcana.rules`, where spikes are something else than 0 and 1. v is then the potential less the threshold, so
+            counts at multiples of the threshold are `Integer(most, step=threshold)`, and ±threshold is
+            `Ternary(gap=2 * threshold)`. `layer(v, random=...)` hands on what the rule draws from.
         device: of what is made here (default torch's default device).
         dtype: of the learnable parameters (default torch's default dtype).
 
@@ -56,6 +64,7 @@ class Spike(torch.nn.Module):
     """
 
     threshold: torch.Tensor
+    rule: Rule | None = None
 
     def __init__(
         self,
@@ -64,6 +73,7 @@ class Spike(torch.nn.Module):
         learnable: Iterable[str] | str = (),
         *,
         shape: int | Sequence[int] = 1,
+        rule: Rule | None = None,
         device: torch.types.Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -77,6 +87,10 @@ class Spike(torch.nn.Module):
                 raise TypeError(msg)
         self._first = _checked_threshold(threshold, "threshold" in names)
         self._looked_for_library = False
+        if rule is not None:
+            from arcana.rules import checked_rule
+
+            self.rule = checked_rule(rule, None)
         size = (shape,) if isinstance(shape, int) else tuple(shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype
 
@@ -113,14 +127,14 @@ class Spike(torch.nn.Module):
             for name in self.learnable:
                 getattr(self, name).fill_(getattr(self._given, name))
 
-    def forward(self, v: torch.Tensor) -> torch.Tensor:
+    def forward(self, v: torch.Tensor, random: torch.Generator | torch.Tensor | None = None) -> torch.Tensor:
         if isinstance(v, torch.fx.Proxy):
             from arcana.torch._fx import module_node
 
             proxy: Any = v
             node = module_node(proxy, self)
-            learned = {name: getattr(self, name) for name in self.learnable}
-            return spike(proxy - self.threshold, self._given, **learned) if node is None else node
+            learned: dict[str, Any] = {name: getattr(self, name) for name in self.learnable}
+            return spike(proxy - self.threshold, self._given, rule=self.rule, **learned) if node is None else node
         if not self._looked_for_library and not torch.compiler.is_compiling():
             self._looked_for_library = True
             _warn_of_library(self.threshold)
@@ -129,12 +143,15 @@ class Spike(torch.nn.Module):
         if any(map(distributed, (v, self.threshold, *learned))):
             from arcana.torch._dtensor import by_parts
 
-            return by_parts(self._fire, v, self.threshold, *learned)
-        return self._fire(v, self.threshold, *learned)
+            return by_parts(functools.partial(self._fire, random), v, self.threshold, *learned)
+        return self._fire(random, v, self.threshold, *learned)
 
-    def _fire(self, v: torch.Tensor, threshold: torch.Tensor, *learned: torch.Tensor) -> torch.Tensor:
-        values = {name: self._held(name, stored) for name, stored in zip(self.learnable, learned, strict=True)}
-        return spike(_difference(v, threshold) if isinstance(v, torch.Tensor) else v, self._given, **values)
+    def _fire(
+        self, random: torch.Generator | torch.Tensor | None, v: torch.Tensor, threshold: torch.Tensor, *learned: torch.Tensor
+    ) -> torch.Tensor:
+        values: dict[str, Any] = {name: self._held(name, stored) for name, stored in zip(self.learnable, learned, strict=True)}
+        v = _difference(v, threshold) if isinstance(v, torch.Tensor) else v
+        return spike(v, self._given, rule=self.rule, random=random, **values)
 
     def _held(self, name: str, stored: torch.Tensor) -> torch.Tensor:
         """Return a learnable parameter inside its domain, with the gradient of that value."""
@@ -154,7 +171,8 @@ class Spike(torch.nn.Module):
             return repr(self._given)
         several = [name for name in self.learnable if _one_value(self._held(name, getattr(self, name))) is None]
         many = "".join(f", {name}={_summary(getattr(self, name))}" for name in several)
-        return f"{self.surrogate!r}, threshold={_summary(self.threshold)}, learnable={self.learnable}{many}"
+        rule = "" if self.rule is None else f", rule={self.rule!r}"
+        return f"{self.surrogate!r}, threshold={_summary(self.threshold)}, learnable={self.learnable}{many}{rule}"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Saved when the surrogate was an attribute of that name.

@@ -106,6 +106,17 @@ class TorchNamespace(Namespace):
         # torch takes a number beside an array in a dtype of its own choice, and refuses one that the dtype holds as infinite.
         return torch.where(mask, *(x if isinstance(x, torch.Tensor) else self.number(x) for x in (a, b)))
 
+    def as_numbers(self, mask: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return mask.to(v.dtype)
+
+    def count(self, v: torch.Tensor, step: float, most: float, at_threshold: bool) -> torch.Tensor:
+        if step != 1:
+            return super().count(v, step, most, at_threshold)
+        # The same numbers by fewer operations, and none by torch.where, which takes as long as ten others.
+        count = torch.floor(v).add_(1) if at_threshold else torch.ceil(v).add_(0.0)
+        # Not in place, for which vmap has no rule.
+        return count.clamp(0, most).nan_to_num(0.0, math.inf)
+
     @staticmethod
     def nonnegative(v: torch.Tensor) -> torch.Tensor:
         return v >= 0

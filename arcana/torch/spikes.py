@@ -1,8 +1,8 @@
 """Every call of a spike function, ours or any library's, for `recording` of `arcana.testing`.
 
-Ours are met in `Call` and `Composable`, and all others in `forward` of a torch.autograd.Function, without which none of them has
-a surrogate gradient; not in `apply`, which a network may have bound before. The methods are replaced while a context is open and
-put back after it, so a call costs nothing more else.
+Ours are met in `Call` and `Composable`, those by a rule in `ruled`, and all others in `forward` of a torch.autograd.Function,
+without which none of them has a surrogate gradient; not in `apply`, which a network may have bound before. The methods are
+replaced while a context is open and put back after it, so a call costs nothing more else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from arcana.torch import _rules
 from arcana.torch._call import Call
 from arcana.torch._compat import dispatch_modes, in_backward, plain, without_transforms
 from arcana.torch._function import Composable
@@ -165,6 +166,7 @@ def watched(
         watch.change(torch.autograd.Function, "apply", classmethod(met))
         for name in ("fire", "forward"):
             watch.change(Call, name, watch.seen(getattr(Call, name), "arcana", _slope_of_call))
+        watch.change(_rules, "ruled", watch.seen(_rules.ruled, "arcana.rules", _slope))
         for owner, name in functions:
             function = getattr(owner, name)
             watch.change(owner, name, watch.seen(function, name, functools.partial(_slope, function)))

@@ -9,7 +9,7 @@ from typing import Any
 from arcana.surrogate import Surrogate
 
 MODULES = (
-    *("arcana.torch", "arcana.jax", "arcana.surrogate", "arcana.testing", "arcana.presets"),
+    *("arcana.torch", "arcana.jax", "arcana.surrogate", "arcana.rules", "arcana.testing", "arcana.presets"),
     *("arcana.torch.adapters.sinabs", "arcana.torch.adapters.rockpool"),
     *("arcana.jax.adapters.nnx", "arcana.jax.adapters.linen", "arcana.jax.adapters.equinox", "arcana.jax.adapters.pallas"),
 )

@@ -14,7 +14,7 @@ from arcana import surrogate as definitions
 from arcana.jax._compat import enable_x64
 from arcana.surrogate import Surrogate, names
 
-MODULES = ("arcana", "arcana.torch", "arcana.jax", "arcana.surrogate", "arcana.presets", "arcana.testing")
+MODULES = ("arcana", "arcana.torch", "arcana.jax", "arcana.surrogate", "arcana.rules", "arcana.presets", "arcana.testing")
 PUBLIC = [
     (module, name)
     for module in MODULES

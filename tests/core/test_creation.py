@@ -78,6 +78,8 @@ def test_anything_that_can_be_called_is_a_formula(given: Any) -> None:
         ({"formula": 1.0}, {"formula": float}, r"^Made: formula cannot be set"),
         ({"_calls": 1.0}, {"_calls": float}, r"^Made: _calls cannot be set"),
         ({"v": 1.0}, {"v": float}, r"^Made: a field cannot be called v"),
+        ({"rule": 1.0}, {"rule": float}, r"^Made: a field cannot be called rule"),
+        ({"random": 1.0}, {"random": float}, r"^Made: a field cannot be called random"),
         ({"width": parameter(1.0)}, {}, r"^Made: width has no annotation: write width: float = parameter\(\.\.\.\)$"),
         ({"derivative": h}, {}, r"^Made: derivative takes width, which is no field of the class; write def derivative\(v, xp\)$"),
         ({"derivative": h, "widht": 1.0}, {"widht": float}, r"^Made: derivative takes width, .*; did you mean widht\?$"),

@@ -13,7 +13,9 @@ from rockpool.nn.modules import LIFTorch
 from rockpool.nn.modules.torch.lif_torch import PeriodicExponential, StepPWL
 
 from arcana import presets
-from arcana.surrogate import FastSigmoid, PeriodicExponential as Periodic
+from arcana.rules import Integer
+from arcana.surrogate import ClippedSTE, FastSigmoid, PeriodicExponential as Periodic
+from arcana.torch import spike
 from arcana.torch.adapters.rockpool import SpikeGeneration
 
 
@@ -66,6 +68,20 @@ def test_counts_and_both_gradients() -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     for one, other in zip(*(torch.autograd.grad(each.sum(), (x, threshold)) for each in (ours, theirs)), strict=True):
         torch.testing.assert_close(one[:110], other[:110])
+
+
+@pytest.mark.parametrize("most", [1, 3, 8])
+def test_a_rule_counts_as_step_pwl_does(most: int) -> None:
+    """Spikes of potential/threshold, and the gradients of both."""
+    x, threshold = torch.linspace(-3.0, 9.0, 4001) + 1.7e-3, torch.tensor(0.7, requires_grad=True)
+    x.requires_grad_()
+    theirs = StepPWL.apply(x, threshold, torch.tensor(0.5), torch.tensor(float(most)))
+    window = ClippedSTE(lower=-0.5 / 0.7, upper=1e15)
+    ours = spike(x / threshold - 1, window, rule=Integer(most, repeat=False))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    cotangent = torch.cos(torch.arange(4001) * 1.0)
+    for one, other in zip(*(torch.autograd.grad(each, (x, threshold), cotangent) for each in (ours, theirs)), strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-6, atol=2e-6)
 
 
 def test_an_instance_does_not_do_as_it_is() -> None:

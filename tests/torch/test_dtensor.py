@@ -12,6 +12,7 @@ import torch.distributed
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard
 
+from arcana.rules import Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import ATan, FastSigmoid, Rectangular, Surrogate
 from arcana.torch import Spike, spike
 from arcana.torch._compat import placements_of_part
@@ -63,6 +64,21 @@ def test_gradients_have_gradients_at_every_order(mesh: DeviceMesh, placement: Pl
     assert all(x.abs().max() > 0.01 for x in expected)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [Integer(3), Ternary(), Stochastic(), Smooth()], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("placement", [Shard(0), Replicate(), Partial()], ids=str)
+def test_spikes_by_a_rule_lie_like_the_potential(mesh: DeviceMesh, rule: Rule, placement: Placement) -> None:
+    def spikes(v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        layer = Spike(ATan(), threshold=0.25, rule=rule)
+        found = layer(v.requires_grad_(), random=torch.Generator().manual_seed(1) if rule.random else None)
+        found.sum().backward()
+        assert v.grad is not None
+        return found, v.grad
+
+    for found, expected in zip(spikes(DTensor.from_local(V.clone(), mesh, [placement])), spikes(V.clone()), strict=True):
+        assert isinstance(found, DTensor)
+        torch.testing.assert_close(found.full_tensor(), expected, rtol=1e-15, atol=0)
 
 
 def test_errors_name_the_whole_and_what_to_write(mesh: DeviceMesh) -> None:

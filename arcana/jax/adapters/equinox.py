@@ -12,6 +12,7 @@ import numpy as np
 
 from arcana._core import AnySurrogate, Surrogate
 from arcana.jax.adapters.layer import layer_of, present, spikes
+from arcana.rules import Rule
 
 
 class Spike(eqx.Module):
@@ -27,6 +28,8 @@ class Spike(eqx.Module):
         learnable: names to train, among the surrogate's parameters and "threshold".
         shape: of each learnable parameter; it broadcasts to v. A number of channels, or a tuple (default 1: one value for all).
         dtype: of the learnable parameters (default float32).
+        rule: of `arcana.rules`, where spikes are something else than 0 and 1; v is then the potential less the threshold.
+            `layer(v, key=key)` hands on what `Stochastic` draws from.
 
     Shapes and dtypes: those of v, kept.
 
@@ -45,6 +48,7 @@ class Spike(eqx.Module):
     learned: dict[str, jax.Array]
     fixed_threshold: float | np.ndarray[Any, Any] | None
     given: Surrogate = eqx.field(static=True)
+    rule: Rule | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -54,9 +58,10 @@ class Spike(eqx.Module):
         *,
         shape: int | Sequence[int] = 1,
         dtype: Any = jnp.float32,
+        rule: Rule | None = None,
     ) -> None:
         layer = layer_of(surrogate, threshold, learnable, shape, dtype)
-        self.given = layer.surrogate
+        self.given, self.rule = layer.surrogate, rule
         self.learned = {name: jnp.asarray(value) for name, value in layer.learned.items()}
         self.fixed_threshold = None if "threshold" in layer.learned else layer.threshold
 
@@ -75,6 +80,7 @@ class Spike(eqx.Module):
         return present(self.given, self.learned)
 
     def __call__(self, v: jax.Array, *, key: Any = None) -> jax.Array:
-        """Return the spikes; `key` is what `eqx.nn.Sequential` hands to every layer."""
+        """Return the spikes; `key` is what `eqx.nn.Sequential` hands to every layer, and used by a rule that draws."""
         fixed = self.fixed_threshold
-        return spikes(v, self.given, fixed if isinstance(fixed, float) else jax.lax.stop_gradient(fixed), self.learned)
+        fixed = fixed if isinstance(fixed, float) else jax.lax.stop_gradient(fixed)
+        return spikes(v, self.given, fixed, self.learned, self.rule, key if self.rule and self.rule.random else None)

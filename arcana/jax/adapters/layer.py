@@ -6,6 +6,7 @@ import dataclasses
 import math
 import numbers
 import sys
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from jax.core import Tracer
 from arcana._core import AnySurrogate, Surrogate, checked_potential, surrogate_of, warn_of_library
 from arcana.jax._checks import ARRAYS
 from arcana.jax._function import spike
+
+if typing.TYPE_CHECKING:
+    from arcana.rules import Rule
 
 
 class Layer(NamedTuple):
@@ -95,14 +99,16 @@ def _summary(threshold: Any) -> str:
     return repr(threshold) if isinstance(threshold, float) else f"of shape {threshold.shape}"
 
 
-def spikes(v: Any, surrogate: Surrogate, threshold: Any, learned: Mapping[str, Any]) -> jax.Array:
-    """Return spike(v − threshold), with the learned values held inside their domains."""
+def spikes(
+    v: Any, surrogate: Surrogate, threshold: Any, learned: Mapping[str, Any], rule: Rule | None = None, random: Any = None
+) -> jax.Array:
+    """Return spike(v − threshold) by a rule, with the learned values held inside their domains."""
     v = checked_potential(surrogate, v, ARRAYS)
     threshold = learned.get("threshold", threshold)
     if not isinstance(threshold, float) or threshold != 0:
         warn_of_library(_SUBTRACTING, _THROUGH, _summary(threshold), sys._getframe(1))
-    held = {name: _held(surrogate, name, value) for name, value in learned.items() if name != "threshold"}
-    return spike(_difference(v, threshold), surrogate, **held)
+    held: dict[str, Any] = {name: _held(surrogate, name, value) for name, value in learned.items() if name != "threshold"}
+    return spike(_difference(v, threshold), surrogate, rule=rule, random=random, **held)
 
 
 def _held(surrogate: Surrogate, name: str, stored: Any) -> jax.Array:

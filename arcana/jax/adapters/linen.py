@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from arcana._core import AnySurrogate
 from arcana.jax.adapters.layer import layer_of, spikes
+from arcana.rules import Rule
 
 
 class Spike(nn.Module):
@@ -26,6 +27,8 @@ class Spike(nn.Module):
         learnable: names to train, among the surrogate's parameters and "threshold".
         shape: of each learnable parameter; it broadcasts to v. A number of channels, or a tuple (default 1: one value for all).
         dtype: of the learnable parameters (default float32).
+        rule: of `arcana.rules`, where spikes are something else than 0 and 1; v is then the potential less the threshold.
+            `layer.apply(variables, v, key)` hands on what `Stochastic` draws from.
 
     Shapes and dtypes: those of v, kept.
 
@@ -49,10 +52,11 @@ class Spike(nn.Module):
     learnable: tuple[str, ...] | str = ()
     shape: int | Sequence[int] = 1
     dtype: Any = jnp.float32
+    rule: Rule | None = None
 
     @nn.compact
-    def __call__(self, v: jax.Array) -> jax.Array:
+    def __call__(self, v: jax.Array, random: Any = None) -> jax.Array:
         """Return the spikes of v."""
         layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype)
         learned = {name: self.param(name, lambda _, value=value: jnp.asarray(value)) for name, value in layer.learned.items()}
-        return spikes(v, layer.surrogate, layer.threshold, learned)
+        return spikes(v, layer.surrogate, layer.threshold, learned, self.rule, random)

@@ -11,6 +11,7 @@ from flax import nnx
 
 from arcana._core import AnySurrogate, Surrogate
 from arcana.jax.adapters.layer import layer_of, present, spikes
+from arcana.rules import Rule
 
 
 class Spike(nnx.Module):
@@ -26,6 +27,8 @@ class Spike(nnx.Module):
         learnable: names to train, among the surrogate's parameters and "threshold".
         shape: of each learnable parameter; it broadcasts to v. A number of channels, or a tuple (default 1: one value for all).
         dtype: of the learnable parameters (default float32).
+        rule: of `arcana.rules`, where spikes are something else than 0 and 1; v is then the potential less the threshold.
+            `layer(v, random=key)` hands on what `Stochastic` draws from.
 
     Shapes and dtypes: those of v, kept.
 
@@ -49,9 +52,10 @@ class Spike(nnx.Module):
         *,
         shape: int | Sequence[int] = 1,
         dtype: Any = jnp.float32,
+        rule: Rule | None = None,
     ) -> None:
         layer = layer_of(surrogate, threshold, learnable, shape, dtype)
-        self._given = layer.surrogate
+        self._given, self._rule = layer.surrogate, rule
         self.learnable = tuple(layer.learned)
         if "threshold" not in layer.learned:
             number = isinstance(layer.threshold, float)
@@ -64,8 +68,8 @@ class Spike(nnx.Module):
         """The surrogate with the present values of what is learned, where each has one value for all channels."""
         return present(self._given, {name: getattr(self, name)[...] for name in self.learnable})
 
-    def __call__(self, v: jax.Array) -> jax.Array:
+    def __call__(self, v: jax.Array, random: Any = None) -> jax.Array:
         """Return the spikes of v."""
         learned = {name: getattr(self, name)[...] for name in self.learnable}
         fixed = self.threshold[...] if isinstance(self.threshold, nnx.Variable) else self.threshold
-        return spikes(v, self._given, fixed, learned)
+        return spikes(v, self._given, fixed, learned, self._rule, random)

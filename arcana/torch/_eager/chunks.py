@@ -19,6 +19,7 @@ def in_chunks(
     out: torch.Tensor,
     constants: Sequence[torch.Tensor],
     dtype: torch.dtype,
+    size: int | None = None,
 ) -> torch.Tensor:
     """Run function(*arrays, out, *constants) in the computing dtype, and return out.
 
@@ -28,11 +29,13 @@ def in_chunks(
         out: dense; where the results go, in its own dtype.
         constants: tensors that broadcast to out.
         dtype: to compute in.
+        size: of a chunk (default `CHUNK`).
     """
+    size = CHUNK if size is None else size
     narrow = arrays[-1].dtype is not dtype
-    if out.numel() <= CHUNK and not narrow:
+    if out.numel() <= size and not narrow:
         return function(*arrays, out, *constants)
-    for *chunk, results in _chunks([*arrays, out], constants, CHUNK):
+    for *chunk, results in _chunks([*arrays, out], constants, size):
         wide = _widened(chunk, dtype)
         if narrow and out.dtype is not torch.bool:
             results.copy_(function(*wide, torch.empty_like(results, dtype=dtype), *constants))

@@ -1,0 +1,114 @@
+"""Rules as values: their bounds, equality and errors, and the sums of h that they ask for."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from every import every_surrogate
+from known_values import KNOWN
+from rules import COUNTING, RULES, derivative, potentials, spikes
+
+from arcana._core import AT_ZERO, NUMPY_NAMESPACES, Formula
+from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
+from arcana.surrogate import FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, get
+
+POINTS = np.array([-3.31, -1.93, -0.713, 0.053, 0.417, 1.337, 2.221, 5.617])
+
+
+def formula_of(surrogate: Surrogate, rule: Rule) -> Formula:
+    return Formula(type(surrogate), (*surrogate.settings.items(), ("thresholds", rule.thresholds)))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_a_rule_is_a_value(rule: Rule) -> None:
+    for other in (pickle.loads(pickle.dumps(rule)), copy.deepcopy(rule)):
+        assert other == rule
+        assert hash(other) == hash(rule)
+    with pytest.raises(AttributeError):
+        rule.most = 3  # pyright: ignore[reportAttributeAccessIssue]
+    assert len({*RULES, rule}) == len(RULES)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Integer(0), ValueError, "Integer: most must be from 1 to 128, got 0"),
+        (lambda: Integer(129), ValueError, "got 129; with repeat=False it may be up to 1048576"),
+        (lambda: Integer(2**20 + 1, repeat=False), ValueError, "most must be from 1 to 1048576"),
+        (lambda: Integer(None), TypeError, "h cannot be repeated without an end; give repeat=False"),
+        (lambda: Integer(2.0), TypeError, "most must be a whole number, got 2.0"),  # pyright: ignore[reportArgumentType]
+        (lambda: Integer(True), TypeError, "most must be a whole number, got True"),
+        (lambda: Integer(4, repeat=1), TypeError, "repeat must be True or False, got 1"),  # pyright: ignore[reportArgumentType]
+        (lambda: Integer(4, step=0), ValueError, "step must be from 1e-06 to 8192, got 0"),
+        (lambda: Integer(4, step=float("nan")), ValueError, "got nan"),
+        (lambda: Integer(4, step="1"), TypeError, "step must be a number, got '1'"),  # pyright: ignore[reportArgumentType]
+        (lambda: Ternary(-1.0), ValueError, "Ternary: gap must be from 0 to 1.04858e\\+06, got -1.0"),
+        (lambda: Ternary(True), TypeError, "gap must be a number, got True"),
+    ],
+)
+def test_a_rule_refuses_what_it_cannot_be(make: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    assert Integer(np.int64(4)) == Integer(4)  # pyright: ignore[reportArgumentType]
+    assert isinstance(Ternary(np.float32(0.5)).gap, float)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("at_threshold", [True, False])
+@pytest.mark.parametrize("rule", COUNTING, ids=repr)
+def test_the_spikes_threshold_by_threshold(rule: Rule, at_threshold: bool) -> None:
+    v = potentials(np.float64)
+    with np.errstate(all="ignore"):
+        found = rule.spikes(v, Firing(NUMPY_NAMESPACES["float64"], at_threshold))
+    np.testing.assert_array_equal(found, spikes(rule, v, at_threshold))
+
+
+@every_surrogate
+@pytest.mark.parametrize("rule", [Integer(4), Integer(3, step=0.3), Ternary(), Ternary(0)], ids=repr)
+def test_h_is_the_papers_at_every_threshold(name: str, rule: Rule) -> None:
+    formula = formula_of(get(name), rule)
+    found = formula.evaluate("derivative", POINTS, NUMPY_NAMESPACES["float64"], get(name).numbers)
+    np.testing.assert_allclose(np.broadcast_to(found, POINTS.shape), derivative(rule, get(name), POINTS), rtol=1e-9, atol=1e-12)
+
+
+@every_surrogate
+def test_the_primitive_of_counts_has_the_derivative_of_counts(name: str) -> None:
+    surrogate = get(name, gain=-1.5)
+    away = np.array([x for x in POINTS if min(abs(abs(x - k) - kink) for k in range(4) for kink in KNOWN[name].kinks) > 1e-2])
+    for rule in (Integer(4), Ternary(gap=1.0)):
+        formula, xp = formula_of(surrogate, rule), NUMPY_NAMESPACES["float64"]
+        rise = [formula.evaluate("primitive", away + d, xp, surrogate.numbers) for d in (1e-5, -1e-5)]
+        expected = np.broadcast_to(formula.evaluate("derivative", away, xp, surrogate.numbers), away.shape)
+        np.testing.assert_allclose((rise[0] - rise[1]) / 2e-5, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_one_threshold_at_zero_is_the_formula_without_a_rule() -> None:
+    for rule in (Heaviside(), Integer(1), Integer(7, repeat=False), Smooth(), Stochastic()):
+        assert rule.thresholds == AT_ZERO
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "message"),
+    [
+        (FastSigmoid(), "goes from 0.4 to 0.6; write unit_area"),
+        (MultiGaussian().unit_area(), "h is below 0 somewhere; take a Sigmoid"),
+        (get("log_abs"), "the area of h is inf"),
+        (Sigmoid(gain=-1.0), "the area of h is -1"),
+        (get("clipped_ste"), "goes from 0.5 to 1.5; take a Sigmoid"),
+    ],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_a_probability_needs_a_distribution(surrogate: Surrogate, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Stochastic().check(surrogate)
+
+
+def test_what_has_area_one_is_a_distribution() -> None:
+    for surrogate in (Sigmoid(slope=9.0), FastSigmoid(scale=3.0).unit_area(), Rectangular(width=0.5).unit_area()):
+        Stochastic().check(surrogate)
