@@ -22,7 +22,7 @@ SEEN = 0.05
 """The share of a run below which too little of it was compared."""
 
 
-def doubts(sides: Sides) -> Iterator[str]:
+def doubts(sides: Sides, found: Found) -> Iterator[str]:
     """Yield each reason why a fault may hide in what was compared, and what to give or record to tell."""
     if not any(np.isfinite(side.potentials).any() for pair in sides.pairs for side in pair.sides):
         yield "nothing was compared: every potential is NaN or infinite in both runs; look for what made them so"
@@ -32,6 +32,11 @@ def doubts(sides: Sides) -> Iterator[str]:
         yield (
             f"only {compared:.1%} of steps and samples were compared, as spikes differ early; record more samples, or restart "
             f"the runs from one state more often"
+        )
+    for name in found.lawful:
+        yield (
+            f"potentials of layer {name!r} differ by no more than rounding in {sides.dtype} may do, but not as rounding does: by "
+            f"a law, or after spikes alone; record a run in a finer dtype, or restart both from one state more often"
         )
     for i, pair in enumerate(sides.pairs):
         hidden = _hidden(sides, pair, i)

@@ -155,7 +155,7 @@ def _judged(
             return "cannot tell", (), (COUPLED,)
         cause = _unnamed(unexplained) if unexplained is not None and not found.unexplained else _unexplained(sides, found)
         return cause.kind, (cause,), ()
-    doubt = tuple(doubts(sides))
+    doubt = tuple(doubts(sides, found))
     if doubt:
         return "cannot tell", (), doubt
     return ("rounding" if flips else "same"), (), ()

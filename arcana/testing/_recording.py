@@ -116,7 +116,7 @@ class Recording:
             raise ValueError(msg)
         layers = {named[key]: each.layer(named[key]) for key, each in calls.items()}
         _check_steps(layers)
-        self.run = Run(layers, None if inputs is None else array_of("inputs", inputs), parameters, name)
+        self.run = Run(layers, None if inputs is None else array_of("inputs", inputs), parameters, name, ordered=True)
 
 
 def _named(keys: Sequence[Place | str]) -> dict[Place | str, str]:

@@ -33,12 +33,14 @@ class Found:
         unexplained: the layers whose potentials differ by more than rounding and for which no hypothesis holds.
         tried: what was tried on the first of them, with the share that each explains.
         grown: the layers in which rounding grew with the neurons' own flow.
+        lawful: the layers whose differences are within rounding, and yet follow a law that no cause explains.
     """
 
     causes: tuple[Cause, ...]
     unexplained: tuple[str, ...]
     tried: tuple[Tried, ...]
     grown: tuple[str, ...]
+    lawful: tuple[str, ...] = ()
 
 
 def search(one: Run, other: Run, sides: Sides) -> Found:
@@ -49,7 +51,7 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
         return Found(tuple(given), (), (), ())
     firing = list(firing_causes(sides))
     causes = [*given, *_dtype(one, other, sides), *firing]
-    unexplained, tried, enlarged = [], [], []
+    unexplained, tried, enlarged, lawful = [], [], [], []
     for i, pair in enumerate(sides.pairs):
         found = Evidence.of(sides, i)
         named = [cause for cause in firing if cause.where == pair.name]
@@ -60,8 +62,10 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
             causes = [cause for cause in causes if cause not in named] + order
             continue
         if not found.over.any():
-            finest = finer(found)
-            causes += [] if finest is None or given else next((each.causes for each in laws(finest) if each.causes), ())
+            if not given and (finest := finer(found)) is not None:
+                within = next((each.causes for each in (*laws(finest), after_spikes(finest)) if each.causes), ())
+                causes += within
+                lawful += [] if within else [pair.name]
             continue
         here, attempts = _of_layer(found, sides, i, (one, other), given, bool(named))
         causes += here
@@ -72,7 +76,7 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
         elif not given and not any(cause.kind == "dtype" for cause in causes):
             unexplained.append(pair.name)
             tried = tried or attempts
-    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged))
+    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged), tuple(lawful))
 
 
 def _of_layer(

@@ -164,6 +164,7 @@ def side_by_side(one: Run, other: Run, threshold: Any, terms: int | None, **said
     """
     names = _names(one, other, said.get("names"))
     layers, ordered = _in_order(list(layer_pairs(one, other, names)))
+    ordered = ordered or one.ordered or other.ordered
     if isinstance(threshold, Mapping) and (unknown := [str(name) for name in threshold if name not in one.layers]):
         msg = f"threshold: there is no layer {', '.join(unknown)}, the runs have {', '.join(one.layers)}"
         raise ValueError(msg)
