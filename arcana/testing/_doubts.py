@@ -33,6 +33,14 @@ def doubts(sides: Sides, found: Found) -> Iterator[str]:
             f"only {compared:.1%} of steps and samples were compared, as spikes differ early; record more samples, or restart "
             f"the runs from one state more often"
         )
+    for i, pair in enumerate(sides.pairs):
+        for side, other in (pair.sides, pair.sides[::-1]):
+            alone = ~np.isfinite(side.potentials) & np.isfinite(other.potentials) & ~sides.untouched(i)[:, :, None]
+            if alone.any():
+                yield (
+                    f"potentials of layer {pair.name!r} become NaN or infinite in {side.name} alone, after a spike of the sample "
+                    f"differed: whether those of {other.name} would is not known; record where no spike differs before"
+                )
     for name in found.lawful:
         yield (
             f"potentials of layer {name!r} differ by no more than rounding in {sides.dtype} may do, but not as rounding does: by "
@@ -70,6 +78,8 @@ def notes(one: Run, other: Run, sides: Sides, found: Found) -> Iterator[str]:
             yield f"{layer} never fires in either run: its threshold, its reset and what follows were not tested"
         if pair.fires:
             yield from _periods(pair, firings(pair, sides.untouched(i)))
+    if any(cause.kind == "permuted" and cause.where is None for cause in found.causes):
+        yield "nothing else was looked for, as it would belong to other neurons or samples; bring both into one order first"
     if sides.coupled:
         yield "samples act on each other, so nothing after the first spike that differs was compared"
     for name in found.grown:

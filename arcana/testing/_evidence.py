@@ -153,6 +153,11 @@ class Evidence:
         before = np.cumsum(fired, axis=0) - fired == 0
         return self.never & before[:, :, None]
 
+    def exchanged(self) -> Evidence:
+        """Return the evidence with the runs in the other order."""
+        pair = dataclasses.replace(self.pair, one=self.pair.other, other=self.pair.one)
+        return dataclasses.replace(self, pair=pair, names=self.names[::-1])
+
     def apart(self) -> Evidence:
         """Return the evidence of all neurons that have spiked alike so far, whatever others did.
 

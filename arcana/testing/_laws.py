@@ -28,6 +28,9 @@ MIXED = (("scale", "bias"), ("leak", "bias"), ("leak", "scale"), ("leak", "scale
 LARGEST_LEAK, SMALLEST_SCALE = 1.2, 1e-3
 """A leak does not change by more, and of a scale no less is left: then nothing arrives."""
 
+SMALLEST_LEAK = 0.3
+"""The share of a potential that a leak keeps at least: a smaller factor is a scale alone."""
+
 CONSTANT = 0.05
 """The share of a difference that must stay to the next step for what each step adds to be told from a constant difference."""
 
@@ -170,8 +173,12 @@ def _offset(found: Evidence, by_neuron: bool) -> Tried:
 def _scale(found: Evidence, by_neuron: bool) -> Tried:
     fit = found.fit(found.difference, [found.one, *_constants(found)], found.never, by_neuron=by_neuron)
     title = "another scale of the input" + " of each neuron" * by_neuron
+    if not fit.holds and 1 + fit[0] > 2:
+        # Its rounding grows with the factor: the other way round it shrinks.
+        found = found.exchanged()
+        fit = found.fit(found.difference, [found.one, *_constants(found)], found.never, by_neuron=by_neuron)
     # A factor of 0 is no scale: nothing arrives.
-    if not fit.holds or not _clear(found, fit[0]) or abs(1 + fit[0]) < 1e-3:
+    if not fit.holds or not _clear(found, fit[0]) or abs(1 + fit[0]) < SMALLEST_SCALE:
         return Tried(title, fit.share)
     return Tried(title, fit.share, (_scaled(found, fit, by_neuron),))
 
@@ -184,7 +191,8 @@ def _scaled(found: Evidence, fit: Fit, by_neuron: bool) -> Cause:
     times = f"{found.names[1]}'s potentials are {factor} times {found.names[0]}'s"
     text = f"at step {step} of {found.layer} {times}, and so on until a neuron fires"
     hint, alternatives = ": a scaled input or weight", ()
-    if not by_neuron and 0.3 < 1 + fit[0] < 1:
+    factors = 1 + fit.coefficients[0]
+    if any(((each > SMALLEST_LEAK) & (each < 1)).all() for each in (factors, 1 / factors)):
         hint, alternatives = f"{hint}, or a leak that reaches the input, β·(v + I) for β·v + I", ("leak",)
     return cause_of(found, "scale", f"{text}{hint}", fit, alternatives)
 

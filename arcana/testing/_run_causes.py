@@ -50,12 +50,13 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
         # Then what follows belongs to other neurons or samples.
         return Found(tuple(given), (), (), ())
     firing = list(firing_causes(sides))
-    causes = [*given, *_dtype(one, other, sides), *firing]
+    products = list(_products(sides))
+    causes = [*given, *(products or _dtype(one, other, sides)), *firing]
     unexplained, tried, enlarged, lawful = [], [], [], []
     for i, pair in enumerate(sides.pairs):
         found = Evidence.of(sides, i)
         named = [cause for cause in firing if cause.where == pair.name]
-        causes += _nan(found)
+        causes += _nan(found, sides.untouched(i))
         order = [] if given else [cause for axis in (1, 2) for cause in permutation(found, axis).causes]
         if order and found.over.any():
             # Then thresholds and laws belong to other neurons.
@@ -76,6 +77,9 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
         elif not given and not any(cause.kind == "dtype" for cause in causes):
             unexplained.append(pair.name)
             tried = tried or attempts
+    if any(pair.offset for pair in sides.pairs) and any(cause.kind == "threshold" for cause in causes):
+        # The products were told from margins with one threshold for both.
+        causes = [cause for cause in causes if cause not in products]
     return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged), tuple(lawful))
 
 
@@ -107,13 +111,13 @@ def _of_layer(
     return [], tried
 
 
-def _nan(found: Evidence) -> Iterator[Cause]:
-    """Yield where one run has NaN or an infinity and the other has not."""
+def _nan(found: Evidence, untouched: Array) -> Iterator[Cause]:
+    """Yield where one run has NaN or an infinity and the other has not, of the same spikes before."""
     pair = found.pair
     bad = [~np.isfinite(side.potentials) for side in pair.sides]
     same = (pair.one.potentials == pair.other.potentials) | (np.isnan(pair.one.potentials) & np.isnan(pair.other.potentials))
     for side, mine, others in zip(pair.sides, bad, bad[::-1], strict=True):
-        alone = mine & ~others & ~same
+        alone = mine & ~others & ~same & untouched[:, :, None]
         if alone.any():
             step, sample, neuron = (int(i) for i in np.argwhere(alone)[0])
             what = "NaN" if np.isnan(side.potentials[step, sample, neuron]) else "infinite"
@@ -121,17 +125,21 @@ def _nan(found: Evidence) -> Iterator[Cause]:
             yield Cause("nan", pair.name, f"the potentials of {side.name} are {what} from {where} on, those of the other are not")
 
 
-def _dtype(one: Run, other: Run, sides: Sides) -> Iterator[Cause]:
-    """Yield the dtype whose numbers one run holds and the other does not; float64 is a reference for float32."""
+def _products(sides: Sides) -> Iterator[Cause]:
+    """Yield the dtype that the products of one run have and those of the other have not."""
     products = products_dtype(sides)
     if products[0] != products[1]:
-        low = sides.names[0 if products[0] else 1]
+        low, dtype = sides.names[0 if products[0] else 1], products[0] or products[1]
         yield Cause(
             "dtype",
             None,
-            f"in the first step every potential of {low} is a {products[0] or products[1]} number: so are its products",
+            f"in the first step every potential of {low} is a {dtype} number: so are its products; a compiler may leave out that "
+            f"rounding, as XLA does under jit. If both are meant to compute in it, dtype={dtype!r} says so",
         )
-        return
+
+
+def _dtype(one: Run, other: Run, sides: Sides) -> Iterator[Cause]:
+    """Yield the dtype whose numbers one run holds and the other does not; float64 is a reference for float32."""
     arrays: list[list[Array]] = [[layer.potentials for layer in run.layers.values()] for run in (one, other)]
     held = [numbers_of(each) for each in arrays]
     if UNIT[held[0]] == UNIT[held[1]] or max(UNIT[each] for each in held) <= UNIT["float32"]:
