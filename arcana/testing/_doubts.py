@@ -71,9 +71,10 @@ def notes(one: Run, other: Run, sides: Sides, found: Found) -> Iterator[str]:
     """Yield what was taken for granted, or was not there to be compared."""
     for i, pair in enumerate(sides.pairs):
         layer = f"layer {pair.name!r}"
-        bad = [1.0 - float(np.isfinite(side.potentials).mean()) for side in pair.sides]
-        if min(bad) > 0:
-            yield f"{layer}: {min(bad):.0%} of the potentials are NaN or infinite in both runs and were not compared"
+        bad = int((~np.isfinite(pair.one.potentials) & ~np.isfinite(pair.other.potentials)).sum())
+        if bad:
+            every = pair.one.potentials.size
+            yield f"{layer}: {bad:,} of {every:,} potentials are NaN or infinite in both runs and were not compared"
         if pair.fires and not (pair.one.fired.any() or pair.other.fired.any()):
             yield f"{layer} never fires in either run: its threshold, its reset and what follows were not tested"
         if pair.fires:

@@ -124,7 +124,11 @@ class Run:
             return cls.load(value)
         if isinstance(value, Mapping):
             return cls(unique((str(name), _layer(str(name), each)) for name, each in value.items()))
-        if isinstance(value, Sequence) and len(value) == 2 and not isinstance(value[0], Sequence):
+        if not isinstance(value, Sequence):
+            kind = type(value).__qualname__
+            msg = f"a run is a Run, the path of an .npz, (potentials, spikes), or a list or dict of layers; got {kind}"
+            raise TypeError(msg)
+        if len(value) == 2 and not isinstance(value[0], Sequence):
             return cls({"layer 1": _layer("layer 1", value)})
         return cls({f"layer {i}": _layer(f"layer {i}", each) for i, each in enumerate(value, 1)})
 
