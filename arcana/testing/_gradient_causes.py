@@ -116,11 +116,11 @@ def _backward(
             return [Cause("forward", None, f"the outputs agree, and the potentials behind them do not: {found[1]}")]
     differ = surrogates_differ(*seen) if seen else None
     if differ:
-        causes = [Cause("surrogate", None, f"the outputs agree and the surrogates do not: {differ}")]
+        surrogate = Cause("surrogate", None, f"the outputs agree and the surrogates do not: {differ}")
         # A surrogate scales what passes it; where its derivative is 0 nowhere in a call, no gradient is 0 for it.
         passes = seen is not None and all(h.all() for side in seen for calls in side.slopes for _, h in calls)
         cut = (_cut(output.name, [leaf for leaf in failing if _is_of(leaf, output) and _is_reached(leaf)]) for output in outputs)
-        return causes + [cause for cause in cut if cause is not None][:1] if passes else causes
+        return [surrogate, *[cause for cause in cut if cause is not None and passes][:1]]
     causes: dict[tuple[str, str], Cause] = {}
     for output in outputs:
         rows = [leaf for leaf in gradients if _is_of(leaf, output) and _is_reached(leaf)]

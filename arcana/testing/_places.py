@@ -103,7 +103,7 @@ class Places:
                 break
         path, above = ("" if each is None else self._path(each, frames) for each in (module, caller))
         own = [frame for i, frame in enumerate(frames[: last + 1]) if i == last or not _is_between(frame)]
-        if any(frame.f_globals.get("__name__", "").startswith(COMPILER) for frame in frames):
+        if any(frame.f_globals.get("__name__", "").startswith(COMPILER) for frame in frames[frames.index(own[0]) :]):
             # What Dynamo makes of a function are several, one inside the other; the line alone stays.
             return Place(path, "", ((own[0].f_code.co_filename, own[0].f_lineno),), function)
         return Place(path, above, tuple((frame.f_code, frame.f_lasti) for frame in own), function)

@@ -48,14 +48,13 @@ class _Calls:
                 f"name them in the order of a step, as in recording(network, layers=['hidden', 'output'])"
             )
             raise ValueError(msg)
-        both = (self.margins, self.spikes)
-        if self.margins[0].ndim == 0:
-            both = ([each.reshape(1) for each in part] for part in both)
         join = np.concatenate if whole else np.stack
-        margins, spikes = (join(part) if part else None for part in both)
-        self.margins.clear()
-        self.spikes.clear()
-        return Layer(margins, spikes, margins=spikes is not None)
+        joined: list[Any] = []
+        for part in (self.margins, self.spikes):
+            scalars = bool(part) and part[0].ndim == 0
+            joined.append(join([each.reshape(1) for each in part] if scalars else part) if part else None)
+            part.clear()
+        return Layer(joined[0], joined[1], margins=joined[1] is not None)
 
 
 class Recording:

@@ -192,8 +192,9 @@ def watched(
             paths, _, keep_output = outputs
             for path, module in modules.items():
                 if path in paths and isinstance(module, torch.nn.Module):
-                    hook = functools.partial(_hand_over, path, keep_output)
-                    stack.callback(module.register_forward_hook(torch.compiler.disable(hook) if _compiles() else hook).remove)
+                    hook: Any = functools.partial(_hand_over, path, keep_output)
+                    hook = torch.compiler.disable(hook) if _compiles() else hook
+                    stack.callback(module.register_forward_hook(hook).remove)
         for owner, name in functions:
             function = getattr(owner, name)
             watch.change(owner, name, watch.seen(function, name, functools.partial(_slope, function)))
