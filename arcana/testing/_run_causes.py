@@ -98,7 +98,10 @@ def _of_layer(
         return [], []
     tried: list[Tried] = []
     wide = [found.apart()] if layer == 0 and sides.ordered and not sides.coupled else []
-    for evidence in (*wide, found, found.until_a_spike()):
+    # Without any spike of the layer, for one that recurs; but one step alone shows no law that more steps have refuted.
+    quiet = found.until_a_spike()
+    narrow = [] if quiet.informative_steps() < 2 <= found.informative_steps() else [quiet]
+    for evidence in (*wide, found, *narrow):
         if (evidence.over & evidence.never).any():
             for attempt in laws(evidence):
                 tried.append(attempt)
