@@ -116,7 +116,7 @@ def accuracy(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def verdicts(session: nox.Session) -> None:
-    """How often verdicts and causes are right, over 20 seeds: in both frameworks and in ten networks of NumPy; 15 minutes."""
+    """How often verdicts and causes are right, over 20 seeds: in both frameworks and in twelve networks of NumPy; 20 minutes."""
     install(session, extras="all")
     session.run("python", "tests/helpers/verdicts.py", *session.posargs)
     session.run("python", "tests/helpers/rates.py", *session.posargs)

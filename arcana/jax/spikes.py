@@ -36,6 +36,8 @@ from arcana.jax.arrays import Array
 
 Place = Callable[[Any, str], Hashable]
 Keep = Callable[[Hashable, Array, Array], None]
+Outputs = tuple[Sequence[str], Callable[[str], None], Callable[[str, Array], None]]
+"""The paths of modules whose output is kept, what is called with a path as it is met, and what takes the path and the output."""
 
 watch_p = Primitive("arcana_watch")
 """The spikes as they are; `seen(place, v, spikes)` is called with the numbers when it runs, unless `seen` is None."""
@@ -163,7 +165,7 @@ class _Watch:
         if self.keep_slopes is not None:
             self.keep_slopes(place, np.array(v), np.array(slopes))
 
-    def apart(self, function: Callable[..., Any], path: Callable[[Any], str]) -> Callable[..., Any]:
+    def apart(self, function: Callable[..., Any], path: Callable[[Any], str], outputs: Outputs | None) -> Callable[..., Any]:
         """Return a module's method; what is jitted in there shares no trace with that of another module.
 
         A spike function that is jitted by itself is traced once for all layers of one shape, and all would be one layer.
@@ -171,10 +173,29 @@ class _Watch:
 
         @functools.wraps(function)
         def called(module: Any, *given: Any, **named: Any) -> Any:
-            with traced_apart((self.number, path(module))):
-                return function(module, *given, **named)
+            name = path(module)
+            with traced_apart((self.number, name)):
+                result = function(module, *given, **named)
+            return _handed_over(result, name, *outputs) if outputs else result
 
         return called
+
+
+def _handed_over(
+    result: Any, path: str, paths: Sequence[str], meet: Callable[[str], None], keep: Callable[[str, Array], None]
+) -> Any:
+    """Return what a module returns; the first array of floats is kept when it runs."""
+    returned = list(result) if isinstance(result, tuple | list) else [result]
+    first = next((i for i, each in enumerate(returned) if _is_floating(each)), None)
+    if first is None or path not in paths:
+        return result
+    meet(path)
+
+    def seen(place: str, output: Any, same: Any) -> None:
+        keep(place, np.array(output))
+
+    returned[first] = watch_p.bind(returned[first], returned[first], seen=seen, place=path)
+    return type(result)(returned) if isinstance(result, tuple | list) else returned[0]
 
 
 def _is_floating(x: Any) -> bool:
@@ -209,6 +230,7 @@ def watched(
     functions: Sequence[tuple[Any, str]] = (),
     modules: Sequence[type] = (),
     path: Callable[[Any], str] = str,
+    outputs: Outputs | None = None,
     keep_slopes: Keep | None = None,
 ) -> Iterator[None]:
     """See every call of a spike function while the context is open.
@@ -220,6 +242,7 @@ def watched(
         functions: other functions of v − threshold, each as the object that it hangs on and its name there.
         modules: the classes of the network's modules.
         path: gives the name of a module from inside its call.
+        outputs: which modules' outputs are kept, and how.
         keep_slopes: takes the key, potentials minus thresholds, and the derivative that the surrogate has there.
     """
     with contextlib.ExitStack() as stack:
@@ -235,7 +258,7 @@ def watched(
             watch.change(owner, name, watch.seen(getattr(owner, name), lambda *given, name=name: name))
         for module in modules:
             if "__call__" in vars(module):
-                watch.change(module, "__call__", watch.apart(module.__call__, path))
+                watch.change(module, "__call__", watch.apart(module.__call__, path, outputs))
         stack.enter_context(traced_apart((watch.number, "")))
         yield
         jax.effects_barrier()

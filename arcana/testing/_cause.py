@@ -16,6 +16,7 @@ class Cause:
             "gradients" or "rounding".
         where: the layer or the result where it shows; None where it concerns all.
         evidence: a sentence with the figures.
+        alternatives: the kinds that would give the same numbers; the evidence names them too.
 
     >>> import numpy as np
     >>> potentials = np.linspace(0.1, 0.7, 60, dtype=np.float32).reshape(5, 2, 6)
@@ -27,3 +28,9 @@ class Cause:
     kind: str
     where: str | None
     evidence: str
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind and its alternatives."""
+        return (self.kind, *self.alternatives)

@@ -145,10 +145,11 @@ class Divergence:
         return "\n".join([self._headline(), *(f"  {line}" for line in self._details())])
 
     def _headline(self) -> str:
+        likely = " or ".join(self.causes[0].kinds) if self.causes else self.verdict
         if self.first is None:
-            judged = "" if self.explained else f", and yet the runs differ by more than rounding: {self.verdict}"
+            judged = "" if self.explained else f", and yet the runs differ by more than rounding: {likely}"
             return f"No spike differs{', and yet a fault may hide: cannot tell' if self.verdict == CANNOT_TELL else judged}."
-        judged = "Rounding explains it." if self.explained else f"Rounding does not explain it: {self.verdict}."
+        judged = "Rounding explains it." if self.explained else f"Rounding does not explain it: {likely}."
         if self.verdict == CANNOT_TELL:
             judged = "Whether rounding explains it cannot be told."
         return f"The first spike that differs: {self.first._place}. {judged}"

@@ -22,7 +22,7 @@ SEEN = 0.05
 """The share of a run below which too little of it was compared."""
 
 
-def doubts(sides: Sides) -> Iterator[str]:
+def doubts(sides: Sides, found: Found) -> Iterator[str]:
     """Yield each reason why a fault may hide in what was compared, and what to give or record to tell."""
     if not any(np.isfinite(side.potentials).any() for pair in sides.pairs for side in pair.sides):
         yield "nothing was compared: every potential is NaN or infinite in both runs; look for what made them so"
@@ -32,6 +32,19 @@ def doubts(sides: Sides) -> Iterator[str]:
         yield (
             f"only {compared:.1%} of steps and samples were compared, as spikes differ early; record more samples, or restart "
             f"the runs from one state more often"
+        )
+    for i, pair in enumerate(sides.pairs):
+        for side, other in (pair.sides, pair.sides[::-1]):
+            alone = ~np.isfinite(side.potentials) & np.isfinite(other.potentials) & ~sides.untouched(i)[:, :, None]
+            if alone.any():
+                yield (
+                    f"potentials of layer {pair.name!r} become NaN or infinite in {side.name} alone, after a spike of the sample "
+                    f"differed: whether those of {other.name} would is not known; record where no spike differs before"
+                )
+    for name in found.lawful:
+        yield (
+            f"potentials of layer {name!r} differ by no more than rounding in {sides.dtype} may do, but not as rounding does: by "
+            f"a law, or after spikes alone; record a run in a finer dtype, or restart both from one state more often"
         )
     for i, pair in enumerate(sides.pairs):
         hidden = _hidden(sides, pair, i)
@@ -58,13 +71,16 @@ def notes(one: Run, other: Run, sides: Sides, found: Found) -> Iterator[str]:
     """Yield what was taken for granted, or was not there to be compared."""
     for i, pair in enumerate(sides.pairs):
         layer = f"layer {pair.name!r}"
-        bad = [1.0 - float(np.isfinite(side.potentials).mean()) for side in pair.sides]
-        if min(bad) > 0:
-            yield f"{layer}: {min(bad):.0%} of the potentials are NaN or infinite in both runs and were not compared"
+        bad = int((~np.isfinite(pair.one.potentials) & ~np.isfinite(pair.other.potentials)).sum())
+        if bad:
+            every = pair.one.potentials.size
+            yield f"{layer}: {bad:,} of {every:,} potentials are NaN or infinite in both runs and were not compared"
         if pair.fires and not (pair.one.fired.any() or pair.other.fired.any()):
             yield f"{layer} never fires in either run: its threshold, its reset and what follows were not tested"
         if pair.fires:
             yield from _periods(pair, firings(pair, sides.untouched(i)))
+    if any(cause.kind == "permuted" and cause.where is None for cause in found.causes):
+        yield "nothing else was looked for, as it would belong to other neurons or samples; bring both into one order first"
     if sides.coupled:
         yield "samples act on each other, so nothing after the first spike that differs was compared"
     for name in found.grown:

@@ -25,12 +25,21 @@ ROWS = 20_000
 CONSTANTS = 16.0
 """By how many units roundoff two constants may differ that were computed in two ways, exp(-1/τ) among them."""
 
+ROUNDED = 2.0
+"""By how many they may differ in half precision, to which each is rounded once."""
+
 
 NEURONS = 256
 """At most so many neurons are fitted one by one."""
 
 ENOUGH = 100
 """The number of differing places from which the shape of what rounding leaves may be judged."""
+
+LEFT = 0.5
+"""The share of what differences within the rounding are that a law must leave at most."""
+
+STIRRED = 8.0
+"""By how much more than those before a neuron's first spike the differences after one must be, for a spike to set them off."""
 
 LOOK = 5
 """In how many steps after a spike that differs another neuron shows whether it is reached."""
@@ -126,6 +135,11 @@ class Evidence:
     def unit(self) -> float:
         return UNIT[self.pair.dtype]
 
+    @property
+    def constant(self) -> float:
+        """How far two constants may differ that were computed in two ways, relative to themselves."""
+        return max(CONSTANTS * min(self.unit, UNIT["float32"]), ROUNDED * self.unit if self.unit > UNIT["float32"] else 0.0)
+
     @functools.cached_property
     def scale(self) -> Array:
         """The bound, where there is none a small part of what is typical."""
@@ -138,6 +152,11 @@ class Evidence:
         fired = self.pair.one.fired.any(axis=2) | self.pair.other.fired.any(axis=2)
         before = np.cumsum(fired, axis=0) - fired == 0
         return self.never & before[:, :, None]
+
+    def exchanged(self) -> Evidence:
+        """Return the evidence with the runs in the other order."""
+        pair = dataclasses.replace(self.pair, one=self.pair.other, other=self.pair.one)
+        return dataclasses.replace(self, pair=pair, names=self.names[::-1])
 
     def apart(self) -> Evidence:
         """Return the evidence of all neurons that have spiked alike so far, whatever others did.
@@ -228,23 +247,43 @@ def _least_squares(columns: Array, wanted: Array) -> Array:
 def finer(found: Evidence) -> Evidence | None:
     """Return the evidence with a bound that fits its own noise, if differences within the rounding follow a law all the same.
 
-    Those of rounding do not: one number explains half of them only where there is a scale, a leak or a bias behind them.
+    Those of rounding do not: a few numbers explain half of them only where there is a scale, a leak, a bias or another reset
+    behind them, and they are no larger after a spike than before. What two constants differ by that were computed in two ways
+    is no law.
     """
-    mask, d, a = found.never, found.difference, found.one
-    if np.count_nonzero(d[mask]) < ENOUGH:
-        return None
-    nothing = found.fit(d, [lag(d, 1)], mask)
-    shares = [
-        (found.fit(d, terms, mask), clear)
-        for terms, clear in ((([a], True)), ([lag(d, 1), lag(a, 1)], True), ([lag(d, 1), np.ones((1, 1, 1))], False))
+    d, a, one = found.difference, found.one, np.ones((1, 1, 1))
+    size = (float(np.median(np.abs(a[found.mask]))) if found.mask.any() else 0.0) or 1.0
+    # Margins hold a threshold that was taken off, and do not say what the potential of step −1 was.
+    constants, later = ([one], found.never & (np.arange(len(d)) > 0)[:, None, None]) if found.pair.offset else ([], found.never)
+    kept = [lag(d, 1)]
+    reset = found.mask & (found.since == 1)
+    # Each law: where it holds, its own term first, what is left of any difference, and how large its coefficient is if it counts.
+    laws = [
+        (later, [a, *constants], kept, 1.0),
+        (later, [lag(a, 1), *constants, *kept], kept, 1.0),
+        (later, [one, *kept], kept, size),
+        *[(found.never, [one], [], size)] * bool(constants),
+        (reset, [one, *kept], kept, size),
+        (reset, [lag(a, 1), one, *kept], kept, 1.0),
     ]
-    best, _ = max(shares, key=lambda each: each[0].share)
-    left = (1.0 - best.share) / max(1.0 - nothing.share, np.finfo(float).tiny)
-    if left > 0.5:
-        return None
-    total = float(np.mean((d[mask] / found.scale[mask]) ** 2))
-    noise = float(np.sqrt(total * (1.0 - best.share)))
-    floor = 2 * found.unit * np.abs(a) + np.finfo(float).tiny
+    found_left, noise = LEFT, None
+    for mask, terms, without, unit in laws:
+        if np.count_nonzero(d[mask]) < ENOUGH:
+            continue
+        fit = found.fit(d, terms, mask)
+        nothing = found.fit(d, without, mask).share if without else 0.0
+        left = (1.0 - fit.share) / max(1.0 - nothing, np.finfo(float).tiny)
+        if left < found_left and abs(fit[0]) > found.constant * unit:
+            found_left, noise = left, np.sqrt(np.mean((d[mask] / found.scale[mask]) ** 2) * (1.0 - fit.share))
+    if noise is None:
+        calm, stirred = (d[mask] / found.scale[mask] for mask in (found.never, found.mask & ~found.never))
+        if np.count_nonzero(calm) < ENOUGH or np.count_nonzero(stirred) < ENOUGH // 4:
+            return None
+        noise = np.sqrt(np.mean(calm**2))
+        if np.sqrt(np.mean(stirred**2)) < STIRRED * noise:
+            return None
+    # The state may be finer than the products whose rounding the bound is that of.
+    floor = 2 * min(found.unit, UNIT["float32"]) * np.abs(a) + np.finfo(float).tiny
     return dataclasses.replace(
         found, pair=dataclasses.replace(found.pair, bound=np.maximum(4.0 * noise * found.pair.bound, floor))
     )

@@ -112,7 +112,21 @@ def _of_layer(pair: Pair, one: Firing, other: Firing, names: tuple[str, str]) ->
     texts = f"layer {pair.name!r} in {names[0]} {one.text(level)}; in {names[1]} it {other.text(level)}"
     fails = [(side, found) for side, found in zip(pair.sides, (one, other), strict=True) if not found.fits(slack)]
     places = ", ".join(f"in {side.name} {_neurons(side, slack)}" for side, _ in fails)
-    yield Cause("threshold", pair.name, f"{texts} ({places} not at the threshold {level:g} that was given)")
+    text = f"{texts} ({places} not at the threshold {level:g} that was given)"
+    if any(_moves(side, slack) for side, _ in fails):
+        moves = "one neuron does both, so its threshold moves, or it has a refractory period, or its state was reset"
+        yield Cause("threshold", pair.name, f"{text}; {moves}", ("refractory", "state"))
+    else:
+        yield Cause("threshold", pair.name, text)
+
+
+def _moves(side: Side, slack: float) -> bool:
+    """Whether most neurons whose spikes do not fit the threshold fire at one potential and do not at a larger one."""
+    margin = side.potentials - side.threshold
+    silent = np.where(~side.fired & side.allowed & ~np.isnan(margin), margin, -np.inf).max(axis=(0, 1))
+    firing = np.where(side.fired & ~np.isnan(margin), margin, np.inf).min(axis=(0, 1))
+    wrong = (firing < -slack) | (silent > slack)
+    return bool(np.mean((silent > firing + slack)[wrong]) > 0.5) if wrong.any() else False
 
 
 def _own_thresholds(pair: Pair, untouched: Array) -> Iterator[Cause]:

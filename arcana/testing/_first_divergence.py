@@ -155,7 +155,7 @@ def _judged(
             return "cannot tell", (), (COUPLED,)
         cause = _unnamed(unexplained) if unexplained is not None and not found.unexplained else _unexplained(sides, found)
         return cause.kind, (cause,), ()
-    doubt = tuple(doubts(sides))
+    doubt = tuple(doubts(sides, found))
     if doubt:
         return "cannot tell", (), doubt
     return ("rounding" if flips else "same"), (), ()
@@ -177,9 +177,9 @@ def _unexplained(sides: Sides, found: Found) -> Cause:
     difference, now = pair.difference[step][over[step]], pair.one.potentials[step][over[step]]
     finite = np.isfinite(difference) & np.isfinite(now)
     size = float(np.sqrt(np.mean(difference[finite] ** 2) / max(np.mean(now[finite] ** 2), 1e-300))) if finite.any() else np.inf
-    tried = ", ".join(
-        f"{each.title} ({max(each.share, 0.0):.0%})" for each in sorted(found.tried, key=lambda each: -each.share)[:5]
-    )
+    # Each once, as it explains most: it was tried on more than one part of the run.
+    best = {each.title: max(each.share, 0.0) for each in sorted(found.tried, key=lambda each: each.share)}
+    tried = ", ".join(f"{title} ({share:.0%})" for title, share in sorted(best.items(), key=lambda each: -each[1])[:5])
     text = (
         f"at step {step} of layer {layer!r} the potentials of {int(over[step].sum()):,} neurons differ by {size:.2g} of their "
         f"size, and no cause is known"

@@ -116,10 +116,14 @@ def _backward(
             return [Cause("forward", None, f"the outputs agree, and the potentials behind them do not: {found[1]}")]
     differ = surrogates_differ(*seen) if seen else None
     if differ:
-        return [Cause("surrogate", None, f"the outputs agree and the surrogates do not: {differ}")]
+        surrogate = Cause("surrogate", None, f"the outputs agree and the surrogates do not: {differ}")
+        # A surrogate scales what passes it; where its derivative is 0 nowhere in a call, no gradient is 0 for it.
+        passes = seen is not None and all(h.all() for side in seen for calls in side.slopes for _, h in calls)
+        cut = (_cut(output.name, [leaf for leaf in failing if _is_of(leaf, output) and _is_reached(leaf)]) for output in outputs)
+        return [surrogate, *[cause for cause in cut if cause is not None and passes][:1]]
     causes: dict[tuple[str, str], Cause] = {}
     for output in outputs:
-        rows = [leaf for leaf in gradients if leaf.name.startswith(f"∂{output.name}/") and _is_reached(leaf)]
+        rows = [leaf for leaf in gradients if _is_of(leaf, output) and _is_reached(leaf)]
         wrong = [leaf for leaf in rows if leaf in failing]
         if wrong:
             cause = _of_output(output, rows, wrong, differ == "", outputs, gradients, first_row)
@@ -138,10 +142,8 @@ def _of_output(
     first_row: Callable[[Leaf], list[Leaf]],
 ) -> Cause:
     name = output.name
-    cut = [(leaf, side) for leaf in wrong for side, each in (("torch", leaf.torch), ("JAX", leaf.jax)) if not _any(each)]
-    if cut:
-        leaf, side = cut[0]
-        return Cause("detached", name, f"{name}: {leaf.name} is 0 in {side} and not in the other: that path is cut in {side}")
+    if cut := _cut(name, wrong):
+        return cut
     factors = {leaf.name.partition("/∂")[2]: _factor(leaf) for leaf in rows}
     known = [each for each in factors.values() if each is not None]
     values = [each.value for each in known]
@@ -160,6 +162,19 @@ def _of_output(
         text = f"{name}: the surrogates are the same in every call: a path is cut on one side, such as a detached reset or state"
         return Cause("detached", name, text)
     return _by_the_first_row(output, outputs, gradients, first_row)
+
+
+def _cut(name: str, wrong: list[Leaf]) -> Cause | None:
+    """Return the path that is cut on one side: a gradient that is 0 there alone."""
+    cut = [(leaf, side) for leaf in wrong for side, each in (("torch", leaf.torch), ("JAX", leaf.jax)) if not _any(each)]
+    if not cut:
+        return None
+    leaf, side = cut[0]
+    return Cause("detached", name, f"{name}: {leaf.name} is 0 in {side} and not in the other: that path is cut in {side}")
+
+
+def _is_of(leaf: Leaf, output: Leaf) -> bool:
+    return leaf.name.startswith(f"∂{output.name}/")
 
 
 def _by_the_first_row(
@@ -222,7 +237,7 @@ def _factor(leaf: Leaf) -> _Factor | None:
 
 
 def _has_gradients(output: Leaf, gradients: tuple[Leaf, ...]) -> bool:
-    return any(leaf.name.startswith(f"∂{output.name}/") for leaf in gradients)
+    return any(_is_of(leaf, output) for leaf in gradients)
 
 
 def _is_spikes(leaf: Leaf) -> bool:

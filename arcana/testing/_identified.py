@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from arcana.testing._cause import Cause
-from arcana.testing._evidence import CONSTANTS, FEW, Evidence, Fit, lag
+from arcana.testing._evidence import FEW, Evidence, Fit, lag
 from arcana.testing._products import matrices
 from arcana.testing._rounding import UNIT, rounded
 from arcana.testing._runs import Run
@@ -133,12 +133,14 @@ def differences(found: Evidence, one: Law, other: Law) -> Iterator[Cause]:
     if one.kept.shape[0] != other.kept.shape[0]:
         return
     typical = float(np.median(np.abs(found.one[found.alone(0)]))) or 1.0
-    limit = max(CONSTANTS * found.unit, 4 * float(np.median(found.pair.bound[found.alone(0)])) / typical)
+    limit = max(found.constant, 4 * float(np.median(found.pair.bound[found.alone(0)])) / typical)
     kept, scale, bias = (_apart(getattr(one, part), getattr(other, part)) for part in ("kept", "scale", "bias"))
     laws = f"in layer {layer!r} {one.name} computes {_told(one)}, {other.name} {_told(other)}"
     for reached, plain in ((other, one), (one, other)):
         if kept <= limit < scale and any(_apart(reached.scale, plain.scale * pole) <= 4 * limit for pole in _poles(plain)):
-            yield Cause("leak", layer, f"{laws}: the leak of {reached.name} reaches the input, β·(v + I) for β·v + I")
+            reaches = f"the leak of {reached.name} reaches the input, β·(v + I) for β·v + I"
+            kinds = ("leak", "scale") if abs(float(np.median(plain.scale)) - 1.0) <= 4 * limit else ("scale", "leak")
+            yield Cause(kinds[0], layer, f"{laws}: {reaches}, or the input is scaled, which gives the same numbers", kinds[1:])
             return
     if kept > limit and one.kept.shape[0] == 1:
         yield Cause("leak", layer, _with(f"{laws}: the leak", other.fit))
@@ -170,11 +172,6 @@ def _together(one: Law, other: Law) -> bool:
     ratio = float(np.median(other.scale) / np.median(one.scale))
     expected = float((1 - np.median(other.kept)) / (1 - np.median(one.kept)))
     return abs(ratio - expected) < 0.01 * abs(ratio - 1)
-
-
-def unlike(one: Law, other: Law) -> bool:
-    """Whether the constants differ in a way that these laws do not tell apart: two constants, or margins."""
-    return one.kept.shape[0] != other.kept.shape[0] or one.kept.shape[0] == 2
 
 
 def _apart(a: Array, b: Array) -> float:

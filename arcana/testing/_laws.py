@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from arcana.testing._cause import Cause
-from arcana.testing._evidence import CONSTANTS, FEW, WITHIN, Evidence, Fit, lag
+from arcana.testing._evidence import FEW, WITHIN, Evidence, Fit, lag
 from arcana.testing._values import Array
 
 LATEST = 3
@@ -21,6 +21,18 @@ LATEST = 3
 
 EITHER = "leak or synapse"
 """The kind of a constant that may be that of the potential or of the synaptic current, which is the same before a reset."""
+
+MIXED = (("scale", "bias"), ("leak", "bias"), ("leak", "scale"), ("leak", "scale", "bias"))
+"""The parts of which several laws at once may be made."""
+
+LARGEST_LEAK, SMALLEST_SCALE = 1.2, 1e-3
+"""A leak does not change by more, and of a scale no less is left: then nothing arrives."""
+
+SMALLEST_LEAK = 0.3
+"""The share of a potential that a leak keeps at least: a smaller factor is a scale alone."""
+
+CONSTANT = 0.05
+"""The share of a difference that must stay to the next step for what each step adds to be told from a constant difference."""
 
 MOST_ROWS = 4096
 """The longest axis along which a permutation is looked for."""
@@ -61,11 +73,12 @@ def _where(found: Evidence, mask: Array) -> str:
     return f"from step {int(over.argmax())} of {found.layer} on"
 
 
-def _cause(found: Evidence, kind: str, text: str, fit: Fit | None = None) -> Cause:
+def cause_of(found: Evidence, kind: str, text: str, fit: Fit | None = None, alternatives: tuple[str, ...] = ()) -> Cause:
+    """Return a cause of a layer, with how much of the difference it explains."""
     explained = (
         "" if fit is None else f" (this explains {min(fit.share, 1.0):.4%} of the difference, in {fit.informative:,} places)"
     )
-    return Cause(kind, found.pair.name, f"{text}{explained}")
+    return Cause(kind, found.pair.name, f"{text}{explained}", alternatives)
 
 
 def _delay(found: Evidence) -> Tried:
@@ -87,7 +100,7 @@ def _delay(found: Evidence) -> Tried:
                 if within >= WITHIN and varies and (found.over & mask).sum() >= FEW:
                     plural = "s" * (steps > 1)
                     text = f"the potentials of {late} in {found.layer} are those of the other {steps} step{plural} before"
-                    return Tried("a delay", 1.0, (_cause(found, "delay", text),))
+                    return Tried("a delay", 1.0, (cause_of(found, "delay", text),))
     return Tried("a delay", best)
 
 
@@ -120,7 +133,7 @@ def permutation(found: Evidence, axis: int) -> Tried:
         return Tried(title, 0.0)
     what = ("samples", "neurons")[axis - 1]
     text = f"{moved} of {count} {what} of {found.layer} in {found.names[1]} are those of {found.names[0]} in another order"
-    return Tried(title, 1.0, (_cause(found, "permuted", text),))
+    return Tried(title, 1.0, (cause_of(found, "permuted", text),))
 
 
 def _ones(found: Evidence) -> Array:
@@ -142,7 +155,7 @@ def _lagged(found: Evidence) -> Array:
 
 def _clear(found: Evidence, coefficient: float) -> bool:
     """Whether a relative change is more than constants that were computed in two ways differ by."""
-    return abs(coefficient) > CONSTANTS * found.unit
+    return abs(coefficient) > found.constant
 
 
 def _offset(found: Evidence, by_neuron: bool) -> Tried:
@@ -154,14 +167,18 @@ def _offset(found: Evidence, by_neuron: bool) -> Tried:
     lower, upper = float(fit.coefficients.min()), float(fit.coefficients.max())
     size = f"{-fit[0]:.6g}" if not by_neuron else f"{-upper:.4g} to {-lower:.4g}"
     text = f"margins of {found.layer} differ by a constant: the threshold of {found.names[1]} is larger by {size}"
-    return Tried(title, fit.share, (_cause(found, "threshold", text, fit),))
+    return Tried(title, fit.share, (cause_of(found, "threshold", text, fit),))
 
 
 def _scale(found: Evidence, by_neuron: bool) -> Tried:
     fit = found.fit(found.difference, [found.one, *_constants(found)], found.never, by_neuron=by_neuron)
     title = "another scale of the input" + " of each neuron" * by_neuron
+    if not fit.holds and 1 + fit[0] > 2:
+        # Its rounding grows with the factor: the other way round it shrinks.
+        found = found.exchanged()
+        fit = found.fit(found.difference, [found.one, *_constants(found)], found.never, by_neuron=by_neuron)
     # A factor of 0 is no scale: nothing arrives.
-    if not fit.holds or not _clear(found, fit[0]) or abs(1 + fit[0]) < 1e-3:
+    if not fit.holds or not _clear(found, fit[0]) or abs(1 + fit[0]) < SMALLEST_SCALE:
         return Tried(title, fit.share)
     return Tried(title, fit.share, (_scaled(found, fit, by_neuron),))
 
@@ -173,10 +190,11 @@ def _scaled(found: Evidence, fit: Fit, by_neuron: bool) -> Cause:
     step = int((found.over & found.never).any(axis=(1, 2)).argmax())
     times = f"{found.names[1]}'s potentials are {factor} times {found.names[0]}'s"
     text = f"at step {step} of {found.layer} {times}, and so on until a neuron fires"
-    hint = ": a scaled input or weight"
-    if not by_neuron and 0.3 < 1 + fit[0] < 1:
-        hint += ", or a leak that reaches the input, β·(v + I) for β·v + I"
-    return _cause(found, "scale", f"{text}{hint}", fit)
+    hint, alternatives = ": a scaled input or weight", ()
+    factors = 1 + fit.coefficients[0]
+    if any(((each > SMALLEST_LEAK) & (each < 1)).all() for each in (factors, 1 / factors)):
+        hint, alternatives = f"{hint}, or a leak that reaches the input, β·(v + I) for β·v + I", ("leak",)
+    return cause_of(found, "scale", f"{text}{hint}", fit, alternatives)
 
 
 def _leak(found: Evidence, by_neuron: bool, start: int = 0) -> Tried:
@@ -199,7 +217,7 @@ def _leak(found: Evidence, by_neuron: bool, start: int = 0) -> Tried:
         f"at step {first} of {found.layer} {found.names[1]} − {found.names[0]} is {change_text} times the potential one step "
         f"before, where none fired{since}: {whose}"
     )
-    return Tried(title, fit.share, (_cause(found, kind, text, fit),))
+    return Tried(title, fit.share, (cause_of(found, kind, text, fit),))
 
 
 def _which_constant(found: Evidence, kept: float, change: float, by_neuron: bool, start: int) -> tuple[str, str]:
@@ -217,9 +235,12 @@ def _which_constant(found: Evidence, kept: float, change: float, by_neuron: bool
 
 
 def settled(causes: list[Cause]) -> list[Cause]:
-    """Return the causes with the kind of a constant that only other layers show."""
-    kind = "synapse" if any(cause.kind == "synapse" for cause in causes) else "leak"
-    return [dataclasses.replace(cause, kind=kind) if cause.kind == EITHER else cause for cause in causes]
+    """Return the causes with the kind of a constant that only other layers show; where none does it may be either."""
+    shown = [kind for kind in ("synapse", "leak") if any(cause.kind == kind for cause in causes)]
+    kind, *others = shown[:1] or ["leak", "synapse"]
+    return [
+        dataclasses.replace(cause, kind=kind, alternatives=tuple(others)) if cause.kind == EITHER else cause for cause in causes
+    ]
 
 
 def _bias(found: Evidence, by_neuron: bool) -> Tried:
@@ -233,13 +254,14 @@ def _bias(found: Evidence, by_neuron: bool) -> Tried:
             fit.holds
             and found.informative_steps() > len(terms)
             and _everywhere_at_first(found)
-            and -0.2 < _sum(fit, 1) < 1.2
-            and abs(fit[0]) > CONSTANTS * found.unit * _typical(found)
+            # Of margins a constant that does not add up is the threshold's.
+            and (CONSTANT if found.pair.offset else -0.2) < _sum(fit, 1) < 1.2
+            and abs(fit[0]) > found.constant * _typical(found)
         ):
             lower, upper = float(fit.coefficients[0].min()), float(fit.coefficients[0].max())
             size = f"{fit[0]:.6g}" if not by_neuron else f"{lower:.4g} to {upper:.4g}"
             text = f"each step adds {size} to {found.layer} in {found.names[1]} and not in {found.names[0]}: a bias"
-            return Tried(title, fit.share, (_cause(found, "bias", text, fit),))
+            return Tried(title, fit.share, (cause_of(found, "bias", text, fit),))
     return Tried(title, best)
 
 
@@ -272,7 +294,7 @@ def _start(found: Evidence) -> Tried:
         fades = not mask.any() or np.sqrt(np.mean(d[mask] ** 2)) < np.sqrt(np.mean(d[0][found.never[0]] ** 2))
         if fit.holds and _sum(fit, 0) < 0.995 and fades:
             text = f"{found.layer} differs in the first step, and later by what is left of that: the state before it"
-            return Tried(title, fit.share, (_cause(found, "state", text, fit),))
+            return Tried(title, fit.share, (cause_of(found, "state", text, fit),))
     return Tried(title, fit.share)
 
 
@@ -288,7 +310,7 @@ def _fresh(found: Evidence) -> Tried:
         if not run[step][found.mask[step]].any() and run[step - 1].any():
             same = f"at step {step} every potential of {found.layer} is 0 in {name}"
             text = f"{same}, as at a start: its state was reset there"
-            return Tried(title, 1.0, (_cause(found, "state", text),))
+            return Tried(title, 1.0, (cause_of(found, "state", text),))
     a, quiet = found.one, (found.since != 1).astype(float)
     d = found.difference
     mask = found.mask & (np.arange(len(d)) == step)[:, None, None]
@@ -304,7 +326,7 @@ def _fresh(found: Evidence) -> Tried:
         most = float(np.mean(found.over[step][found.mask[step]])) > 0.2
         if fit.within >= WITHIN and fit.informative >= 2 * fit.coefficients.size and abs(fit[0]) > 0.4 and most:
             text = f"at step {step} the potentials of {found.layer} differ by what was left of those before"
-            return Tried(title, fit.share, (_cause(found, "state", f"{text}: one run's state was reset there", fit),))
+            return Tried(title, fit.share, (cause_of(found, "state", f"{text}: one run's state was reset there", fit),))
     return Tried(title, best)
 
 
@@ -319,49 +341,45 @@ def _leak_from(found: Evidence) -> Tried:
 def _mixed(found: Evidence, *, by_neuron: bool) -> Tried:
     """Several at once: D = a·D₁ + g·(A − a·A₁) + δ·A₁ + c, whose parts are a scale, a leak and a bias."""
     title = "scale, leak and bias at once" + " of each neuron" * by_neuron
-    a, d = found.one, found.difference
+    a, d, one = found.one, found.difference, _ones(found)
     mask = _lagged(found)
-    first = [lag(d, 1), lag(a, 1)]
-    sets: list[tuple[str, list[Array]]] = [
-        ("leak bias", [*first, _ones(found)]),
-        ("leak scale", [*first, a]),
-        ("leak scale bias", [*first, a, _ones(found)]),
-        ("leak bias", [*first, lag(d, 2), lag(a, 2), _ones(found)]),
-    ]
-    best = 0.0
-    for names, terms in sets:
-        if found.pair.offset and "bias" not in names:
-            continue
+    whole = found.fit(d, [lag(d, 1), lag(a, 1), a, one], mask, by_neuron=by_neuron)
+    if not found.moved(mask, 1):
+        return Tried(title, whole.share)
+    kept = whole[0]
+    columns = {"scale": a - kept * lag(a, 1), "leak": lag(a, 1), "bias": one}
+    # The fewest parts that explain it: with all of them some neurons show too little to tell them apart.
+    for names in MIXED if whole.holds and -0.2 < kept < 1.9 else ():
+        terms = [lag(d, 1), *(columns[name] for name in names), *([] if "bias" in names else _constants(found))]
         fit = found.fit(d, terms, mask, by_neuron=by_neuron)
-        best = max(best, fit.share)
-        if not fit.holds or not -0.2 < fit[0] < 1.9 or found.informative_steps() < len(terms) or not found.moved(mask, 1):
-            continue
-        kept = fit.coefficients[0]
-        scale = fit.coefficients[2] if "scale" in names else 0 * kept
-        leak = fit.coefficients[1] + scale * kept
-        if abs(1 + np.median(scale)) < 1e-3:
-            continue
-        parts = {"leak": leak, "scale": scale}
-        if "bias" in names and not found.pair.offset:
-            parts["bias"] = fit.coefficients[-1]
-        return Tried(title, fit.share, tuple(_parts(found, parts, fit)))
-    return Tried(title, best)
+        parts = dict(zip(names, fit.coefficients[1:], strict=False))
+        sizes = {name: float(np.median(part)) for name, part in parts.items()}
+        sound = abs(sizes.get("leak", 0.0)) < LARGEST_LEAK and abs(1 + sizes.get("scale", 0.0)) > SMALLEST_SCALE
+        if fit.holds and sound and found.informative_steps() >= len(terms):
+            return Tried(title, fit.share, tuple(_parts(found, parts, fit)))
+    fit = found.fit(d, [lag(d, 1), lag(a, 1), lag(d, 2), lag(a, 2), one], mask, by_neuron=by_neuron)
+    if fit.holds and -0.2 < fit[0] < 1.9 and found.informative_steps() >= 5:
+        return Tried(title, fit.share, tuple(_parts(found, {"leak": fit.coefficients[1], "bias": fit.coefficients[-1]}, fit)))
+    return Tried(title, max(whole.share, fit.share))
 
 
 def _parts(found: Evidence, parts: dict[str, Array], fit: Fit) -> Iterator[Cause]:
     """Yield the parts of a mixed law that move potentials by more than rounding."""
     typical = _typical(found)
     bound = float(np.median(found.pair.bound[found.never]))
+    if found.pair.offset:
+        # Of margins a constant may be the threshold's.
+        parts = {name: part for name, part in parts.items() if name != "bias"}
     words = {
         "leak": "{:.4g} more of the potential is kept",
         "scale": "the input is {:+.4%} larger",
         "bias": "each step adds {:.4g}",
     }
     kept = np.median(fit.coefficients[0])
-    if abs(_ratio(parts, kept)) < 0.02:
+    if {"leak", "scale"} <= set(parts) and abs(_ratio(parts, kept)) < 0.02:
         before = kept - np.median(parts["leak"])
         text = f"in {found.layer} leak and input change together, as where a time constant divides the input too"
-        yield _cause(
+        yield cause_of(
             found,
             "leak",
             f"{text}: {before:.4g} of the potential is kept in {found.names[0]}, {kept:.4g} in {found.names[1]}",
@@ -369,10 +387,11 @@ def _parts(found: Evidence, parts: dict[str, Array], fit: Fit) -> Iterator[Cause
         )
         parts = {name: part for name, part in parts.items() if name == "bias"}
     for name, part in parts.items():
-        value = float(part[np.argmax(np.abs(part))])
+        # Of neurons one by one that which most of them show: some hardly show any.
+        value = float(np.median(part))
         moves = abs(value) * (1.0 if name == "bias" else typical)
         if moves > 4 * bound and (name == "bias" or _clear(found, value)):
-            yield _cause(found, name, f"in {found.layer} of {found.names[1]} {words[name].format(value)}", fit)
+            yield cause_of(found, name, f"in {found.layer} of {found.names[1]} {words[name].format(value)}", fit)
 
 
 def _ratio(parts: dict[str, Array], kept: float) -> float:

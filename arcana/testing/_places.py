@@ -12,6 +12,9 @@ OURS = ("arcana.torch", "arcana.jax", "arcana.testing", "arcana.surrogate", "arc
 FRAMEWORKS = ("jax", "torch", "flax", "equinox", "jaxtyping", "functools", "contextlib", *OURS)
 """Packages whose frames stand between a network's own."""
 
+COMPILER = "torch._dynamo"
+"""The package whose frames stand around what torch.compile made."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -20,13 +23,14 @@ class Place:
     Attributes:
         path: the innermost module that calls, as the framework writes it, `hidden.lif`; empty outside every module.
         caller: the module that calls that one: several may share one.
-        lines: in which code, and where in it, the calls stand, the innermost first, as far as the caller.
+        lines: in which code, and where in it, the calls stand, the innermost first, as far as the caller; in what torch.compile
+            made the file and line of the innermost.
         function: the name of the spike function.
     """
 
     path: str
     caller: str
-    lines: tuple[tuple[types.CodeType, int], ...]
+    lines: tuple[tuple[types.CodeType | str, int], ...]
     function: str
 
 
@@ -35,10 +39,15 @@ def is_module(value: Any) -> bool:
     return not isinstance(value, type) and any(kind.__name__ == "Module" for kind in type(value).__mro__)
 
 
+def plain_path(path: str) -> str:
+    """Return the path of a module or parameter without the wrappers that torch.compile puts around what it compiles."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
+
+
 def modules_of(module: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield a module and all within, by path."""
     if hasattr(module, "named_modules"):
-        yield from module.named_modules(prefix=path)
+        yield from ((plain_path(name), each) for name, each in module.named_modules(prefix=path))
         return
     yield path, module
     for name, value in vars(module).items():
@@ -73,6 +82,10 @@ class Places:
         self.paths = {id(module): path for path, module in self.kept.items()}
         self.outside = outside.f_code
 
+    def named(self) -> list[str]:
+        """Return the path of each module within."""
+        return [path for path in self.kept if path]
+
     def classes(self) -> list[type]:
         """Return the class of each module."""
         return list(dict.fromkeys(type(module) for module in self.kept.values()))
@@ -88,10 +101,12 @@ class Places:
             elif is_module(_first(frame)) and _first(frame) is not module:
                 caller, last = _first(frame), i
                 break
-        own = [frame for i, frame in enumerate(frames[: last + 1]) if i == last or not _is_between(frame)]
-        lines = tuple((frame.f_code, frame.f_lasti) for frame in own)
         path, above = ("" if each is None else self._path(each, frames) for each in (module, caller))
-        return Place(path, above, lines, function)
+        own = [frame for i, frame in enumerate(frames[: last + 1]) if i == last or not _is_between(frame)]
+        if any(frame.f_globals.get("__name__", "").startswith(COMPILER) for frame in frames[frames.index(own[0]) :]):
+            # What Dynamo makes of a function are several, one inside the other; the line alone stays.
+            return Place(path, "", ((own[0].f_code.co_filename, own[0].f_lineno),), function)
+        return Place(path, above, tuple((frame.f_code, frame.f_lasti) for frame in own), function)
 
     def path(self, module: Any) -> str:
         """Return the name of a module from inside its call."""

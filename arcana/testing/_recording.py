@@ -11,30 +11,36 @@ from typing import Any
 import numpy as np
 
 from arcana.testing._leaves import array_of, is_leaf, named_leaves, unique
-from arcana.testing._places import Place, Places, is_module
+from arcana.testing._places import Place, Places, is_module, plain_path
 from arcana.testing._runs import NAMES, Layer, Run
 from arcana.testing._values import Array
 from arcana.testing.backends import BACKENDS, load
 
 
 class _Calls:
-    """What one layer has done so far; spikes as booleans, since they are nothing else."""
+    """What one layer has done so far; spikes as booleans, since they are nothing else, and none of a readout."""
 
     def __init__(self) -> None:
         self.margins: list[Array] = []
         self.spikes: list[Array] = []
         self.largest = 1.0
 
-    def add(self, margins: Array, spikes: Array) -> None:
+    def add(self, margins: Array, spikes: Array | None) -> None:
         self.margins.append(margins)
+        if spikes is None:
+            return
         self.spikes.append(spikes.astype(bool))
         odd = spikes[(spikes != 0) & (spikes != 1)]
         if odd.size:
             self.largest = float(odd.max()) if (odd == np.round(odd)).all() and odd.min() > 0 else -1.0
 
-    def layer(self, name: str) -> Layer:
-        """Return the layer, and let go of the calls, so that the numbers are there twice for one layer at a time."""
-        shapes = {each.shape for each in self.margins}
+    def layer(self, name: str, *, whole: bool) -> Layer:
+        """Return the layer, of calls with one step each or with a whole sequence.
+
+        The calls are let go of, so that the numbers are there twice for one layer at a time.
+        """
+        # Sequences may be of unequal length.
+        shapes = {each.shape[whole:] for each in self.margins}
         if len(shapes) > 1:
             some = " and ".join(map(str, sorted(shapes)))
             msg = (
@@ -42,13 +48,13 @@ class _Calls:
                 f"name them in the order of a step, as in recording(network, layers=['hidden', 'output'])"
             )
             raise ValueError(msg)
-        both = (self.margins, self.spikes)
-        if self.margins[0].ndim == 0:
-            both = ([each.reshape(1) for each in part] for part in both)
-        margins, spikes = (np.stack(part) for part in both)
-        self.margins.clear()
-        self.spikes.clear()
-        return Layer(margins, spikes, margins=True)
+        join = np.concatenate if whole else np.stack
+        joined: list[Any] = []
+        for part in (self.margins, self.spikes):
+            scalars = bool(part) and part[0].ndim == 0
+            joined.append(join([each.reshape(1) for each in part] if scalars else part) if part else None)
+            part.clear()
+        return Layer(joined[0], joined[1], margins=joined[1] is not None)
 
 
 class Recording:
@@ -70,8 +76,10 @@ class Recording:
 
     run: Run
 
-    def __init__(self, places: Places, layers: Sequence[str]) -> None:
+    def __init__(self, places: Places, layers: Sequence[str], readouts: Sequence[str] = (), *, sequences: bool = False) -> None:
         self._places = places
+        self._readouts = list(readouts)
+        self._sequences = sequences
         self._names = list(layers)
         self._turn = 0
         self._calls: dict[Place | str, _Calls] = {}
@@ -100,8 +108,18 @@ class Recording:
             self._turn += 1
         self._calls.setdefault(key, _Calls()).add(margins, spikes)
 
+    def _meet(self, path: str) -> _Calls:
+        """Return a readout's calls; it gets its number among the layers where it is first met."""
+        return self._calls.setdefault(path, _Calls())
+
+    def _keep_output(self, path: str, output: Array) -> None:
+        self._meet(path).add(output, None)
+
     def _close(self, inputs: Any, parameters: Any, name: str) -> None:
         calls = {key: each for key, each in self._calls.items() if each.margins}
+        if missing := [path for path in self._readouts if path not in calls]:
+            msg = f"readouts: no module of the path {missing[0]!r} was called; the network has {', '.join(self._places.named())}"
+            raise ValueError(msg)
         # A function that gives a fraction once is an activation and no spike function, where it gives 0 alone too.
         odd = {key.function for key, each in calls.items() if each.largest < 0 and isinstance(key, Place)} - {"custom_gradient"}
         calls = {key: each for key, each in calls.items() if each.largest > 0 and getattr(key, "function", "") not in odd}
@@ -116,13 +134,18 @@ class Recording:
             msg = (
                 "no spike function was called while the recording was open. Seen are surrogates of arcana, and every "
                 "torch.autograd.Function, jax.custom_vjp and jax.custom_jvp that gives 0 and 1. A function of v − threshold "
-                "without one is named: recording(..., functions=[(module, 'name')]); under torch.compile run "
-                "in torch.compiler.set_stance('force_eager')"
+                "without one is named: recording(..., functions=[(module, 'name')]), and layers without spikes are "
+                "readouts=['path']. What torch.compile makes is seen if it is made before the recording is opened"
             )
             raise ValueError(msg)
-        layers = {named[key]: each.layer(named[key]) for key, each in calls.items()}
+        # A layer that fires once a step does it more often than one that gets the whole sequence.
+        fewest = min(len(each.margins) for each in calls.values())
+        layers = {
+            named[key]: each.layer(named[key], whole=self._sequences and len(each.margins) == fewest)
+            for key, each in calls.items()
+        }
         _check_steps(layers)
-        self.run = Run(layers, None if inputs is None else array_of("inputs", inputs), parameters, name)
+        self.run = Run(layers, None if inputs is None else array_of("inputs", inputs), parameters, name, ordered=True)
 
 
 def _named(keys: Sequence[Place | str]) -> dict[Place | str, str]:
@@ -144,7 +167,8 @@ def _check_steps(layers: dict[str, Layer]) -> None:
         each = ", ".join(f"{name} {count}" for name, count in steps.items())
         msg = (
             f"every layer fires once a step, and these fired so often: {each}. A step that asks a spike function twice, or a "
-            f"line that fires for several layers, is told apart by names in the order of a step: recording(network, layers=[...])"
+            f"line that fires for several layers, is told apart by names in the order of a step: recording(network, "
+            f"layers=[...]). Where layers get the whole sequence at once, sequences=True says so"
         )
         raise ValueError(msg)
 
@@ -159,7 +183,7 @@ def _parameters(network: Any, given: Any) -> dict[str, Array]:
     named = unique(named_leaves("", source))
     if given is None:
         # A network holds more than weights: keys of random numbers, counters, names.
-        named = {name: value for name, value in named.items() if is_leaf(value) and _is_number(value)}
+        named = {plain_path(name): value for name, value in named.items() if is_leaf(value) and _is_number(value)}
     return {name: np.array(array_of(f"parameter {name!r}", value)) for name, value in named.items()}
 
 
@@ -184,6 +208,8 @@ def recording(
     parameters: Any = None,
     layers: Sequence[str] = (),
     functions: Sequence[tuple[Any, str]] = (),
+    readouts: Sequence[str] = (),
+    sequences: bool = False,
     name: str = "",
 ) -> Iterator[Recording]:
     """Record a run from a network as it is, in PyTorch or JAX, whatever library its neurons are from.
@@ -191,8 +217,9 @@ def recording(
     While the context is open, every call of a spike function is seen: those of arcana, and every `torch.autograd.Function`,
     `jax.custom_vjp` and `jax.custom_jvp` that gives 0 and 1. What the function gets is potential minus threshold, and so the
     layers of the run hold margins. A layer is called by the path of its module. Under `jax.jit`, in `jax.lax.scan`, and
-    under grad, vmap and checkpoint each step is recorded once and in its order. Nothing is kept of the graph: of each step
-    potentials, and spikes as booleans.
+    under grad, vmap and checkpoint each step is recorded once and in its order. What torch.compile has made before is compiled
+    anew while the context is open, with the spike functions outside its graphs, and once more after it. Nothing is kept of the
+    graph: of each step potentials, and spikes as booleans.
 
     Args:
         network: the module that runs (torch, snnTorch, SpikingJelly, Norse, Sinabs, Flax, spyx, Equinox); None for plain
@@ -204,11 +231,15 @@ def recording(
         layers: the names of the layers in the order in which a step fires, where one line of code fires for several.
         functions: plain functions of v − threshold without a surrogate gradient, each as the object that it hangs on and its
             name there: `[(model, "spike")]`.
+        readouts: the paths of modules without spikes, such as an integrator or a last linear layer: what each returns, the first
+            array of several, is kept as the potentials of a layer without a threshold.
+        sequences: whether layers get the whole sequence in one call, time first, as a parallel spiking neuron does; layers that
+            are called more often get one step each.
         name: what a verdict calls this run; by default the framework.
 
     Raises:
-        ValueError: nothing fired, layers fired unequally often, a layer gives more than one spike a step, or one line of code
-            fires for layers of several shapes; each error says what to give.
+        ValueError: nothing fired, no module of a readout's path was called, layers fired unequally often, a layer gives more
+            than one spike a step, or one line of code fires for layers of several shapes; each error says what to give.
 
     >>> import torch
     >>> from arcana.surrogate import FastSigmoid
@@ -225,13 +256,14 @@ def recording(
     # Two frames further out: this generator is resumed by contextlib.
     outside = sys._getframe(2)
     places = Places(network, outside)
-    found = Recording(places, layers)
+    found = Recording(places, layers, readouts, sequences=sequences)
     kept = _parameters(network, parameters)
     present = [each for each in BACKENDS if each in sys.modules]
     with contextlib.ExitStack() as stack:
         for backend in present:
-            more = {"modules": places.classes(), "path": places.path} if backend == "jax" else {}
-            stack.enter_context(load(backend, "spikes").watched(found._place, found._keep, functions, **more))
+            more = {"modules": places.classes(), "path": places.path} if backend == "jax" else {"modules": places.kept}
+            outputs = (readouts, found._meet, found._keep_output) if readouts else None
+            stack.enter_context(load(backend, "spikes").watched(found._place, found._keep, functions, outputs=outputs, **more))
         yield found
     found._close(inputs, kept, name or _framework(network, present))
     if path is not None:

@@ -33,12 +33,14 @@ class Found:
         unexplained: the layers whose potentials differ by more than rounding and for which no hypothesis holds.
         tried: what was tried on the first of them, with the share that each explains.
         grown: the layers in which rounding grew with the neurons' own flow.
+        lawful: the layers whose differences are within rounding, and yet follow a law that no cause explains.
     """
 
     causes: tuple[Cause, ...]
     unexplained: tuple[str, ...]
     tried: tuple[Tried, ...]
     grown: tuple[str, ...]
+    lawful: tuple[str, ...] = ()
 
 
 def search(one: Run, other: Run, sides: Sides) -> Found:
@@ -48,20 +50,23 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
         # Then what follows belongs to other neurons or samples.
         return Found(tuple(given), (), (), ())
     firing = list(firing_causes(sides))
-    causes = [*given, *_dtype(one, other, sides), *firing]
-    unexplained, tried, enlarged = [], [], []
+    products = list(_products(sides))
+    causes = [*given, *(products or _dtype(one, other, sides)), *firing]
+    unexplained, tried, enlarged, lawful = [], [], [], []
     for i, pair in enumerate(sides.pairs):
         found = Evidence.of(sides, i)
         named = [cause for cause in firing if cause.where == pair.name]
-        causes += _nan(found)
+        causes += _nan(found, sides.untouched(i))
         order = [] if given else [cause for axis in (1, 2) for cause in permutation(found, axis).causes]
         if order and found.over.any():
             # Then thresholds and laws belong to other neurons.
             causes = [cause for cause in causes if cause not in named] + order
             continue
         if not found.over.any():
-            finest = finer(found)
-            causes += [] if finest is None or given else next((each.causes for each in laws(finest) if each.causes), ())
+            if not given and (finest := finer(found)) is not None:
+                within = next((each.causes for each in (*laws(finest), after_spikes(finest)) if each.causes), ())
+                causes += within
+                lawful += [] if within else [pair.name]
             continue
         here, attempts = _of_layer(found, sides, i, (one, other), given, bool(named))
         causes += here
@@ -72,7 +77,10 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
         elif not given and not any(cause.kind == "dtype" for cause in causes):
             unexplained.append(pair.name)
             tried = tried or attempts
-    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged))
+    if any(pair.offset for pair in sides.pairs) and any(cause.kind == "threshold" for cause in causes):
+        # The products were told from margins with one threshold for both.
+        causes = [cause for cause in causes if cause not in products]
+    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged), tuple(lawful))
 
 
 def _of_layer(
@@ -90,7 +98,10 @@ def _of_layer(
         return [], []
     tried: list[Tried] = []
     wide = [found.apart()] if layer == 0 and sides.ordered and not sides.coupled else []
-    for evidence in (*wide, found, found.until_a_spike()):
+    # Without any spike of the layer, for one that recurs; but one step alone shows no law that more steps have refuted.
+    quiet = found.until_a_spike()
+    narrow = [] if quiet.informative_steps() < 2 <= found.informative_steps() else [quiet]
+    for evidence in (*wide, found, *narrow):
         if (evidence.over & evidence.never).any():
             for attempt in laws(evidence):
                 tried.append(attempt)
@@ -103,13 +114,13 @@ def _of_layer(
     return [], tried
 
 
-def _nan(found: Evidence) -> Iterator[Cause]:
-    """Yield where one run has NaN or an infinity and the other has not."""
+def _nan(found: Evidence, untouched: Array) -> Iterator[Cause]:
+    """Yield where one run has NaN or an infinity and the other has not, of the same spikes before."""
     pair = found.pair
     bad = [~np.isfinite(side.potentials) for side in pair.sides]
     same = (pair.one.potentials == pair.other.potentials) | (np.isnan(pair.one.potentials) & np.isnan(pair.other.potentials))
     for side, mine, others in zip(pair.sides, bad, bad[::-1], strict=True):
-        alone = mine & ~others & ~same
+        alone = mine & ~others & ~same & untouched[:, :, None]
         if alone.any():
             step, sample, neuron = (int(i) for i in np.argwhere(alone)[0])
             what = "NaN" if np.isnan(side.potentials[step, sample, neuron]) else "infinite"
@@ -117,17 +128,21 @@ def _nan(found: Evidence) -> Iterator[Cause]:
             yield Cause("nan", pair.name, f"the potentials of {side.name} are {what} from {where} on, those of the other are not")
 
 
-def _dtype(one: Run, other: Run, sides: Sides) -> Iterator[Cause]:
-    """Yield the dtype whose numbers one run holds and the other does not; float64 is a reference for float32."""
+def _products(sides: Sides) -> Iterator[Cause]:
+    """Yield the dtype that the products of one run have and those of the other have not."""
     products = products_dtype(sides)
     if products[0] != products[1]:
-        low = sides.names[0 if products[0] else 1]
+        low, dtype = sides.names[0 if products[0] else 1], products[0] or products[1]
         yield Cause(
             "dtype",
             None,
-            f"in the first step every potential of {low} is a {products[0] or products[1]} number: so are its products",
+            f"in the first step every potential of {low} is a {dtype} number: so are its products; a compiler may leave out that "
+            f"rounding, as XLA does under jit. If both are meant to compute in it, dtype={dtype!r} says so",
         )
-        return
+
+
+def _dtype(one: Run, other: Run, sides: Sides) -> Iterator[Cause]:
+    """Yield the dtype whose numbers one run holds and the other does not; float64 is a reference for float32."""
     arrays: list[list[Array]] = [[layer.potentials for layer in run.layers.values()] for run in (one, other)]
     held = [numbers_of(each) for each in arrays]
     if UNIT[held[0]] == UNIT[held[1]] or max(UNIT[each] for each in held) <= UNIT["float32"]:

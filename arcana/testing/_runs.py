@@ -16,6 +16,7 @@ from arcana.testing.backends import load
 
 PARTS = ("potentials", "spikes")
 OPTIONAL = ("threshold", "refractory", "margins", "dtype")
+ABOUT = ("name", "axes", "coupled", "ordered")
 TIME, SAMPLE = "time", "sample"
 NAMES = {"torch": "torch", "jax": "JAX"}
 """What a run of a framework is called if the user says nothing."""
@@ -75,6 +76,8 @@ class Run:
             more: ("sample", "time"), or ("time", "row", "column") without samples. Every axis but "time" and "sample" is one
             of neurons, and those at the end need no name.
         coupled: whether samples act on each other, as in batch normalization that trains.
+        ordered: whether the order of the layers is known to be that of a step, as `recording` knows it; otherwise their names
+            say it, as jax.jit returns a dict sorted.
 
     >>> import numpy as np
     >>> potentials = np.array([[[0.4, 1.2]], [[0.8, 0.3]]])
@@ -89,6 +92,7 @@ class Run:
     name: str = ""
     axes: Sequence[str] = ()
     coupled: bool = False
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         named = unique(named_leaves("", self.parameters))
@@ -120,7 +124,11 @@ class Run:
             return cls.load(value)
         if isinstance(value, Mapping):
             return cls(unique((str(name), _layer(str(name), each)) for name, each in value.items()))
-        if isinstance(value, Sequence) and len(value) == 2 and not isinstance(value[0], Sequence):
+        if not isinstance(value, Sequence):
+            kind = type(value).__qualname__
+            msg = f"a run is a Run, the path of an .npz, (potentials, spikes), or a list or dict of layers; got {kind}"
+            raise TypeError(msg)
+        if len(value) == 2 and not isinstance(value[0], Sequence):
             return cls({"layer 1": _layer("layer 1", value)})
         return cls({f"layer {i}": _layer(f"layer {i}", each) for i, each in enumerate(value, 1)})
 
@@ -129,7 +137,7 @@ class Run:
         """Read an .npz that `save` wrote, or that holds at least `<layer>.potentials` of each layer, in order.
 
         `<layer>.spikes`, `.threshold`, `.refractory`, `.margins` and `.dtype` are the other parts of a `Layer`; `inputs`,
-        `parameters.<name>`, `run.name`, `run.axes` and `run.coupled` those of the run.
+        `parameters.<name>`, `run.name`, `run.axes`, `run.coupled` and `run.ordered` those of the run.
         """
         try:
             with np.load(path) as file:
@@ -141,9 +149,7 @@ class Run:
             raise ValueError(msg) from error
         inputs = arrays.pop("inputs", None)
         parameters = {key.partition(".")[2]: arrays.pop(key) for key in list(arrays) if key.startswith("parameters.")}
-        about = {
-            key.partition(".")[2]: arrays.pop(key).tolist() for key in ("run.name", "run.axes", "run.coupled") if key in arrays
-        }
+        about = {key: arrays.pop(f"run.{key}").tolist() for key in ABOUT if f"run.{key}" in arrays}
         parts: dict[str, dict[str, Any]] = {}
         for key, value in arrays.items():
             name, _, part = key.rpartition(".")
@@ -165,8 +171,7 @@ class Run:
         if self.inputs is not None:
             arrays["inputs"] = self.inputs
         arrays |= {f"parameters.{name}": value for name, value in self.parameters.items()}
-        about = {"name": self.name, "axes": self.axes, "coupled": self.coupled}
-        arrays |= {f"run.{key}": np.asarray(value) for key, value in about.items() if value}
+        arrays |= {f"run.{key}": np.asarray(getattr(self, key)) for key in ABOUT if getattr(self, key)}
         np.savez_compressed(path, allow_pickle=False, **_storable(arrays))
 
 
@@ -283,7 +288,8 @@ def layer_pairs(one: Run, other: Run, names: tuple[str, str]) -> Iterator[tuple[
         msg = f"both runs have the same layers in the same order, got {orders[0]} in {names[0]}, {orders[1]} in {names[1]}"
         raise ValueError(msg)
     _same_parameters(one, other, names)
-    for name in next((order for order in orders if order != sorted(order)), orders[0]):
+    known = next((list(run.layers) for run in (one, other) if run.ordered), None)
+    for name in known or next((order for order in orders if order != sorted(order)), orders[0]):
         ours, theirs = one.layers[name], other.layers[name]
         if one.axes == other.axes and ours.potentials.shape != theirs.potentials.shape:
             msg = f"layer {name!r} has the shape {ours.potentials.shape} in {names[0]}, {theirs.potentials.shape} in {names[1]}"

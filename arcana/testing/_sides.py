@@ -19,6 +19,9 @@ from arcana.testing._values import Array
 NOTHING = 1e-3
 """The share of a threshold's roundoff below which a difference of potentials is none."""
 
+TAKEN = 2.0**-12
+"""The share of a threshold below which taking it off in float32 rounds a number of half precision."""
+
 UNKNOWN_TERMS = 1024
 """The number of terms in a sum where nothing says it: its square root counts, so a factor 4 either way is one of 2."""
 
@@ -52,6 +55,7 @@ class Pair:
         one, other: what each run holds.
         fires: whether the layer has a threshold.
         offset: whether potentials are known up to a constant only: margins, of a threshold that is not known.
+        taken: the threshold that was probably taken off then, the caller's.
         shared_threshold: whether the threshold of each step is one run's, which the other has only while spikes are the same.
         dtype: in which it computes.
         terms: how many numbers a neuron adds up in a step.
@@ -64,6 +68,7 @@ class Pair:
     other: Side
     fires: bool
     offset: bool
+    taken: Array
     shared_threshold: bool
     dtype: str
     terms: int
@@ -164,6 +169,7 @@ def side_by_side(one: Run, other: Run, threshold: Any, terms: int | None, **said
     """
     names = _names(one, other, said.get("names"))
     layers, ordered = _in_order(list(layer_pairs(one, other, names)))
+    ordered = ordered or one.ordered or other.ordered
     if isinstance(threshold, Mapping) and (unknown := [str(name) for name in threshold if name not in one.layers]):
         msg = f"threshold: there is no layer {', '.join(unknown)}, the runs have {', '.join(one.layers)}"
         raise ValueError(msg)
@@ -273,11 +279,21 @@ def _shaped(
         sides[1],
         fires,
         offset and fires,
+        _taken(threshold, name, shape[1:]),
         step_wise,
         computing,
         0,
         np.zeros(sides[0].potentials.shape),
     )
+
+
+def _taken(threshold: Any, name: str, shape: tuple[int, ...]) -> Array:
+    """Return the threshold that a caller gives for a layer of margins, one a neuron; 0 if it is none of a step's shape."""
+    level = threshold.get(name, 0.0) if isinstance(threshold, Mapping) else threshold
+    try:
+        return np.broadcast_to(np.asarray(level, np.float64), shape).reshape(-1)
+    except ValueError:
+        return np.zeros(1)
 
 
 def _broadcast(name: str, threshold: Any, layer: Layer, axes: Any) -> Array:
@@ -317,18 +333,22 @@ def products_dtype(sides: Sides) -> tuple[str, str]:
     """
     found = []
     for index in (0, 1):
-        first, later = [], []
-        for pair in sides.pairs:
-            if pair.offset:
-                continue
-            potentials = pair.sides[index].potentials
-            first.append(potentials[0][np.isfinite(potentials[0])])
-            later.append(potentials[1:])
-        values = np.unique(np.concatenate(first)) if first else np.zeros(0)
-        held = numbers_of([values[values != 0.0]]) if values.size > 16 else "float64"
+        first = [_first_products(pair, index) for pair in sides.pairs]
+        later = [pair.sides[index].potentials[1:] for pair in sides.pairs]
+        values = np.unique(np.concatenate(first))
+        held = numbers_of([values]) if values.size > 16 else "float64"
         coarse = UNIT[held] > UNIT["float32"] and finer_than(later, held) > 0.5
         found.append(held if coarse else "")
     return found[0], found[1]
+
+
+def _first_products(pair: Pair, index: int) -> Array:
+    """Return what a layer holds in the first step, without zeros; of margins with the threshold that was probably taken off."""
+    potentials = pair.sides[index].potentials[0]
+    taken = np.broadcast_to(pair.taken, potentials.shape) if pair.offset else np.zeros(potentials.shape)
+    values = potentials + taken
+    # What is far smaller than the threshold was rounded as that was taken off.
+    return values[np.isfinite(values) & (np.abs(values) > TAKEN * np.abs(taken))]
 
 
 def common_products(sides: Sides) -> str:
@@ -343,9 +363,9 @@ def common_products(sides: Sides) -> str:
     differ = False
     for pair in sides.pairs:
         first = np.abs(pair.difference[0])
-        size = np.abs(pair.one.potentials[0])
+        size = np.abs(pair.one.potentials[0] + (pair.taken if pair.offset else 0.0))
         finite = np.isfinite(first) & np.isfinite(size)
-        if not finite.any() or pair.offset:
+        if not finite.any():
             continue
         near = 8 * UNIT[dtype] * np.maximum(size, np.quantile(size[finite], 0.75))
         differ = differ or bool((first[finite] > 0).any())

@@ -42,7 +42,7 @@ def save_divergence(found: Divergence, path: Path) -> None:
         ValueError: matplotlib has no format of that ending.
     """
     runs = {"torch": found.torch_run, "jax": found.jax_run}
-    names = dict(zip(runs, getattr(found, "names", tuple(TITLES.values())), strict=True))
+    names = dict(zip(runs, found.names, strict=True))
     flip = found.unexplained or found.first
     layer = flip.layer if flip else next(iter(found.spikes))
     figure = Figure(figsize=(13, 8), layout="constrained")

@@ -139,12 +139,12 @@ class Spike(torch.nn.Module):
             self._looked_for_library = True
             _warn_of_library(self.threshold)
             _warn_of_parts(v, self.parameters(recurse=False))
-        learned = [getattr(self, name) for name in self.learnable]
-        if any(map(distributed, (v, self.threshold, *learned))):
+        stored = [getattr(self, name) for name in self.learnable]
+        if any(map(distributed, (v, self.threshold, *stored))):
             from arcana.torch._dtensor import by_parts
 
-            return by_parts(functools.partial(self._fire, random), v, self.threshold, *learned)
-        return self._fire(random, v, self.threshold, *learned)
+            return by_parts(functools.partial(self._fire, random), v, self.threshold, *stored)
+        return self._fire(random, v, self.threshold, *stored)
 
     def _fire(
         self, random: torch.Generator | torch.Tensor | None, v: torch.Tensor, threshold: torch.Tensor, *learned: torch.Tensor

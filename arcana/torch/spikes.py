@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -25,6 +25,8 @@ from arcana.torch.arrays import Array, to_numpy
 
 Place = Callable[[Any, str], Hashable]
 Keep = Callable[[Hashable, Array, Array], None]
+Outputs = tuple[Sequence[str], Callable[[str], None], Callable[[str, Array], None]]
+"""The paths of modules whose output is kept, what is called with a path as it is met, and what takes the path and the output."""
 
 QUIET = (("snntorch", "SpikingNeuron", "mem_reset"),)
 """Methods that ask a spike function again, for the reset: by package, class and name, with those of the class's heirs."""
@@ -43,6 +45,17 @@ class _Watch:
 
     def change(self, owner: Any, name: str, value: Any) -> None:
         self.stack.enter_context(mock.patch.object(owner, name, value))
+
+    def out_of_graphs(self) -> None:
+        """Let compiled code call our spikes from outside its graphs, as it does others' that are seen.
+
+        What was compiled before is compiled anew while the context is open, and what is compiled in it is not used after.
+        """
+        from arcana.torch import _dynamo
+
+        torch.compiler.reset()
+        self.stack.callback(torch.compiler.reset)
+        self.change(_dynamo, "composable", torch.compiler.disable(_dynamo.composable))
 
     def quiet(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, in which no call is seen."""
@@ -80,7 +93,8 @@ class _Watch:
                 self.fired(v, spikes, name, lambda: margin(v, *rest) if margin else v, lambda: slope(*given[:first], v, *rest))
             return result
 
-        return called
+        # Compiled code calls a spike function from outside while it is seen.
+        return torch.compiler.disable(called) if _compiles() else called
 
     def fired(
         self,
@@ -140,7 +154,12 @@ def _slope_of_call(call: Call, v: torch.Tensor) -> torch.Tensor:
 
 @contextlib.contextmanager
 def watched(
-    place: Place, keep: Keep, functions: Sequence[tuple[Any, str]] = (), keep_slopes: Keep | None = None
+    place: Place,
+    keep: Keep,
+    functions: Sequence[tuple[Any, str]] = (),
+    modules: Mapping[str, Any] = {},
+    outputs: Outputs | None = None,
+    keep_slopes: Keep | None = None,
 ) -> Iterator[None]:
     """See every call of a spike function while the context is open.
 
@@ -149,10 +168,14 @@ def watched(
             leaves the call out.
         keep: takes the key, and potentials minus thresholds and spikes as arrays of their own.
         functions: other functions of v − threshold, each as the object that it hangs on and its name there.
+        modules: the network's, by path.
+        outputs: which modules' outputs are kept, and how.
         keep_slopes: takes the key, potentials minus thresholds, and the derivative that the surrogate has there.
     """
     with contextlib.ExitStack() as stack:
         watch = _Watch(place, keep, keep_slopes, stack)
+        if _compiles():
+            watch.out_of_graphs()
         for function in _heirs(torch.autograd.Function):
             watch.meet(function)
         apply: Any = torch.autograd.Function.__dict__["apply"].__func__
@@ -167,6 +190,13 @@ def watched(
         for name in ("fire", "forward"):
             watch.change(Call, name, watch.seen(getattr(Call, name), "arcana", _slope_of_call))
         watch.change(_rules, "ruled", watch.seen(_rules.ruled, "arcana.rules", _slope))
+        if outputs:
+            paths, _, keep_output = outputs
+            for path, module in modules.items():
+                if path in paths and isinstance(module, torch.nn.Module):
+                    hook: Any = functools.partial(_hand_over, path, keep_output)
+                    hook = torch.compiler.disable(hook) if _compiles() else hook
+                    stack.callback(module.register_forward_hook(hook).remove)
         for owner, name in functions:
             function = getattr(owner, name)
             watch.change(owner, name, watch.seen(function, name, functools.partial(_slope, function)))
@@ -175,6 +205,22 @@ def watched(
                 if name in vars(each):
                     watch.change(each, name, watch.quiet(vars(each)[name]))
         yield
+
+
+def _hand_over(path: str, keep: Callable[[str, Array], None], module: torch.nn.Module, given: Any, output: Any) -> None:
+    """Keep the first tensor of floats that a module returns."""
+    if in_backward() or dispatch_modes():
+        return
+    returned = output if isinstance(output, tuple | list) else (output,)
+    first = next((each for each in returned if _is_floating(each)), None)
+    if first is not None:
+        with without_transforms(), torch.no_grad():
+            keep(path, np.array(to_numpy(plain(first))))
+
+
+def _compiles() -> bool:
+    """Whether anything has been compiled: asking torch.compiler would load what compiles."""
+    return "torch._dynamo" in sys.modules
 
 
 def _heirs(kind: type | None) -> list[type]:

@@ -52,9 +52,9 @@ def network(backend: str, fault: str = "") -> Callable[..., Any]:
             elif fault in ("triangular", "none, triangular"):
                 z = triangle(v - 1.0)
             else:
-                z = fire(v - 1.0, scale=11.0 if fault == "slope" else 10.0)
+                z = fire(v - 1.0, scale=11.0 if "slope" in fault else 10.0)
             v = v - (z if fault == "reset" else stop(z))
-            u = 0.8 * u + (stop(z) if fault == "cut layers" else z) @ weights["output"].T
+            u = 0.8 * u + (stop(z) if "cut layers" in fault else z) @ weights["output"].T
             s = fire(u - 0.5, scale=10.0)
             u = u - 0.5 * stop(s)
             out.append(s)
@@ -126,6 +126,13 @@ def test_a_fault_behind_each_output(what: str, fault: str) -> None:
 @pytest.mark.parametrize("what", ["logits", "spikes"])
 def test_a_cut_recurrence_is_a_cut_path(what: str) -> None:
     assert compared(what, "cut recurrence").verdict == "detached"
+
+
+def test_a_cut_path_beside_another_surrogate_is_named_too() -> None:
+    found = compared("loss", "slope, cut layers")
+    assert [cause.kind for cause in found.causes] == ["surrogate", "detached"]
+    assert "/∂argument.0.hidden is 0 in JAX" in found.causes[1].evidence
+    assert [cause.kind for cause in compared("loss", "slope").causes] == ["surrogate"]
 
 
 def test_a_cotangent_and_a_reduction_are_one_factor() -> None:

@@ -5,6 +5,7 @@ The networks of libraries are in tests/peers. Here the right margins come from t
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import tracemalloc
 import weakref
@@ -24,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 import arcana.jax
 import arcana.torch
 from arcana.surrogate import FastSigmoid
-from arcana.testing import Run, first_divergence, recording
+from arcana.testing import Run, first_divergence, match, recording
 from arcana.torch import Spike
 from arcana.torch._call import Call
 
@@ -156,6 +157,32 @@ def test_spike_functions_of_torch(spike: Callable[..., Any], training: bool) -> 
     check(recorded.run, ("first.spike.1", "first.spike.2") if isinstance(spike, Spike) else ("first", "second"))
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+@pytest.mark.parametrize(("spike", "part"), [(OwnFunction.apply, "whole"), (FastSigmoid(), "module")], ids=["own", "ours"])
+def test_what_torch_compiles_is_recorded_as_it_runs_compiled(spike: Callable[..., Any], part: str) -> None:
+    network, x, graphs = Network(spike), torch.from_numpy(X), []
+
+    def backend(graph: Any, example_inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    if part == "module":
+        network.first = torch.compile(network.first, backend=backend)
+        compiled: Any = network
+    else:
+        compiled = torch.compile(network, backend=backend)
+    before = compiled(x)
+    count = len(graphs)
+    with recording(compiled) as recorded:
+        inside = compiled(x)
+    # Linear layers and leaks are in graphs, compiled anew, and so are the spikes after it.
+    assert len(graphs) > count
+    check(recorded.run)
+    assert list(recorded.run.parameters) == ["first_weight.weight", "second_weight.weight"]
+    assert torch.equal(before, inside)
+    assert torch.equal(before, compiled(x))
+
+
 @jax.custom_vjp
 def by_vjp(v: jax.Array) -> jax.Array:
     return (v >= 0).astype(v.dtype)
@@ -278,6 +305,90 @@ def test_linen_whose_one_line_fires_for_two_layers() -> None:
     check(recorded.run)
     assert list(recorded.run.parameters) == ["first.kernel", "second.kernel"]
     np.testing.assert_array_equal(recorded.run.inputs, X)
+
+
+class Readout(torch.nn.Module):
+    def forward(self, v: torch.Tensor, spikes: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return 0.8 * v + spikes, 0
+
+
+class WithReadout(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.last, self.readout = Network(), torch.nn.Linear(WIDTH, 3), Readout()
+
+    def forward(self, x: torch.Tensor, *, whole: bool = False) -> torch.Tensor:
+        spikes = self.network(x)
+        if whole:
+            return self.last(spikes)
+        v = torch.zeros(SAMPLES, 3)
+        for each in spikes:
+            v, _ = self.readout(v, self.last(each))
+        return v
+
+
+class PortedReadout(nnx.Module):
+    def __init__(self, leak: float) -> None:
+        self.leak = leak
+
+    def __call__(self, v: jax.Array, spikes: jax.Array) -> tuple[jax.Array, int]:
+        return jnp.float32(self.leak) * v + spikes, 0
+
+
+class PortedWithReadout(nnx.Module):
+    def __init__(self, original: WithReadout, leak: float) -> None:
+        self.network, self.readout = Ported(), PortedReadout(leak)
+        self.last = nnx.Linear(WIDTH, 3, rngs=nnx.Rngs(0))
+        self.last.kernel[...] = jnp.asarray(original.last.weight.detach().numpy().T)
+        self.last.bias[...] = jnp.asarray(original.last.bias.detach().numpy())
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        def step(v: jax.Array, each: jax.Array) -> Any:
+            return self.readout(v, self.last(each))[0], None
+
+        return jax.lax.scan(step, jnp.zeros((SAMPLES, 3), jnp.float32), self.network(x))[0]
+
+
+@pytest.mark.parametrize(("leak", "verdict"), [(0.8, "same"), (0.7, "leak")])
+def test_readouts_are_recorded_by_their_path(leak: float, verdict: str) -> None:
+    network, names = WithReadout(), ["last", "readout"]
+    with recording(network, readouts=names) as recorded:
+        last = network(torch.from_numpy(X))
+    layers = recorded.run.layers
+    assert list(layers) == ["network.first", "network.second", *names]
+    assert [each.fires for each in layers.values()] == [True, True, False, False]
+    np.testing.assert_array_equal(layers["readout"].potentials[-1], last.detach())
+    ported = PortedWithReadout(network, leak)
+    with recording(ported, readouts=names) as port:
+        nnx.jit(lambda network, x: network(x))(ported, jnp.asarray(X))
+    found = first_divergence(*match(recorded.run, port.run).runs, threshold=0.0)
+    assert found.verdict == verdict
+    assert {cause.where for cause in found.causes} <= {"readout"}
+
+
+def test_a_readout_that_gets_the_whole_sequence() -> None:
+    network = WithReadout()
+    with recording(network, readouts=["last"], sequences=True) as recorded:
+        last = network(torch.from_numpy(X), whole=True)
+    np.testing.assert_array_equal(recorded.run.layers["last"].potentials, last.detach())
+    check(
+        dataclasses.replace(recorded.run, layers=dict(list(recorded.run.layers.items())[:2])), ("network.first", "network.second")
+    )
+
+
+def test_neurons_that_get_the_whole_sequence() -> None:
+    v = torch.from_numpy(X) - 0.5
+    with recording(sequences=True) as recorded:
+        spikes = [arcana.torch.fast_sigmoid(each) for each in (v[:4], v[4:])]
+    (layer,) = recorded.run.layers.values()
+    np.testing.assert_array_equal(layer.potentials, v)
+    np.testing.assert_array_equal(layer.spikes, torch.cat(spikes) > 0)
+
+
+def test_a_readout_that_nothing_calls_is_named() -> None:
+    words = r"no module of the path 'nowhere' was called; the network has network, network.first_weight"
+    with pytest.raises(ValueError, match=words), recording(network := WithReadout(), readouts=["nowhere"]):
+        network(torch.from_numpy(X))
 
 
 def test_plain_functions_have_a_layer_for_each_line() -> None:

@@ -210,3 +210,48 @@ def test_an_integrator_needs_no_threshold(threshold: float) -> None:
     never = np.zeros(x.shape, bool)
     assert first_divergence((integrated(0.9), never), (integrated(0.95), never), threshold=threshold).verdict == "leak"
     assert first_divergence((integrated(0.9), None), (integrated(0.95), None)).verdict == "leak"
+
+
+def leaky(gain: float, leak: float, *, reaches: bool = False) -> Run:
+    """A layer that never fires, with its inputs and weights."""
+    generator = np.random.default_rng(3)
+    inputs = generator.normal(0, 0.05, (20, 4, 10)).astype(np.float32)
+    weight = generator.normal(0, 0.3, (10, 12)).astype(np.float32)
+    v, potentials = np.zeros((4, 12), np.float32), []
+    for current in inputs @ weight:
+        drive = np.float32(gain) * current
+        v = np.float32(leak) * (v + drive) if reaches else np.float32(leak) * v + drive
+        potentials.append(v)
+    return Run({"hidden": Layer(np.stack(potentials), np.zeros((20, 4, 12)))}, inputs, {"weight": weight})
+
+
+@pytest.mark.parametrize(
+    ("other", "kinds"),
+    [
+        # With a leak of 0.5 the input may be doubled, or the leak of the other may reach it.
+        (leaky(2, 0.5), ("scale", "leak")),
+        (leaky(1, 0.5, reaches=True), ("leak", "scale")),
+        (leaky(3, 0.5), ("scale",)),
+    ],
+    ids=["doubled", "reached", "tripled"],
+)
+def test_causes_that_give_the_same_numbers_are_named_together(other: Run, kinds: tuple[str, ...]) -> None:
+    found = first_divergence(leaky(1, 0.5), other)
+    assert [cause.kinds for cause in found.causes] == [kinds]
+    assert found.verdict == kinds[0]
+    assert f"more than rounding: {' or '.join(kinds)}." in str(found)
+    assert found.to_dict()["causes"][0]["alternatives"] == kinds[1:]
+
+
+def test_an_overflow_after_a_spike_that_rounding_flips_cannot_be_told() -> None:
+    ours = V.copy()
+    ours[3, 1, 2] = np.nextafter(np.float32(1), np.float32(0))
+    ours[:3, 1, 2] = 0.5
+    theirs = ours.copy()
+    theirs[3, 1, 2] = 1
+    theirs[9, 1, 2] = np.inf
+    found = first_divergence((ours, ours >= 1), (theirs, theirs >= 1))
+    assert found.verdict == "cannot tell"
+    assert "NaN or infinite in JAX alone, after a spike of the sample differed" in found.notes[0]
+    theirs[2, 1, 2] = np.nan
+    assert first_divergence((ours, ours >= 1), (theirs, theirs >= 1)).verdict == "nan"

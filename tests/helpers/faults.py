@@ -103,6 +103,20 @@ def _margins(generator: np.random.Generator) -> tuple[Network, Array]:
     return dataclasses.replace(network, margins=True), inputs
 
 
+def _adaptive_margins(generator: np.random.Generator) -> tuple[Network, Array]:
+    network, inputs = _recurrent(generator)
+    return dataclasses.replace(network, margins=True), inputs
+
+
+def _channels(generator: np.random.Generator) -> tuple[Network, Array]:
+    """A scale and a bias of each channel, as of a batch normalization that does not train; margins alone."""
+    gain = generator.uniform(0.5, 1.5, (6, 1, 1)).astype(np.float32)
+    bias = generator.uniform(0, 0.3, (6, 1, 1)).astype(np.float32)
+    first = Part(generator.normal(0, 0.5, (6, 2, 3, 3)).astype(np.float32), gain=gain, bias=bias)
+    images = _events(generator, 128, 0.2).reshape(STEPS, SAMPLES, 2, 8, 8)
+    return Network((first, Part(dense(generator, 6 * 64, 20, 2))), margins=True), images
+
+
 NETWORKS: dict[str, Callable[[np.random.Generator], tuple[Network, Array]]] = {
     "dense": _chain,
     "current-based, three layers, reset to zero": _three_current_based,
@@ -114,6 +128,8 @@ NETWORKS: dict[str, Callable[[np.random.Generator], tuple[Network, Array]]] = {
     "Izhikevich": _izhikevich,
     "exponential": _exponential,
     "margins alone": _margins,
+    "adaptive, margins alone": _adaptive_margins,
+    "affine channels, margins alone": _channels,
 }
 AMPLIFYING = ("Izhikevich", "exponential")
 HELD_OUT = ("input divided by tau", "exponential")
@@ -227,10 +243,10 @@ FAULTS: dict[str, Fault] = {
         "leak|scale",
         fits=lambda n: _leaky(n) and n.parts[0].recurrent is None and np.ndim(n.parts[0].leak) == 0,
     ),
-    "input doubled": Fault(_network(lambda n: n.part(0, gain=2.0)), "scale", fits=_linear),
-    "input 0.1 % larger": Fault(_network(lambda n: n.part(0, gain=1.001)), "scale", fits=_linear),
-    "input divided by 255": Fault(_network(lambda n: n.part(0, gain=1 / 255)), "scale", fits=_linear),
-    "bias": Fault(_network(lambda n: n.part(0, bias=0.05)), "bias", fits=_linear),
+    "input doubled": Fault(_network(lambda n: n.part(0, **_scaled(n.parts[0], "gain", 2.0))), "scale", fits=_linear),
+    "input 0.1 % larger": Fault(_network(lambda n: n.part(0, **_scaled(n.parts[0], "gain", 1.001))), "scale", fits=_linear),
+    "input divided by 255": Fault(_network(lambda n: n.part(0, **_scaled(n.parts[0], "gain", 1 / 255))), "scale", fits=_linear),
+    "bias": Fault(_network(lambda n: n.part(0, bias=np.asarray(n.parts[0].bias) + 0.05)), "bias", fits=_linear),
     "input a step late": Fault(_network(lambda n: n.part(0, late=n.parts[0].late + 1)), "delay", fits=_linear),
     "neurons permuted": Fault(_permuted_neurons, "permuted", hidden=False, fits=_dense_first),
     "samples permuted": Fault(_inputs(lambda x, g: x[:, np.roll(np.arange(x.shape[1]), 1)]), "permuted|inputs", hidden=False),
@@ -285,7 +301,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "weights of other names, transposed inside": Fault(_weights(lambda w, g: w[:, ::-1].copy(), 0), "permuted", "permuted"),
     "leak and bias": Fault(
-        _network(lambda n: n.part(0, leak=np.asarray(n.parts[0].leak) * 0.95, bias=0.05)), "leak|bias", fits=_leaky
+        _network(lambda n: n.part(0, **_scaled(n.parts[0], "leak", 0.95), bias=np.asarray(n.parts[0].bias) + 0.05)),
+        "leak|bias",
+        fits=_leaky,
     ),
     "float16 weights and leak": Fault(
         lambda n, x, g: (_leaks(_weights(lambda w, g: w.astype(np.float16).astype(np.float32), 0)(n, x, g)[0], 0.97), x),
@@ -296,6 +314,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "leak changes on the way": Fault(
         _network(lambda n: dataclasses.replace(n, change=(STEPS // 2, _scaled(n.parts[0], "leak", 0.9)))), "leak", fits=_leaky
+    ),
+    "scale of each channel": Fault(
+        lambda n, x, g: (n.part(0, gain=n.parts[0].gain * g.uniform(0.99, 0.999, (6, 1, 1)).astype(np.float32)), x),
+        "scale",
+        fits=lambda n: np.ndim(n.parts[0].gain) > 0,
     ),
     "epsilon of the normalization": Fault(
         _network(lambda n: n.part(0, norm=1e-2)), "scale", fits=lambda n: n.parts[0].norm is not None

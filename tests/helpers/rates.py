@@ -36,16 +36,17 @@ class Count:
     wrong: int = 0
     told: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
-    def add(self, case: Case, verdict: str, kinds: list[str]) -> None:
+    def add(self, case: Case, verdict: str, causes: list[tuple[str, ...]]) -> None:
         self.cases += 1
         self.told[verdict] += 1
         self.cannot += verdict == "cannot tell"
         self.right += verdict not in ("cannot tell", "refused") and (verdict not in ("same", "rounding")) == case.bug
-        wrong = {kind for kind in kinds if kind != "unknown"} - case.kinds
-        self.wrong += bool(wrong)
+        # A cause that names others which give the same numbers is right if it names the right one.
+        right = [bool(case.kinds & set(kinds)) for kinds in causes if kinds != ("unknown",)]
+        self.wrong += not all(right)
         if case.bug and case.shown:
             self.shown += 1
-            self.cause += bool(set(kinds) & case.kinds) and not wrong
+            self.cause += bool(right) and all(right)
 
     def row(self, title: str) -> str:
         told = ", ".join(f"{verdict} {number}" for verdict, number in self.told.most_common(4))
@@ -53,13 +54,13 @@ class Count:
         return f"| {title} | {self.right} of {self.cases} | {self.cannot or ''} | {cause} | {self.wrong or ''} | {told} |"
 
 
-def judged(case: Case) -> tuple[str, list[str]]:
-    """The verdict and the kinds of the causes; an error counts as neither right."""
+def judged(case: Case) -> tuple[str, list[tuple[str, ...]]]:
+    """The verdict, and the kind of each cause with its alternatives; an error counts as neither right."""
     try:
         found = first_divergence(*case.runs, **case.options)
     except ValueError:
         return "refused", []
-    return found.verdict, [cause.kind for cause in found.causes]
+    return found.verdict, [cause.kinds for cause in found.causes]
 
 
 def cases() -> Iterator[tuple[str, str, bool, Callable[[int], Case]]]:
@@ -80,7 +81,7 @@ def listed() -> list[tuple[str, str, bool, Callable[[int], Case]]]:
     return list(cases())
 
 
-def judged_at(place: tuple[int, int]) -> tuple[Case, str, list[str]]:
+def judged_at(place: tuple[int, int]) -> tuple[Case, str, list[tuple[str, ...]]]:
     """Return the case of one place of the list and one seed, without its runs, and what is said of it."""
     number, seed = place
     case = listed()[number][3](seed)
