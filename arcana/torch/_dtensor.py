@@ -21,7 +21,7 @@ class Placed(torch.autograd.Function):
     """A DTensor in other placements. `redistribute` has one derivative in PyTorch 2.6 and two in 2.15; this has all."""
 
     @staticmethod
-    def forward(ctx: Any, x: DTensor, placements: Placements) -> DTensor:
+    def forward(ctx: Any, x: DTensor, placements: Placements) -> torch.Tensor:
         ctx.placements = x.placements
         return x.view_as(x) if x.placements == placements else x.redistribute(placements=placements)
 
