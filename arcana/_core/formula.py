@@ -36,13 +36,24 @@ class Formula:
         if which == "primitive" and not self.definition.has_primitive():
             msg = f"{self.definition.__name__} defines no primitive, which its G and the gradients of its parameters need"
             raise NotImplementedError(msg)
-        own = {name: value for name, value in parameters.items() if name != "gain"}
-        settings = {name: value for name, value in self.settings if name != "fires_at_threshold"}
-        y = getattr(self.definition, which)(v, xp, **own, **settings)
+        y = getattr(self.definition, which)(v, xp, **self.fields(parameters))
         if "gain" not in parameters:
             return y
         gain = parameters["gain"]
         return gain * y if which == "derivative" else gain * (y - 0.5) + 0.5
+
+    def sensitivity(self, along: str, v: Any, xp: Any, parameters: Mapping[str, Any]) -> Any:
+        """Return dG/dparameter as the definition has it; None where it has none."""
+        if self.definition.sensitivities is None or along == "gain":
+            return None
+        fields = self.fields(parameters)
+        y = self.definition.sensitivities(v, xp, self.definition.derivative(v, xp, **fields), **fields).get(along)
+        return parameters["gain"] * y if "gain" in parameters and y is not None else y
+
+    def fields(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a formula takes by keyword."""
+        own = {name: value for name, value in parameters.items() if name != "gain"}
+        return own | {name: value for name, value in self.settings if name != "fires_at_threshold"}
 
     def expression(self, names: Iterable[str]) -> Expression | None:
         """Return h as data, over parameters of these names; None where it cannot be traced."""
