@@ -11,6 +11,7 @@ import argparse
 import csv
 import dataclasses
 import functools
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ def torch_call(surrogate: str, parameter: str | None, n: int, mode: str) -> Call
     def spikes(v: torch.Tensor, *tensors: torch.Tensor) -> torch.Tensor:
         return arcana.torch.spike(v, definition, **dict(zip(learnable, tensors, strict=True)))
 
-    function = torch.compile(spikes, dynamic=False) if mode == "compiled" else spikes
+    # As in `arcana.bench.torch_side`: Dynamo keeps what it compiles with the code object, and each would pay for the others.
+    own = types.FunctionType(spikes.__code__.replace(), globals(), closure=spikes.__closure__)
+    function = torch.compile(own, dynamic=False) if mode == "compiled" else spikes
     return lambda: torch.autograd.grad(function(*leaves), leaves, cotangent)
 
 

@@ -83,7 +83,8 @@ def _sum(
         if shape.numel() > 1:
             found = (left if right is None else left * right).sum_to_size(shape)
         else:
-            found = (left.sum() if right is None else _dot(left, right)).view(shape)
+            found = left.sum() if right is None else _dot(left, right)
+            found = found.view(shape) if shape else found
         found = found if factor is None else found * factor
         total = found if total is None else total + found
     assert total is not None
