@@ -70,7 +70,7 @@ def _as_defined(formula: Formula, names: tuple[str, ...], along: str, derived: E
         tape, v, parameters, own = recorded(formula, functools.partial(formula.sensitivity, along), names)
     except Exception:
         return derived
-    found = Expression(tape, v, parameters, own, None, tape.record("nonnegative", v), stated=True)
+    found = Expression(tape, v, parameters, own, None, tape.record("nonnegative", v), derived)
     potentials, numbers = sample(formula.definition, names)
     potentials = np.nan_to_num(potentials, nan=0.0, posinf=math.inf, neginf=-math.inf)
     finite = np.nan_to_num(potentials, posinf=FAR["float64"], neginf=-FAR["float64"])
@@ -80,7 +80,7 @@ def _as_defined(formula: Formula, names: tuple[str, ...], along: str, derived: E
         h = np.broadcast_to(formula.evaluate("derivative", potentials, NUMPY, numbers), finite.shape)
         # As it stands, and as it is computed beside an h that is there.
         every = [evaluated(found.h, v, parameters, finite, numbers)]
-        every += [_computed(found, of_h, "float64", numbers, NUMPY, potentials, h, one, h)] if of_h else []
+        every += [_computed(found, of_h, "float64", numbers, NUMPY, potentials, h, one, lambda: h)] if of_h else []
     # A slope of a wave grows with v: at ±FAR it is a number by chance.
     known = np.abs(other) < 1e100
     close = [np.abs(each[known] - other[known]) <= 1e-9 + 1e-6 * np.abs(other[known]) for each in every]
@@ -131,7 +131,15 @@ def summands(slope: Symbol, h: Symbol) -> list[Summand]:
 
 
 def slope_product(
-    formula: Formula, along: str, dtype: str, parameters: Mapping[str, Any], xp: Any, v: Any, h: Any, cotangent: Any, product: Any
+    formula: Formula,
+    along: str,
+    dtype: str,
+    parameters: Mapping[str, Any],
+    xp: Any,
+    v: Any,
+    h: Any,
+    cotangent: Any,
+    product: Callable[[], Any],
 ) -> Any:
     """Return cotangent · dG/dparameter by plain operations from its trace; None where it has none.
 
@@ -144,11 +152,15 @@ def slope_product(
         v: the potential.
         h: its derivative.
         cotangent: in the computing dtype.
-        product: cotangent · h.
+        product: makes cotangent · h, to be multiplied.
     """
     expression, of_h = trace_slope(formula, tuple(parameters), along, True), trace(formula, tuple(parameters))
     if expression is None or of_h is None:
         return None
+    whole = expression.tape.replaced(of_h.h, {of_h.v: expression.v})
+    if expression.derived and len(summands(expression.h, whole)) > 1:
+        # A compiler would keep an array for each of its terms.
+        expression = expression.derived
     return _computed(expression, of_h, dtype, parameters, xp, v, h, cotangent, product)
 
 
@@ -161,22 +173,22 @@ def _computed(
     v: Any,
     h: Any,
     cotangent: Any,
-    product: Any,
+    product: Callable[[], Any],
 ) -> Any:
-    """Compute a product from the expressions of dG/dparameter and of h; ±FAR stands for ±inf beside h's limit there."""
+    """Compute a product from the expressions of dG/dparameter and of h; ±FAR stands for ±inf, beside h's limit there."""
     whole = expression.tape.replaced(of_h.h, {of_h.v: expression.v})
     values: dict[Any, Any] = {symbol: parameters[name] for name, symbol in expression.parameters.items()}
-    values |= {whole: h, expression.v: xp.where(xp.infinite(v), xp.sign(v) * xp.number(FAR[dtype]), v)}
+    values |= {expression.v: xp.where(xp.infinite(v), xp.sign(v) * xp.number(FAR[dtype]), v)}
+    first, *others = summands(expression.h, whole)
+    if others:
+        compute([expression.h], values, xp, xp.zeros_like(v))
+        return cotangent * values[expression.h]
     # A constant first: what it makes smaller might overflow.
-    terms = [(each.of_h, [x for x in (each.constant, *each.arrays) if x is not None]) for each in summands(expression.h, whole)]
-    compute([x for _, factors in terms for x in factors if isinstance(x, Symbol)], values, xp, xp.zeros_like(v))
-    found = [
-        functools.reduce(
-            operator.mul, (values[x] if isinstance(x, Symbol) else x for x in factors), product if of_h else cotangent
-        )
-        for of_h, factors in terms
-    ]
-    return functools.reduce(operator.add, found)
+    factors = [x for x in (first.constant, *first.arrays) if x is not None]
+    values[whole] = h
+    compute([x for x in factors if isinstance(x, Symbol)], values, xp, xp.zeros_like(v))
+    found = (values[x] if isinstance(x, Symbol) else x for x in factors)
+    return functools.reduce(operator.mul, found, product() if first.of_h else cotangent)
 
 
 def _products(symbol: Any, h: Symbol) -> list[tuple[list[Symbol], list[Any]]]:

@@ -76,8 +76,7 @@ class Derivative:
         cotangent, h = cotangent.astype(self.dtype), self.evaluate("derivative")
         product = cotangent * h
         names, xp = [name for name in along if name != "v"], NAMESPACES[self.dtype.name]
-        kept = jax.lax.optimization_barrier(product) if names else product
-        given = self.dtype.name, self.parameters, xp, self.v, h, cotangent, kept
+        given = self.dtype.name, self.parameters, xp, self.v, h, cotangent, lambda: jax.lax.optimization_barrier(product)
         found = {"v": product} | {name: slope_product(self.formula, name, *given) for name in names}
         own = [name for name in names if found[name] is None]
         found |= {name: cotangent * slope for name, slope in (self.sensitivities(own) if own else {}).items()}

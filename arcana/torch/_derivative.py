@@ -150,7 +150,7 @@ class Derivative:
         cotangent, found = cotangent.to(self.dtype), {}
         if asking and traced and not (torch.is_grad_enabled() or transforms_active() or in_forward_mode()):
             h = self.derivative()
-            given = name_of(self.dtype), self.parameters, self._space(short=False), self.v, h, cotangent, cotangent * h
+            given = name_of(self.dtype), self.parameters, self._space(short=False), self.v, h, cotangent, lambda: cotangent * h
             found = {name: slope_product(self.formula, name, *given) for name in asking}
         own = [name for name in asking if found.get(name) is None]
         found |= {name: cotangent * slope for name, slope in zip(own, self.sensitivities(own) if own else (), strict=True)}
