@@ -25,10 +25,12 @@ from arcana._core.backend import BACKENDS, TITLES, Arrays, Backend
 from arcana._core.caches import MOST, per_class_cache
 from arcana._core.checks import AnySurrogate, check_which, checked_call, checked_potential, surrogate_of
 from arcana._core.expression import (
+    NOTHING,
     Expression,
     Kept,
     Symbol,
     SymbolNamespace,
+    Tape,
     UntraceableError,
     compute,
     needed,
@@ -44,6 +46,7 @@ from arcana._core.numpy import NAMESPACES as NUMPY_NAMESPACES
 from arcana._core.parameters import parameter, positive
 from arcana._core.pytrees import register_pytrees, register_pytrees_with_jax
 from arcana._core.registry import class_of, from_dict, get, names
+from arcana._core.slopes import slope_product, summands
 from arcana._core.surrogate import Facts, Surrogate, formula
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "FAR",
     "FUNCTIONS",
     "MOST",
+    "NOTHING",
     "NUMPY_NAMESPACES",
     "SHORTCUTS",
     "SIGNIFICANT_BITS",
@@ -71,6 +75,7 @@ __all__ = [
     "SurrogateFunction",
     "Symbol",
     "SymbolNamespace",
+    "Tape",
     "Thresholds",
     "UntraceableError",
     "check_which",
@@ -90,6 +95,8 @@ __all__ = [
     "register_pytrees",
     "register_pytrees_with_jax",
     "run",
+    "slope_product",
+    "summands",
     "surrogate_of",
     "usual_values",
     "warn_of_library",

@@ -13,6 +13,8 @@ from typing import Any
 from arcana._core.parameters import bounds_of, checked_number, checked_static
 
 FORMULAS = ("derivative", "primitive")
+STATIC: dict[str, tuple[str, ...]] = {"sensitivities": ("v", "xp", "h"), "facts": ()}
+"""What else a definition may give, and what each takes by position."""
 _CALL = ("v", "xp", "self", "surrogate", "which", "rule", "random")
 """Names that a call or a formula uses for something else."""
 
@@ -26,7 +28,7 @@ def _taken(base: type) -> frozenset[str]:
 
 def check_body(cls: type, base: type) -> None:
     """Raise a TypeError if the body of a class hides something that its base has, a property say."""
-    for name in _taken(base).intersection(vars(cls)).difference(FORMULAS, ["facts"]):
+    for name in _taken(base).intersection(vars(cls)).difference(FORMULAS, STATIC):
         if not isinstance(vars(cls)[name], (property, classmethod, staticmethod, types.FunctionType)):
             hint = f'; the registry name is given as class {cls.__name__}(Surrogate, name="...")' if name == "name" else ""
             msg = f"{cls.__name__}: {name} cannot be set, since every surrogate has a {name} of its own{hint}"

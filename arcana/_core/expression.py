@@ -196,6 +196,7 @@ class Expression:
         mask: the comparison that is h's only way from v, if there is one: then h takes as many values as it, and one byte
             an element is enough to know h.
         fired: the comparison that the spikes are.
+        derived: of dG/dparameter as the definition has it, the same as derived from G.
     """
 
     tape: Tape
@@ -204,6 +205,7 @@ class Expression:
     h: Symbol
     mask: Symbol | None
     fired: Symbol
+    derived: Expression | None = None
 
     @property
     def kept(self) -> Kept:
@@ -213,6 +215,11 @@ class Expression:
         if self.mask is None:
             return Kept.POTENTIAL
         return Kept.SPIKES if self.mask is self.fired else Kept.MASK
+
+    @property
+    def stated(self) -> bool:
+        """Whether it is dG/dparameter as the definition has it."""
+        return self.derived is not None
 
     @property
     def passes(self) -> bool:
@@ -227,7 +234,7 @@ def trace(formula: Formula, names: tuple[str, ...]) -> Expression | None:
     What a call keeps for its backward pass is read from it, so it is believed once it gives the bits of the formula, in NumPy.
     """
     try:
-        tape, v, parameters, h = recorded(formula, "derivative", names)
+        tape, v, parameters, h = recorded(formula, functools.partial(formula.evaluate, "derivative"), names)
     except Exception:
         # A formula may do anything with a symbol; whatever goes wrong, it is evaluated as it is written.
         return None
@@ -242,41 +249,60 @@ def usual_values(definition: Any, names: Iterable[str]) -> dict[str, float]:
     return {name: value if isinstance(value, float) else 1.5 for name, value in defaults.items()}
 
 
-def recorded(formula: Formula, which: str, names: tuple[str, ...]) -> tuple[Tape, Symbol, dict[str, Symbol], Symbol]:
-    """Return a tape with v, the parameters and the result of a formula; an UntraceableError where no symbol can stand for it."""
+def recorded(
+    formula: Formula, function: Callable[[Any, Any, Any], Any], names: tuple[str, ...]
+) -> tuple[Tape, Symbol, dict[str, Symbol], Symbol]:
+    """Return a tape with v, the parameters and the result of h, of G or of dG/dparameter.
+
+    Args:
+        formula: of the definition.
+        function: of v, `xp` and the parameters.
+        names: of the parameters.
+
+    Raises:
+        UntraceableError: no symbol can stand for the result.
+    """
     written = Tape(shares=False)
     arrays = {name: written.record(name) for name in ("v", *(f"parameter {name}" for name in names))}
     numbers = {name: arrays[f"parameter {name}"] for name in names}
-    result = formula.evaluate(which, arrays["v"], SymbolNamespace(written), numbers)
+    result = function(arrays["v"], SymbolNamespace(written), numbers)
     if written.refused or not isinstance(result, (Symbol, int, float)):
-        msg = f"{which} is no symbol"
+        msg = "the result is no symbol"
         raise UntraceableError(msg)
     tape = Tape()
     v = tape.record("v")
     parameters = {name: tape.record(f"parameter {name}") for name in names}
     result = tape.replaced(result) if isinstance(result, Symbol) else tape.record("add", tape.zero, result)
     result = tape.as_number(result) if result.boolean else result
-    _check_bits(formula, which, v, parameters, result)
+    potentials, usual = sample(formula.definition, names)
+    with np.errstate(all="ignore"):
+        expected = np.broadcast_to(np.asarray(function(potentials, NUMPY, usual), np.float64), potentials.shape)
+        found = evaluated(result, v, parameters, potentials, usual)
+    same = (found.view(np.int64) == expected.view(np.int64)) | (np.isnan(found) & np.isnan(expected))
+    if not same.all():
+        msg = "the result is not what its symbols say"
+        raise UntraceableError(msg)
     return tape, v, parameters, result
 
 
-def _check_bits(formula: Formula, which: str, v: Symbol, parameters: Mapping[str, Symbol], result: Symbol) -> None:
-    """Raise an UntraceableError unless it gives the formula's bits for some potentials and the parameters' defaults, in NumPy."""
-    usual = usual_values(formula.definition, parameters)
-    numbers = {name: np.float64(formula.definition.rounded(name, value, "float64")) for name, value in usual.items()}
+def sample(definition: Any, names: Iterable[str]) -> tuple[np.ndarray, dict[str, np.float64]]:
+    """Return some potentials in float64, and the parameters' defaults."""
+    usual = usual_values(definition, names)
+    numbers = {name: np.float64(definition.rounded(name, value, "float64")) for name, value in usual.items()}
     edges = [x * factor for x in usual.values() for factor in (0.5, 1.0, 2.0)]
     single = [0.0, math.inf, 5e-324, 2.2250738585072014e-308, 1e300, 0.5, 1.0, 2.0]
     half = np.array([*single, *edges, *np.linspace(0, 8, 33) ** 3 / 64])
-    potentials = np.concatenate([half, -half, [math.nan]])
+    return np.concatenate([half, -half, [math.nan]]), numbers
+
+
+def evaluated(
+    result: Symbol, v: Symbol, parameters: Mapping[str, Symbol], potentials: np.ndarray, numbers: Mapping[str, np.float64]
+) -> np.ndarray:
+    """Return the result at each of the potentials, by NumPy in float64."""
+    values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in parameters.items()} | {v: potentials}
     with np.errstate(all="ignore"):
-        expected = formula.evaluate(which, potentials, NUMPY, numbers)
-        values: dict[Symbol, Any] = {symbol: numbers[name] for name, symbol in parameters.items()} | {v: potentials}
         compute([result], values, NUMPY, np.float64(0))
-        found, expected = (np.broadcast_to(np.asarray(x, np.float64), potentials.shape) for x in (values[result], expected))
-        same = (found.view(np.int64) == expected.view(np.int64)) | (np.isnan(found) & np.isnan(expected))
-    if not same.all():
-        msg = f"{which} is not what its symbols say"
-        raise UntraceableError(msg)
+    return np.broadcast_to(np.asarray(values[result], np.float64), potentials.shape)
 
 
 @per_class_cache

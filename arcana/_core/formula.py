@@ -58,15 +58,26 @@ class Formula:
 
     def _at(self, threshold: float, direction: int, which: str, v: Any, xp: Any, parameters: Mapping[str, Any]) -> Any:
         """Return what one threshold adds to h or to G."""
-        own = {name: value for name, value in parameters.items() if name != "gain"}
-        settings = {name: value for name, value in self.settings if name not in _OF_CALLS}
         if (threshold, direction) != AT_ZERO[0]:
             v = v - threshold if direction > 0 else threshold - v
-        y = getattr(self.definition, which)(v, xp, **own, **settings)
+        y = getattr(self.definition, which)(v, xp, **self.fields(parameters))
         if "gain" in parameters:
             gain = parameters["gain"]
             y = gain * y if which == "derivative" else gain * (y - 0.5) + 0.5
         return -y if which == "primitive" and direction < 0 else y
+
+    def sensitivity(self, along: str, v: Any, xp: Any, parameters: Mapping[str, Any]) -> Any:
+        """Return dG/dparameter as the definition has it; None where it has none."""
+        if self.definition.sensitivities is None or along == "gain" or self.thresholds != AT_ZERO:
+            return None
+        fields = self.fields(parameters)
+        y = self.definition.sensitivities(v, xp, self.definition.derivative(v, xp, **fields), **fields).get(along)
+        return parameters["gain"] * y if "gain" in parameters and y is not None else y
+
+    def fields(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a formula takes by keyword."""
+        own = {name: value for name, value in parameters.items() if name != "gain"}
+        return own | {name: value for name, value in self.settings if name not in _OF_CALLS}
 
     def expression(self, names: Iterable[str]) -> Expression | None:
         """Return h as data, over parameters of these names; None where it cannot be traced."""

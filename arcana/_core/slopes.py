@@ -1,15 +1,32 @@
-"""dG/dparameter as symbols: the derivative of a traced G along one of its parameters, by the chain rule backwards."""
+"""dG/dparameter as symbols: as the definition has it, or the derivative of a traced G, by the chain rule backwards."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from arcana._core.caches import per_class_cache
-from arcana._core.expression import Expression, Symbol, SymbolNamespace, Tape, UntraceableError, needed, recorded
+from arcana._core.expression import (
+    Expression,
+    Symbol,
+    SymbolNamespace,
+    Tape,
+    UntraceableError,
+    compute,
+    evaluated,
+    needed,
+    recorded,
+    sample,
+    trace,
+)
+from arcana._core.namespace import FAR
+from arcana._core.numpy import NAMESPACE as NUMPY
 
 if TYPE_CHECKING:
     from arcana._core.formula import Formula
@@ -38,11 +55,36 @@ def trace_slope(formula: Formula, names: tuple[str, ...], along: str, guarded: b
     Guarded, it computes no NaN or infinity for the side of a choice that is not taken, where the formula does not.
     """
     try:
-        tape, v, parameters, primitive = recorded(formula, "primitive", names)
-        return Expression(tape, v, parameters, slope(primitive, parameters[along], guarded), None, tape.record("nonnegative", v))
+        tape, v, parameters, primitive = recorded(formula, functools.partial(formula.evaluate, "primitive"), names)
+        derived = slope(primitive, parameters[along], guarded)
+        found = _as_defined(formula, names, along, Expression(tape, v, parameters, derived, None, tape.record("nonnegative", v)))
     except Exception:
         # As for h: whatever goes wrong, the framework differentiates the formula as it is written.
         return None
+    return found
+
+
+def _as_defined(formula: Formula, names: tuple[str, ...], along: str, derived: Expression) -> Expression:
+    """Return dG/dparameter as the definition has it, where it has it and it agrees with what is derived, else as derived."""
+    try:
+        tape, v, parameters, own = recorded(formula, functools.partial(formula.sensitivity, along), names)
+    except Exception:
+        return derived
+    found = Expression(tape, v, parameters, own, None, tape.record("nonnegative", v), derived)
+    potentials, numbers = sample(formula.definition, names)
+    potentials = np.nan_to_num(potentials, nan=0.0, posinf=math.inf, neginf=-math.inf)
+    finite = np.nan_to_num(potentials, posinf=FAR["float64"], neginf=-FAR["float64"])
+    other, one = evaluated(derived.h, derived.v, derived.parameters, finite, numbers), np.ones_like(finite)
+    of_h = trace(formula, names)
+    with np.errstate(all="ignore"):
+        h = np.broadcast_to(formula.evaluate("derivative", potentials, NUMPY, numbers), finite.shape)
+        # As it stands, and as it is computed beside an h that is there.
+        every = [evaluated(found.h, v, parameters, finite, numbers)]
+        every += [_computed(found, of_h, "float64", numbers, NUMPY, potentials, h, one, lambda: h)] if of_h else []
+    # A slope of a wave grows with v: at ±FAR it is a number by chance.
+    known = np.abs(other) < 1e100
+    close = [np.abs(each[known] - other[known]) <= 1e-9 + 1e-6 * np.abs(other[known]) for each in every]
+    return found if all(each.all() for each in close) else derived
 
 
 def slope(result: Symbol, along: Symbol, guarded: bool = False) -> Symbol:
@@ -58,6 +100,112 @@ def slope(result: Symbol, along: Symbol, guarded: bool = False) -> Symbol:
                 if step is not None and isinstance(operand, Symbol) and operand in varying:
                     adjoints[operand] = _sum(adjoints.get(operand, 0.0), step(adjoints[each]), tape)
     return _chosen(adjoints.get(along, 0.0), tape, guarded)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summand:
+    """A product in a sum.
+
+    Attributes:
+        of_h: whether h is a factor.
+        arrays: the other arrays, in their order.
+        constant: the product of the numbers and of what depends on the parameters alone, None for 1.
+    """
+
+    of_h: bool
+    arrays: list[Symbol]
+    constant: Symbol | float | None
+
+
+def summands(slope: Symbol, h: Symbol) -> list[Summand]:
+    """Return dG/dparameter as a sum of products, so that h, which is there already, and what is constant can be told."""
+    found = []
+    for arrays, constants in _products(slope, h):
+        # By identity, since == of symbols is a comparison of arrays.
+        place = next((i for i, each in enumerate(arrays) if each is h), None)
+        rest = [each for i, each in enumerate(arrays) if i != place]
+        # The numbers first, which make one.
+        ordered = sorted(constants, key=lambda each: isinstance(each, Symbol))
+        found.append(Summand(place is not None, rest, functools.reduce(operator.mul, ordered) if ordered else None))
+    return found
+
+
+def slope_product(
+    formula: Formula,
+    along: str,
+    dtype: str,
+    parameters: Mapping[str, Any],
+    xp: Any,
+    v: Any,
+    h: Any,
+    cotangent: Any,
+    product: Callable[[], Any],
+) -> Any:
+    """Return cotangent · dG/dparameter by plain operations from its trace; None where it has none.
+
+    Args:
+        formula: of the call.
+        along: the parameter.
+        dtype: to compute in.
+        parameters: all of the call's, in the computing dtype.
+        xp: the backend's functions.
+        v: the potential.
+        h: its derivative.
+        cotangent: in the computing dtype.
+        product: makes cotangent · h, to be multiplied.
+    """
+    expression, of_h = trace_slope(formula, tuple(parameters), along, True), trace(formula, tuple(parameters))
+    if expression is None or of_h is None:
+        return None
+    whole = expression.tape.replaced(of_h.h, {of_h.v: expression.v})
+    if expression.derived and len(summands(expression.h, whole)) > 1:
+        # A compiler would keep an array for each of its terms.
+        expression = expression.derived
+    return _computed(expression, of_h, dtype, parameters, xp, v, h, cotangent, product)
+
+
+def _computed(
+    expression: Expression,
+    of_h: Expression,
+    dtype: str,
+    parameters: Mapping[str, Any],
+    xp: Any,
+    v: Any,
+    h: Any,
+    cotangent: Any,
+    product: Callable[[], Any],
+) -> Any:
+    """Compute a product from the expressions of dG/dparameter and of h; ±FAR stands for ±inf, beside h's limit there."""
+    whole = expression.tape.replaced(of_h.h, {of_h.v: expression.v})
+    values: dict[Any, Any] = {symbol: parameters[name] for name, symbol in expression.parameters.items()}
+    values |= {expression.v: xp.where(xp.infinite(v), xp.sign(v) * xp.number(FAR[dtype]), v)}
+    first, *others = summands(expression.h, whole)
+    if others:
+        compute([expression.h], values, xp, xp.zeros_like(v))
+        return cotangent * values[expression.h]
+    # A constant first: what it makes smaller might overflow.
+    factors = [x for x in (first.constant, *first.arrays) if x is not None]
+    values[whole] = h
+    compute([x for x in factors if isinstance(x, Symbol)], values, xp, xp.zeros_like(v))
+    found = (values[x] if isinstance(x, Symbol) else x for x in factors)
+    return functools.reduce(operator.mul, found, product() if first.of_h else cotangent)
+
+
+def _products(symbol: Any, h: Symbol) -> list[tuple[list[Symbol], list[Any]]]:
+    """Return the arrays and the constants of each product; h is not taken apart."""
+    if not isinstance(symbol, Symbol) or not symbol.moves:
+        return [([], [symbol])]
+    if symbol is h or symbol.operation not in ("add", "sub", "neg", "mul"):
+        return [([symbol], [])]
+    parts = [_products(each, h) for each in symbol.operands]
+    if symbol.operation == "mul":
+        # A sum of arrays times an array stays one array.
+        both = all(isinstance(each, Symbol) and each.moves for each in symbol.operands)
+        parts = [[([x], [])] if both and len(part) > 1 else part for x, part in zip(symbol.operands, parts, strict=True)]
+        return [(a + c, b + d) for a, b in parts[0] for c, d in parts[1]]
+    if symbol.operation != "add":
+        parts[-1] = [(arrays, [*constants, -1.0]) for arrays, constants in parts[-1]]
+    return [each for part in parts for each in part]
 
 
 def _is(adjoint: Adjoint, number: float) -> bool:

@@ -120,6 +120,8 @@ class Surrogate:
 
     A subclass may give, besides `derivative`:
         primitive: G with G′ = h and G(0) = 1/2, needed for gradients with respect to parameters.
+        sensitivities: dG/dparameter by the parameter's name, from v, xp and h, where a form is quicker than what is derived
+            from the primitive. One that disagrees with the primitive is not used.
         facts: peak, area, support and evenness in closed form, from the parameters.
     """
 
@@ -133,6 +135,7 @@ class Surrogate:
     # Not annotated, so that a type checker takes any override: formula, staticmethod or a plain function.
     derivative = cast(Any, None)
     primitive = cast(Any, formula(_no_primitive))
+    sensitivities = cast(Any, None)
     facts = cast(Any, None)
     _calls: ClassVar[dict[Any, Any]]
     """Of each instance: what a backend has found for it, by what else a call depends on; to hash its values takes longer."""
@@ -168,7 +171,7 @@ class Surrogate:
         cls._names = (*(f.name for f in fields if f.name not in _COMMON), *_COMMON)
         if filled:
             creation.check_fields(cls, Surrogate, cls._numbers)
-            for formula_name, first in (*((each, ("v", "xp")) for each in creation.FORMULAS), ("facts", ())):
+            for formula_name, first in (*((each, ("v", "xp")) for each in creation.FORMULAS), *creation.STATIC.items()):
                 given = getattr(cls, formula_name)
                 if given is not None and given is not _no_primitive:
                     creation.check_formula(cls, formula_name, given, cls.own_names(), first)
@@ -414,8 +417,8 @@ def _measured_facts(surrogate: Surrogate) -> Facts:
 
 
 def _mark_formulas(cls: type[Surrogate]) -> None:
-    """Make formulas of what a class body gives as plain functions or staticmethods, and of its facts a staticmethod."""
-    for name in (*creation.FORMULAS, "facts"):
+    """Make formulas of what a class body gives as plain functions or staticmethods, and staticmethods of the rest."""
+    for name in (*creation.FORMULAS, *creation.STATIC):
         given = vars(cls).get(name)
         function = given.__func__ if isinstance(given, (staticmethod, classmethod)) else given
         if function is None or isinstance(function, formula):
@@ -423,7 +426,7 @@ def _mark_formulas(cls: type[Surrogate]) -> None:
         if isinstance(given, classmethod) or not callable(function):
             msg = f"{cls.__name__}: {name} must be a plain function or a staticmethod, got a {type(given).__name__}"
             raise TypeError(msg)
-        marked = staticmethod(function) if name == "facts" else formula(function)
+        marked = staticmethod(function) if name in creation.STATIC else formula(function)
         if isinstance(marked, formula):
             marked.__set_name__(cls, name)
         setattr(cls, name, marked)

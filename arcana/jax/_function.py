@@ -128,6 +128,9 @@ def _slopes(formula: Formula, names: tuple[str, ...], slopes: Slopes, differenti
         potential = slopes.kind is Kept.POTENTIAL
         like = (kept if potential else given)[0]
         derivative = Derivative(formula, like, parameters)
+        if slopes.transposed and potential and not differentiable:
+            of_each = derivative.products(slopes.along, given[0])
+            return [x.astype(given[0].dtype) if name == "v" else x for name, x in zip(slopes.along, of_each, strict=True)]
         if not potential:
             factors = [derivative.h(slopes.kind, kept)]
         else:

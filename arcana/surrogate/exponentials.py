@@ -65,6 +65,10 @@ class Sigmoid(Surrogate):
         return _logistic(v, xp, slope)
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, slope: Any) -> dict[str, Any]:
+        return {"slope": h * xp.reciprocal(slope) * v}
+
+    @staticmethod
     def facts(*, slope: float) -> Facts:
         return Facts(peak=slope / 4, area=1.0)
 
@@ -99,6 +103,10 @@ class Exponential(Surrogate):
     def primitive(v: Any, xp: Any, *, slope: Any) -> Any:
         tail = xp.decay(xp.abs(v), slope) * 0.5
         return xp.where(v >= 0, 1 - tail, tail)
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, slope: Any) -> dict[str, Any]:
+        return {"slope": h * xp.reciprocal(slope) * v}
 
     @staticmethod
     def facts(*, slope: float) -> Facts:
@@ -141,6 +149,15 @@ class Dspike(Surrogate):
         held = xp.where(outside, xp.zeros_like(v), xp.abs(v))
         ratio = _tanh_of_half(held * (temperature * 2), xp) / _tanh_of_half(temperature, xp)
         return xp.sign(v) * xp.where(outside, xp.zeros_like(v) + 1, ratio) * 0.5 + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, temperature: Any) -> dict[str, Any]:
+        twice = temperature * 2
+        tanh = xp.divide(-xp.expm1(xp.abs(v) * -twice), xp.decay(xp.abs(v), twice) + 1)
+        inside = xp.where(xp.abs(v) <= 0.5, xp.zeros_like(v) + 1, xp.zeros_like(v))
+        # 1 / (4·sinh²(temperature/2)), which is where the end of the window goes.
+        end = xp.divide(xp.exp(-temperature), xp.square(xp.expm1(-temperature)))
+        return {"temperature": h * xp.reciprocal(temperature) * v - xp.sign(v) * inside * tanh * end}
 
     @staticmethod
     def facts(*, temperature: float) -> Facts:
@@ -196,6 +213,10 @@ class EscapeExponential(Surrogate):
         return (growth + beyond) * rate + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, rate: Any, width: Any) -> dict[str, Any]:
+        return {"width": h * -xp.reciprocal(width) * v}
+
+    @staticmethod
     def facts(*, rate: float, width: float) -> Facts:
         return Facts(peak=rate / width * math.exp(SATURATION), area=math.inf, even=False)
 
@@ -236,6 +257,10 @@ class S2NN(Surrogate):
         above = xp.nonnegative(v)
         growth = xp.log1p(xp.where(above, v, xp.zeros_like(v))) * beta + 0.5
         return xp.where(above, growth, _logistic(v, xp, alpha))
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, alpha: Any, beta: Any) -> dict[str, Any]:
+        return {"alpha": h * -xp.reciprocal(alpha) * xp.relu(-v), "beta": xp.log1p(xp.relu(v))}
 
     @staticmethod
     def facts(*, alpha: float, beta: float) -> Facts:

@@ -44,6 +44,10 @@ class Gaussian(Surrogate):
         return xp.erfc(v * xp.reciprocal(sigma) * -math.sqrt(0.5)) * 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, sigma: Any) -> dict[str, Any]:
+        return {"sigma": h * -xp.reciprocal(sigma) * v}
+
+    @staticmethod
     def facts(*, sigma: float) -> Facts:
         return Facts(peak=_DENSITY / sigma, area=1.0)
 
@@ -92,6 +96,10 @@ class MultiGaussian(Surrogate):
         x, narrowness = _held(v * xp.reciprocal(sigma), xp), xp.reciprocal(spread)
         lobes = _rise((x + 1) * narrowness, xp) + _rise((x - 1) * narrowness, xp)
         return (_rise(x, xp) * (height + 1) - lobes * height) * scale + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, height: Any, sigma: Any, spread: Any, scale: Any) -> dict[str, Any]:
+        return {"sigma": h * -xp.reciprocal(sigma) * v}
 
     @staticmethod
     def facts(*, height: float, sigma: float, spread: float, scale: float) -> Facts:

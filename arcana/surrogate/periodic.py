@@ -56,6 +56,15 @@ class PeriodicExponential(Surrogate):
         return xp.where(above, nearest * period + part * width, below) + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, width: Any) -> dict[str, Any]:
+        upper = xp.minimum(xp.relu(v), _ALL_WHOLE)
+        remainder = upper - xp.round(upper)
+        distance, narrowness = _distance(v, xp), xp.reciprocal(width)
+        part = xp.expm1(distance * -narrowness) + h * narrowness * distance
+        period = xp.expm1(narrowness * -0.5) * -2 - xp.exp(narrowness * -0.5) * narrowness
+        return {"width": (xp.relu(v) - remainder) * period - xp.sign(remainder - xp.relu(-v)) * part}
+
+    @staticmethod
     def facts(*, width: float) -> Facts:
         return Facts(peak=1.0, area=math.inf, even=False)
 
@@ -101,6 +110,12 @@ class SquarewaveFourier(Surrogate):
         phase = xp.turns(v, period)
         total = _pairwise_sum([xp.sin_of_turns(phase * odd) * (1 / odd) for odd in range(1, 2 * terms, 2)])
         return xp.where(xp.infinite(v), xp.zeros_like(v), total * (2 / math.pi)) + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, period: Any, terms: int) -> dict[str, Any]:
+        # Not by h, whose limit stands for that of the wave at ±inf.
+        narrowness = xp.reciprocal(period)
+        return {"period": _sum_of_cosines(xp.turns(v, period), terms, xp) * (xp.square(narrowness) * -4) * v}
 
     @staticmethod
     def facts(*, period: float, terms: int) -> Facts:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from arcana._core import Facts, Surrogate, formula, parameter, positive
+from arcana.surrogate.rational import sign_outside
 
 __all__ = [
     "LeakyStep",
@@ -25,6 +26,11 @@ __all__ = [
 
 def _leak(default: float) -> Any:
     return parameter(default, at_least=0, at_most=1e15)
+
+
+def _held(v: Any, xp: Any, bound: Any) -> Any:
+    """v held within [−bound, bound]."""
+    return xp.maximum(xp.minimum(v, bound), -bound)
 
 
 def _leaking(v: Any, xp: Any, leak: Any) -> Any:
@@ -100,6 +106,10 @@ class LeakyStep(Surrogate):
         return rise + _leaking(xp.where(above, xp.zeros_like(v), v), xp, leak) + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, leak: Any, slope: Any) -> dict[str, Any]:
+        return {"leak": -xp.relu(-v), "slope": xp.relu(v)}
+
+    @staticmethod
     def facts(*, leak: float, slope: float) -> Facts:
         return Facts(peak=max(leak, slope), area=math.inf, support=(-math.inf if leak else 0.0, math.inf), even=False)
 
@@ -140,6 +150,14 @@ class Triangular(Surrogate):
         return held * (1 - xp.abs(held) * 0.5) * width * scale + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, scale: Any, width: Any) -> dict[str, Any]:
+        held = _held(v, xp, width)
+        return {
+            "scale": held * 0.5 + h * held * xp.divide(0.5, scale),
+            "width": held * xp.abs(held) * xp.divide(scale * 0.5, xp.square(width)),
+        }
+
+    @staticmethod
     def facts(*, scale: float, width: float) -> Facts:
         return Facts(peak=scale, area=scale * width, support=(-width, width))
 
@@ -176,6 +194,11 @@ class Rectangular(Surrogate):
     def primitive(v: Any, xp: Any, *, height: Any, width: Any) -> Any:
         half = width * 0.5
         return xp.where(xp.abs(v) < half, v, xp.sign(v) * half) * height + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, height: Any, width: Any) -> dict[str, Any]:
+        half = width * 0.5
+        return {"height": _held(v, xp, half), "width": sign_outside(v, xp, half) * (height * 0.5)}
 
     @staticmethod
     def facts(*, height: float, width: float) -> Facts:
@@ -220,6 +243,14 @@ class PiecewiseLeakyReLU(Surrogate, name="piecewise_leaky_relu"):
         return xp.where(inside, xp.where(inside, v, xp.zeros_like(v)) * xp.divide(0.5, width), outer) + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, width: Any, leak: Any) -> dict[str, Any]:
+        inside = xp.where(xp.abs(v) < width, v, xp.zeros_like(v))
+        return {
+            "width": inside * -xp.divide(0.5, xp.square(width)) - sign_outside(v, xp, width) * leak,
+            "leak": v - _held(v, xp, width),
+        }
+
+    @staticmethod
     def facts(*, width: float, leak: float) -> Facts:
         peak = max(0.5 / width, leak)
         return Facts(peak=peak, area=math.inf) if leak else Facts(peak=peak, area=1.0, support=(-width, width))
@@ -259,6 +290,10 @@ class LogTailedReLU(Surrogate, name="log_tailed_relu"):
         tail = xp.log(xp.where(v > 1, v, zero + 1))
         rise = xp.where(v > 1, zero + 1, xp.where(above, v, zero))
         return tail + rise + _leaking(xp.where(above, zero, v), xp, leak) + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, leak: Any) -> dict[str, Any]:
+        return {"leak": -xp.relu(-v)}
 
     @staticmethod
     def facts(*, leak: float) -> Facts:

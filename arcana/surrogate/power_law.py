@@ -49,6 +49,11 @@ class InverseSquareRoot(Surrogate):
         return xp.where(far, far_rise, near_rise) * width + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, width: Any) -> dict[str, Any]:
+        square = xp.abs(v * (v * xp.square(xp.reciprocal(width))))
+        return {"width": xp.where(square > 2.0**62, xp.sign(v), h * xp.reciprocal(width) * v * square)}
+
+    @staticmethod
     def facts(*, width: float) -> Facts:
         return Facts(peak=1.0, area=2 * width)
 
@@ -90,6 +95,18 @@ class QPseudoSpike(Surrogate):
         far_tail = xp.where(steep, apart, xp.power(xp.where(far, xp.where(steep, one, x), one), 1 - q))
         tail = xp.where(far, far_tail, xp.compound(xp.where(far, one, x), 1 - q)) * 0.5
         return xp.where(v >= 0, 1 - tail, tail)
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, q: Any) -> dict[str, Any]:
+        steepness = xp.divide(2, q - 1)
+        x = xp.abs(v * steepness)
+        far = x > 2.0**62
+        # There h is 0 long before its product with x is, if q is near 1.
+        beyond = xp.where(far, xp.abs(v), xp.zeros_like(v) + 1)
+        tail = xp.power(beyond, 1 - q) * xp.power(steepness, 1 - q)
+        limit = tail * (xp.log(beyond) + (xp.log(steepness) - 1))
+        near = xp.where(far, xp.zeros_like(v), x)
+        return {"q": xp.where(far, limit, h * ((near + 1) * xp.log1p(near) - near)) * xp.sign(v) * 0.5}
 
     @staticmethod
     def facts(*, q: float) -> Facts:

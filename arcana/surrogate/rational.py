@@ -28,6 +28,18 @@ def _fast_sigmoid(v: Any, xp: Any, scale: Any) -> Any:
     return xp.square(xp.reciprocal(xp.abs(v * scale) + 1))
 
 
+def _fast_sigmoid_sensitivity(v: Any, xp: Any, h: Any, scale: Any) -> Any:
+    """|v|·v·h, and its limit where h, 1/(scale·v)² there, is soon no normal number."""
+    x, narrowness = xp.abs(v * scale), xp.reciprocal(scale)
+    return xp.where(x > 2.0**62, xp.sign(v) * xp.square(narrowness), h * narrowness * v * x)
+
+
+def sign_outside(v: Any, xp: Any, bound: Any) -> Any:
+    """The sign of v where |v| >= bound, else 0."""
+    one, zero = xp.zeros_like(v) + 1, xp.zeros_like(v)
+    return xp.where(v >= bound, one, zero) - xp.where(v <= -bound, one, zero)
+
+
 def _fast_sigmoid_rise(v: Any, xp: Any, scale: Any) -> Any:
     # Beyond |v| = 1/scale as 1/(1/|v| + scale): finite at ±inf, and no cancellation in its derivatives. Each branch is
     # kept safe where it is not taken.
@@ -79,6 +91,10 @@ class FastSigmoid(Surrogate):
         return _fast_sigmoid_rise(v, xp, scale) + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, scale: Any) -> dict[str, Any]:
+        return {"scale": -_fast_sigmoid_sensitivity(v, xp, h, scale)}
+
+    @staticmethod
     def facts(*, scale: float) -> Facts:
         return Facts(peak=1.0, area=2.0 / scale)
 
@@ -114,6 +130,10 @@ class OneSidedFastSigmoid(Surrogate):
     def primitive(v: Any, xp: Any, *, scale: Any) -> Any:
         below = xp.where(v >= 0, xp.zeros_like(v), v)
         return xp.where(v >= 0, v, _fast_sigmoid_rise(below, xp, scale)) + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, scale: Any) -> dict[str, Any]:
+        return {"scale": _fast_sigmoid_sensitivity(xp.relu(-v), xp, h, scale)}
 
     @staticmethod
     def facts(*, scale: float) -> Facts:
@@ -156,6 +176,15 @@ class SparseFastSigmoid(Surrogate):
         return _fast_sigmoid_rise(held, xp, scale) + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, scale: Any, cutoff: Any) -> dict[str, Any]:
+        outside = sign_outside(v, xp, cutoff)
+        edge = xp.reciprocal(xp.reciprocal(cutoff) + scale)
+        return {
+            "scale": -(h * v * xp.minimum(xp.abs(v), cutoff)) - outside * xp.square(edge),
+            "cutoff": outside * xp.square(xp.reciprocal(scale * cutoff + 1)),
+        }
+
+    @staticmethod
     def facts(*, scale: float, cutoff: float) -> Facts:
         return Facts(peak=1.0, area=2 * cutoff / (scale * cutoff + 1), support=(-cutoff, cutoff))
 
@@ -192,6 +221,10 @@ class ATan(Surrogate, name="atan"):
         return xp.arctan(v * (slope * (math.pi / 2))) * (1 / math.pi) + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, slope: Any) -> dict[str, Any]:
+        return {"slope": h * xp.reciprocal(slope) * v}
+
+    @staticmethod
     def facts(*, slope: float) -> Facts:
         return Facts(peak=slope / 2, area=1.0)
 
@@ -225,6 +258,12 @@ class LogAbs(Surrogate):
     @formula
     def primitive(v: Any, xp: Any, *, slope: Any) -> Any:
         return xp.sign(v) * _log_of_product(slope, xp.abs(v), xp, xp.log1p) + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, slope: Any) -> dict[str, Any]:
+        narrowness = xp.reciprocal(slope)
+        far = xp.abs(v) * slope > 2.0**62
+        return {"slope": xp.where(far, xp.sign(v) * narrowness, h * narrowness * v)}
 
     @staticmethod
     def facts(*, slope: float) -> Facts:
@@ -264,6 +303,12 @@ class ClippedReciprocal(Surrogate):
         far_magnitude = xp.where(near, xp.reciprocal(bound), xp.abs(v))
         far_rise = xp.sign(v) * (_log_of_product(bound, far_magnitude, xp, xp.log) + 1)
         return xp.where(near, xp.where(near, v, xp.zeros_like(v)) * bound, far_rise) + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, bound: Any) -> dict[str, Any]:
+        narrowness = xp.reciprocal(bound)
+        far = xp.abs(v) * bound > 2.0**62
+        return {"bound": xp.where(far, xp.sign(v) * narrowness, h * narrowness * v)}
 
     @staticmethod
     def facts(*, bound: float) -> Facts:

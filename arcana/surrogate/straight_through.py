@@ -74,6 +74,11 @@ class ClippedSTE(Surrogate):
         return xp.where(v < lower, lower, xp.where(v > upper, upper, v)) + 0.5
 
     @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, lower: Any, upper: Any) -> dict[str, Any]:
+        one, zero = xp.zeros_like(v) + 1, xp.zeros_like(v)
+        return {"lower": xp.where(v < lower, one, zero), "upper": xp.where(v > upper, one, zero)}
+
+    @staticmethod
     def facts(*, lower: float, upper: float) -> Facts:
         return Facts(peak=1.0, area=upper - lower, support=(lower, upper), even=lower == -upper)
 

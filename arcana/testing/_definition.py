@@ -29,6 +29,7 @@ def definition_rows(surrogate: Surrogate) -> Iterator[Row]:
         "facts": _facts,
         "area": _area,
         "primitive": _primitives,
+        "sensitivities": _sensitivities,
         "finite": _special_values,
         "NaN": _nan,
         "round trip": _value_semantics,
@@ -190,6 +191,20 @@ def _primitives(surrogate: Surrogate) -> Iterator[Row]:
         text = f"at {', '.join(f'{value:g}' for value in values)}"
         text += f": {failing[0].what}, {failing[0].detail}" if failing else ""
         yield Row(WHERE, f"primitive for other {name}", not failing, text)
+
+
+def _sensitivities(surrogate: Surrogate) -> Iterator[Row]:
+    """Check that what is given of dG/dparameter is what is derived from the primitive, and so is used."""
+    if surrogate.sensitivities is None:
+        return
+    xp, numbers = NUMPY_NAMESPACES["float64"], {name: np.float64(value) for name, value in surrogate.numbers.items()}
+    fields = surrogate.formula.fields(numbers)
+    given = surrogate.sensitivities(np.zeros(1), xp, surrogate.derivative(np.zeros(1)), **fields)
+    for name in given:
+        traced = surrogate.formula.slope(tuple(numbers), name) if name in numbers else None
+        used = traced is not None and traced.stated
+        detail = "as derived from the primitive" if used else "is not what the primitive's derivative is, and is not used"
+        yield Row(WHERE, f"sensitivity to {name}", used, detail)
 
 
 def _other_values(surrogate: Surrogate, name: str) -> list[float]:

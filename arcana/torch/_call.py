@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,15 +16,27 @@ from arcana._core import AT_ZERO, MOST, Formula, Kept, Surrogate, Thresholds, ch
 from arcana.torch._checks import TENSORS
 from arcana.torch._compat import transformed, without_function_modes
 from arcana.torch._derivative import Derivative
-from arcana.torch._eager.chunks import in_chunks, sum_in_chunks
+from arcana.torch._eager.chunks import in_chunks, summed_in_chunks
 from arcana.torch._eager.kernels import CompiledKernels, compiler_wanted, wanted
 from arcana.torch._eager.masks import few
-from arcana.torch._eager.program import Constants, Program, SlopeProgram, agrees, program, sample, slope_program, slopes_agree
+from arcana.torch._eager.program import (
+    NEAR,
+    LearnableProgram,
+    Program,
+    agrees,
+    learnable_agrees,
+    learnable_program,
+    program,
+    sample,
+)
 
 if typing.TYPE_CHECKING:
     from arcana.torch._eager.cuda import CudaKernels
 
     Kernels = CompiledKernels | CudaKernels | None
+
+Known = dict[Any, Any]
+"""What is made of the values of a call's tensors: programs with their constants."""
 
 
 class Call:
@@ -51,6 +65,8 @@ class Call:
         self.compare = torch.ge if formula.fires_at_threshold else torch.gt
         self.record: Callable[..., torch.Tensor] | None = None
         """`apply` of the definition's Function, once it has been asked for."""
+        self.known: dict[tuple[Any, ...], Known] = {}
+        """By the values of its tensors, where each holds one number, what is made of them: a step of training asks often."""
         # What is made here outlives the call; a mode around the first call must not enter it.
         with torch.inference_mode(False), without_function_modes():
             # A GPU takes the number along with the comparison; from its own memory it is half as quick.
@@ -139,16 +155,18 @@ class Call:
         cotangent: torch.Tensor,
         kernels: Kernels,
         tensors: Sequence[torch.Tensor] = (),
-        constants: Callable[[Constants], list[torch.Tensor]] | None = None,
+        known: Known | None = None,
     ) -> torch.Tensor:
-        """Return cotangent · h, in the cotangent's dtype; `constants` has those of a program with tensors for parameters."""
+        """Return cotangent · h, in the cotangent's dtype; `tensors` are the parameters that are no numbers."""
         if self.program is not None and self.program.passes:
             return cotangent
         if self.program is None or torch.is_grad_enabled() or transformed(cotangent):
             return self.derivative(kept[0] if self.kept is Kept.POTENTIAL else cotangent, tensors).pull(kept, cotangent)
         if kernels and (pulled := kernels.pull(kept, tensors, cotangent)) is not None:
             return pulled
-        numbers = constants(self.program.fold) if constants else self.constants
+        numbers = self.constants
+        if tensors:
+            numbers = self._once(known, self.program.fold, lambda fold: fold(self.derivative(kept[0], tensors).parameters, {}))
         if cotangent.is_meta:
             numbers = [each.to("meta") for each in numbers]
         like = kept[0] if kept else cotangent
@@ -156,54 +174,131 @@ class Call:
         return in_chunks(self.program.pull, [*kept, cotangent], out, numbers, self.dtype)
 
     def pull_learnable(
-        self, v: torch.Tensor, tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, kernels: Kernels, asked: Sequence[bool]
+        self,
+        v: torch.Tensor,
+        tensors: Sequence[torch.Tensor],
+        cotangent: torch.Tensor,
+        kernels: Kernels,
+        asked: Sequence[bool],
+        known: Known,
     ) -> list[torch.Tensor | None]:
         """Return cotangent · h, and for each tensor cotangent · dG/dparameter summed to its shape, where they are asked for."""
-        derivative = self.derivative(v, tensors)
+        if any(asked[1:]) and not (torch.is_grad_enabled() or transformed(cotangent) or cotangent.is_meta):
+            for near in (True, False) if v.is_cpu else (False,):
+                key = (*asked[1:], near)
+                ready = known[key] if key in known else self._once(known, key, functools.partial(self._ready, v, tensors))
+                if ready and (gradients := ready.gradients(v, tensors, cotangent, asked)):
+                    return gradients
+        for_v = self.pull([v], cotangent, kernels, tensors, known) if asked[0] else None
+        recording = torch.is_grad_enabled()
+        # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
+        with torch.inference_mode(False), torch.set_grad_enabled(recording):
+            return [for_v, *self.derivative(v, tensors).gradients(cotangent, self.names, tensors, asked[1:])]
 
-        def constants(fold: Constants) -> list[torch.Tensor]:
-            return fold(derivative.parameters, {})
+    @staticmethod
+    def _once(known: Known | None, key: Any, make: Callable[[Any], Any]) -> Any:
+        """Return what is made of a key, and keep it beside what else is known of the same values."""
+        known = {} if known is None else known
+        if key not in known:
+            known[key] = make(key)
+        return known[key]
 
-        for_v = self.pull([v], cotangent, kernels, tensors, constants) if asked[0] else None
-        slopes = {name: self._slope(name) for name, wanted in zip(self.names, asked[1:], strict=True) if wanted}
-        if None in slopes.values() or torch.is_grad_enabled() or transformed(cotangent) or cotangent.is_meta:
-            recording = torch.is_grad_enabled()
-            # What is made in inference mode cannot be differentiated, and the gradient of a parameter is the derivative of G.
-            with torch.inference_mode(False), torch.set_grad_enabled(recording):
-                return [for_v, *self.derivative(v, tensors).gradients(cotangent, self.names, tensors, asked[1:])]
-        found = {
-            name: sum_in_chunks(slope, [v, cotangent], constants(slope.fold), self.dtype, tensor.shape).to(tensor.dtype)
-            for name, tensor in zip(self.names, tensors, strict=True)
-            if (slope := slopes.get(name))
-        }
-        return [for_v, *(found.get(name) for name in self.names)]
-
-    def _slope(self, name: str) -> SlopeProgram | None:
-        """Return the program of cotangent · dG/dparameter, if there is one that is believed."""
-        found = slope_program(self.formula, (*self.numbers, *self.names), name, self.dtype)
-        if found and not found.verdict:
+    def _ready(self, v: torch.Tensor, tensors: Sequence[torch.Tensor], key: tuple[bool, ...]) -> Ready | None:
+        """Return the program of the parameters that are asked for with its constants, if there is one that is believed."""
+        *asked, near = key
+        along = tuple(name for name, wanted in zip(self.names, asked, strict=True) if wanted)
+        program = learnable_program(self.formula, (*self.numbers, *self.names), along, self.dtype, near)
+        if program and not program.verdict:
             try:
-                found.verdict.append(self._slope_agrees(found, name))
+                program.verdict.append(self._learnable_agrees(program, along, near))
             except Exception:
                 # As for h.
-                found.verdict.append(False)
-        return found if found and found.verdict[0] else None
+                program.verdict.append(False)
+        limit = self._limit(tensors) if near else math.inf
+        if program is None or not program.verdict[0] or limit == 0:
+            return None
+        return Ready(program, program.fold(self.derivative(v, tensors).parameters, {}), self.dtype, limit)
 
-    def _slope_agrees(self, program: SlopeProgram, name: str) -> bool:
+    def _learnable_agrees(self, program: LearnableProgram, along: tuple[str, ...], near: bool) -> bool:
         with torch.inference_mode(False), torch.no_grad():
             v, tensors = sample(self.formula.definition, self.numbers, self.names, self.dtype)
             derivative = self.derivative(v, tensors)
-            return slopes_agree(program, program.fold(derivative.parameters, {}), derivative.sensitivities([name])[0], v)
+            derivative.shortcuts = {}
+            slopes, limit = derivative.sensitivities(along), self._limit(tensors) if near else math.inf
+            return learnable_agrees(program, program.fold(derivative.parameters, {}), derivative.derivative(), slopes, v, limit)
+
+    def _limit(self, tensors: Sequence[torch.Tensor]) -> float:
+        """Return how large a near potential may be."""
+        values = [abs(each) for x in (*self.numbers.values(), *tensors) for each in _ends(x)]
+        least = min((min(x, 1 / x) for x in values if x), default=1.0)
+        return NEAR * least if sum(values) < math.inf else 0.0
 
     def derivative(self, v: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Derivative:
         """Return the derivative of this call by plain operations."""
         return Derivative(self.formula, v, {**self.numbers, **dict(zip(self.names, tensors, strict=True))})
 
 
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A program of a call whose parameters are asked for, with its constants.
+
+    Attributes:
+        program: the program.
+        constants: of the tensors of one call.
+        dtype: to compute in.
+        limit: how large a potential may be; inf for any.
+    """
+
+    program: LearnableProgram
+    constants: list[torch.Tensor]
+    dtype: torch.dtype
+    limit: float
+
+    def gradients(
+        self, v: torch.Tensor, tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, asked: Sequence[bool]
+    ) -> list[torch.Tensor | None] | None:
+        """Return the gradients that are asked for; None where a potential is larger than the program is made for."""
+        out = torch.empty_like(v) if v.dtype is cotangent.dtype else torch.empty_like(v, dtype=cotangent.dtype)
+        shapes = [x.shape for x, wanted in zip(tensors, asked[1:], strict=True) if wanted]
+        sums = summed_in_chunks(self.program, v, cotangent, out, self.constants, self.dtype, shapes)
+        if self.limit < math.inf and not self._within(sums):
+            return None
+        found = iter(sums[self.program.bounded :])
+        of_each = [next(found).to(x.dtype) if wanted else None for x, wanted in zip(tensors, asked[1:], strict=True)]
+        return [out if asked[0] else None, *of_each]
+
+    def _within(self, sums: Sequence[torch.Tensor]) -> bool:
+        """Whether the potentials were within the limit, or where that is not asked, no infinity has met a 0."""
+        if self.program.bounded:
+            return sums[0].item() <= self.limit * self.limit
+        return all(math.isfinite(x.item() if x.numel() == 1 else x.sum().item()) for x in sums)
+
+
+def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
+    """Return the numbers that the tensors hold and their dtypes, if each holds one in this process's memory.
+
+    0.0 and −0.0 are two.
+    """
+    found: list[Any] = []
+    for x in tensors:
+        if not isinstance(x, torch.Tensor) or not x.is_cpu or x.numel() != 1 or transformed(x):
+            return None
+        number = x.item()
+        found += [number or str(number), x.dtype]
+    return tuple(found)
+
+
+def _ends(x: float | torch.Tensor) -> tuple[float, ...]:
+    """Return the least and the greatest of a parameter's values."""
+    if not isinstance(x, torch.Tensor):
+        return (x,)
+    return (x.item(),) if x.numel() == 1 else tuple(each.item() for each in x.abs().aminmax())
+
+
 def call_of(
     v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any], thresholds: Thresholds = AT_ZERO
-) -> tuple[Call | None, tuple[torch.Tensor, ...]]:
-    """Return the call, made once for equal arguments, and the tensors among the parameters; all checked.
+) -> tuple[Call | None, tuple[torch.Tensor, ...], Known | None]:
+    """Return the call, made once for equal arguments, the tensors among the parameters, and what is known of those; all checked.
 
     There is no call for a torch.fx.Proxy.
     """
@@ -212,7 +307,7 @@ def call_of(
         key = (v.dtype, v.device) if thresholds is AT_ZERO else (v.dtype, v.device, thresholds)
         if key not in surrogate._calls:
             surrogate._calls[key] = _call_with_numbers(surrogate, v.dtype, v.device, thresholds)
-        return surrogate._calls[key], ()
+        return surrogate._calls[key], (), None
     for value in parameters.values():
         if not isinstance(value, (int, float)):
             break
@@ -222,14 +317,37 @@ def call_of(
             # Typed, since a scale of True is an error and a scale of 1 is not.
             cached = functools.lru_cache(maxsize=MOST, typed=True)(functools.partial(_call_with_numbers, surrogate))
             surrogate._calls[_call_with_numbers] = cached
-        return surrogate._calls[_call_with_numbers](v.dtype, v.device, thresholds, **parameters), ()
-    if any(isinstance(value, torch.fx.Proxy) for value in parameters.values()):
-        return None, ()
+        return surrogate._calls[_call_with_numbers](v.dtype, v.device, thresholds, **parameters), (), None
+    given = tuple(parameters.values())
+    if any(isinstance(value, torch.fx.Proxy) for value in given):
+        return None, (), None
+    numbers, key = _values(given), (v.dtype, v.device, thresholds, *parameters)
+    call = surrogate._calls.get(key) if numbers else None
+    if call and numbers in call.known and all(x.ndim <= v.ndim for x in given):
+        return call, given, call.known[numbers]
+    return _call_with_tensors(v, surrogate, parameters, thresholds, key, numbers)
+
+
+def _call_with_tensors(
+    v: torch.Tensor,
+    surrogate: Surrogate,
+    parameters: Mapping[str, Any],
+    thresholds: Thresholds,
+    key: Any,
+    values: tuple[Any, ...] | None,
+) -> tuple[Call, tuple[torch.Tensor, ...], Known]:
+    """Return the call and its tensors, checked; and keep that these values have been checked, where each is one number."""
     checked_potential(surrogate, v, TENSORS)
-    formula, values = checked_call(surrogate, v, parameters, TENSORS, thresholds)
-    tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
-    numbers = tuple((name, value) for name, value in values.items() if name not in tensors)
-    return _call(formula, numbers, tuple(tensors), v.dtype, v.device), tuple(tensors.values())
+    formula, checked = checked_call(surrogate, v, parameters, TENSORS, thresholds)
+    tensors = {name: value for name, value in checked.items() if isinstance(value, torch.Tensor)}
+    numbers = tuple((name, value) for name, value in checked.items() if name not in tensors)
+    call = _call(formula, numbers, tuple(tensors), v.dtype, v.device)
+    known: Known = {}
+    if values and tuple(tensors) == tuple(parameters):
+        if len(call.known) >= MOST:
+            call.known.clear()
+        surrogate._calls[key], call.known[values] = call, known
+    return call, tuple(tensors.values()), known
 
 
 def _call_with_numbers(

@@ -51,7 +51,7 @@ def pulled(
     v = kept[0] if formula.kept(values) is Kept.POTENTIAL else cotangent
     derivative = Derivative(formula, v, values)
     for_v = [derivative.pull(kept, cotangent)] if asked[0] else []
-    return for_v + [each for each in derivative.gradients(cotangent, names, tensors, asked[1:]) if each is not None]
+    return for_v + [each for each in derivative.gradients(cotangent, names, tensors, asked[1:], traced=True) if each is not None]
 
 
 # Traced into, the Function would lose its rule under func.grad, vmap and jvp; in the graph AOTAutograd runs the rule itself.

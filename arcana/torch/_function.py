@@ -33,7 +33,7 @@ from arcana._core import (
     per_class_cache,
     surrogate_of,
 )
-from arcana.torch._call import Call, call_of
+from arcana.torch._call import Call, Known, call_of
 from arcana.torch._checks import TENSORS, distributed
 from arcana.torch._compat import forward_mode_enabled, quick_apply, transformed
 from arcana.torch._derivative import Derivative, batched
@@ -108,7 +108,7 @@ class Composable(torch.autograd.Function):
     def backward(ctx: Any, cotangent: torch.Tensor, *_: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         kept, values, derivative = _saved(ctx, ctx.saved_tensors, cotangent)
         for_v = derivative.pull(kept, cotangent) if ctx.needs_input_grad[0] else None
-        return for_v, None, None, None, *derivative.gradients(cotangent, ctx.names, values, ctx.needs_input_grad[4:])
+        return for_v, None, None, None, *derivative.gradients(cotangent, ctx.names, values, ctx.needs_input_grad[4:], True)
 
     @staticmethod
     def jvp(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -149,8 +149,8 @@ class SpikeFunction(GeneratedClass[torch.Tensor], torch.autograd.Function, metac
     """
 
     @staticmethod
-    def forward(ctx: Any, v: torch.Tensor, call: Call, *tensors: torch.Tensor) -> torch.Tensor:
-        ctx.call = call
+    def forward(ctx: Any, v: torch.Tensor, call: Call, known: Known | None, *tensors: torch.Tensor) -> torch.Tensor:
+        ctx.call, ctx.known = call, known
         spikes, kept, ctx.kernels = call.forward(v)
         ctx.save_for_backward(*kept, *tensors)
         return spikes
@@ -162,21 +162,21 @@ class SpikeFunction(GeneratedClass[torch.Tensor], torch.autograd.Function, metac
         if torch.compiler.is_compiling():
             return _in_a_graph(call, saved, cotangent, ctx.needs_input_grad)
         if not call.names:
-            return call.pull(saved, cotangent, ctx.kernels), None
-        asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
-        for_v, *gradients = call.pull_learnable(saved[0], saved[1:], cotangent, ctx.kernels, asked)
-        return for_v, None, *gradients
+            return call.pull(saved, cotangent, ctx.kernels), None, None
+        asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
+        for_v, *gradients = call.pull_learnable(saved[0], saved[1:], cotangent, ctx.kernels, asked, ctx.known)
+        return for_v, None, None, *gradients
 
 
 def _in_a_graph(call: Call, saved: tuple[torch.Tensor, ...], cotangent: torch.Tensor, asked: tuple[bool, ...]) -> tuple[Any, ...]:
     """Do the backward of `SpikeFunction` as one call, which Dynamo keeps (compiled autograd)."""
     from arcana.torch._dynamo import pulled
 
-    wanted = (asked[0], *asked[2:])
+    wanted = (asked[0], *asked[3:])
     arguments = call.formula.definition.key, call.formula.settings, tuple(call.numbers.items()), call.names
     gradients = pulled(cotangent, *arguments, wanted, *saved)
     found = [gradients[sum(wanted[:i])] if each else None for i, each in enumerate(wanted)]
-    return found[0], None, *found[1:]
+    return found[0], None, None, *found[1:]
 
 
 @per_class_cache
@@ -244,11 +244,11 @@ def fired(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any], 
         return composable(*_inputs(v, surrogate, parameters, thresholds))
     if transformed(v):
         return _transformed(v, surrogate, parameters, thresholds)
-    call, tensors = call_of(v, surrogate, parameters, thresholds)
+    call, tensors, known = call_of(v, surrogate, parameters, thresholds)
     if call is None or (tensors and any(map(transformed, tensors))):
         return _transformed(v, surrogate, parameters, thresholds)
     if torch.is_grad_enabled() and (v.requires_grad or (tensors and any(x.requires_grad for x in tensors))):
-        return (call.record or _recorder(call))(v, call, *tensors)
+        return (call.record or _recorder(call))(v, call, known, *tensors)
     return call.fire(v)
 
 

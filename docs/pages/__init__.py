@@ -5,7 +5,7 @@ a page replaces a line of it, `<!-- written: NAME -->`.
 
 - shapes: a surrogate's formulas as operations, and its values; pictures: their curves
 - docstrings: the parts of a docstring, and what Sphinx makes of one; reference: the API's pages
-- speed, accuracy: tables and pictures of what was measured
+- speed, accuracy, learnable: tables and pictures of what was measured
 - catalogue: the surrogates' pages; libraries: the functions of other libraries; javascript, playground: the playground
 """
 
@@ -22,7 +22,7 @@ MARK = re.compile(r"^<!-- written: ([a-z]+) -->$", re.MULTILINE)
 
 def written(name: str) -> str:
     """Return the text that stands for a mark."""
-    from pages import accuracy, catalogue, libraries, pictures, playground, reference, speed
+    from pages import accuracy, catalogue, learnable, libraries, pictures, playground, reference, speed
 
     texts: dict[str, Callable[[], str]] = {
         "accuracy": accuracy.summary,
@@ -31,6 +31,7 @@ def written(name: str) -> str:
         "calls": speed.calls,
         "floors": speed.floors,
         "layers": speed.layers,
+        "learnable": learnable.costs,
         "machine": speed.machine,
         "memory": speed.memory,
         "neuron": pictures.neuron,

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every import every_parameter
 
+from arcana import surrogate as definitions
 from arcana._core.expression import Symbol, Tape, UntraceableError, compute
 from arcana._core.numpy import NAMESPACE
-from arcana._core.slopes import _FLAT, _RULES, slope
+from arcana._core.slopes import _FLAT, _RULES, slope, summands
 from arcana.surrogate import Surrogate, parameter
+from arcana.testing._definition import definition_rows
 
 P = np.linspace(0.3, 2.9, 41) + 0.0123
 STEP = 2.0**-20
@@ -139,6 +142,62 @@ class Pair(Surrogate):
 
 def test_a_formula_that_says_something_else_to_a_symbol_has_none() -> None:
     assert Pair().formula.slope(("width",), "width") is None
+
+
+@every_parameter
+def test_what_a_definition_says_of_a_parameter_is_used(name: str, key: str) -> None:
+    surrogate = definitions.get(name)
+    v = np.array([-0.7, 0.2, 1.3])
+    numbers = {each: np.float64(value) for each, value in surrogate.numbers.items()}
+    fields = surrogate.formula.fields(numbers)
+    said = type(surrogate).sensitivities(v, NAMESPACE, surrogate.derivative(v), **fields) if surrogate.sensitivities else {}
+    traced = surrogate.formula.slope(tuple(numbers), key)
+    assert traced is not None
+    assert traced.stated == (key in said)
+
+
+class Wide(Surrogate):
+    """What it says of its width is wrong where v is large, and of its height nothing."""
+
+    width: float = parameter(1.0, above=0)
+    height: float = parameter(1.0, above=0)
+
+    @staticmethod
+    def derivative(v: Any, xp: Any, *, width: Any, height: Any) -> Any:
+        return xp.exp(-xp.abs(v) * xp.reciprocal(width)) * height
+
+    @staticmethod
+    def primitive(v: Any, xp: Any, *, width: Any, height: Any) -> Any:
+        return -xp.expm1(-xp.abs(v) * xp.reciprocal(width)) * xp.sign(v) * (height * width) + 0.5
+
+    @staticmethod
+    def sensitivities(v: Any, xp: Any, h: Any, *, width: Any, height: Any) -> dict[str, Any]:
+        right = -xp.expm1(-xp.abs(v) * xp.reciprocal(width)) * xp.sign(v) * height - h * v * xp.reciprocal(width)
+        return {"width": xp.where(v > 6, xp.zeros_like(v), right)}
+
+
+def test_what_a_definition_says_is_not_used_where_the_primitive_says_something_else() -> None:
+    for key in ("width", "height"):
+        traced = Wide().formula.slope(("width", "height"), key)
+        assert traced is not None
+        assert not traced.stated
+    failed = [row.what for row in definition_rows(Wide()) if not row.passed]
+    assert "sensitivity to width" in failed
+
+
+def test_a_sum_of_products_is_told_apart() -> None:
+    tape = Tape()
+    v, h, c, k = (tape.record(name) for name in ("v", "kept", "cotangent", "parameter k"))
+    found = summands(-(h * v * k * 2) + (v + c) * v - k * c, h)
+    assert [(each.of_h, [x.operation for x in each.arrays]) for each in found] == [
+        (True, ["v"]),
+        (False, ["add", "v"]),
+        (False, ["cotangent"]),
+    ]
+    assert found[1].constant is None
+    values: dict[Any, Any] = {v: 3.0, h: 5.0, c: 7.0, k: 11.0}
+    compute([each.constant for each in found if isinstance(each.constant, Symbol)], values, NAMESPACE, 0.0)
+    assert [values[found[0].constant], values[found[2].constant]] == [-22.0, -11.0]
 
 
 def test_a_formula_without_a_primitive_has_none() -> None:

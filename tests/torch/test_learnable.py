@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 from unittest import mock
 
@@ -14,12 +15,13 @@ from formulas import Formula, formulas
 from hypothesis import HealthCheck, given, settings, strategies
 
 from arcana import surrogate as definitions
+from arcana._core import FAR
 from arcana.surrogate import FastSigmoid, Surrogate
 from arcana.torch import spike
-from arcana.torch._call import Call, call_of
+from arcana.torch._call import Call, Ready, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks
-from arcana.torch._eager.program import slope_program
+from arcana.torch._eager.program import LearnableProgram, product_of
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -44,8 +46,11 @@ def ours(surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torc
 def test_every_parameter_has_a_program(name: str, key: str) -> None:
     surrogate = definitions.get(name)
     for dtype in (torch.float32, torch.float64):
-        call, _ = call_of(torch.zeros(3, dtype=dtype), surrogate, {key: torch.tensor(getattr(surrogate, key), dtype=dtype)})
-        assert call._slope(key) is not None
+        given = (torch.tensor(getattr(surrogate, key), dtype=dtype),)
+        call, *_ = call_of(torch.zeros(3, dtype=dtype), surrogate, {key: given[0]})
+        assert call is not None
+        for near in (True, False):
+            assert call._ready(torch.zeros(3, dtype=dtype), given, (True, near)) is not None
 
 
 @every_parameter
@@ -92,7 +97,7 @@ def test_both_of_two_parameters_and_only_one_that_asks() -> None:
 def test_the_way_of_a_recorded_backward_is_the_derivative_that_can_be_differentiated_again() -> None:
     v = torch.tensor([-0.3, 0.0, 0.4], dtype=torch.float64, requires_grad=True)
     scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
-    with mock.patch.object(Call, "_slope", side_effect=Call._slope, autospec=True):
+    with mock.patch.object(Call, "_ready", side_effect=AssertionError):
         (first,) = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), scale, create_graph=True)
     (plain,) = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), scale)
     torch.testing.assert_close(first.detach(), plain, rtol=1e-14, atol=0)
@@ -102,23 +107,34 @@ def test_the_way_of_a_recorded_backward_is_the_derivative_that_can_be_differenti
 
 
 def test_without_a_program_the_gradients_are_the_same_and_have_no_history() -> None:
-    v = torch.linspace(-1, 1, 41, dtype=torch.float64, requires_grad=True)
+    v = torch.linspace(-1, 2, 41, dtype=torch.float64, requires_grad=True)
     scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     expected = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), (v, scale))
-    with mock.patch.object(Call, "_slope", return_value=None):
+    with mock.patch.object(Ready, "gradients", return_value=None):
         found = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), (v, scale))
     assert not any(x.requires_grad for x in found)
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
 
 
+def program_of(surrogate: Surrogate, near: bool, **tensors: torch.Tensor) -> tuple[Call, LearnableProgram]:
+    call, *_ = call_of(torch.zeros(3), surrogate, tensors)
+    assert call is not None
+    ready = call._ready(torch.zeros(3), tuple(tensors.values()), (*(True for _ in tensors), near))
+    assert ready is not None
+    return call, ready.program
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
+@pytest.mark.parametrize("place", [0, 1], ids=["h", "slope"])
 @pytest.mark.parametrize("steps", ["few", "many"])
-def test_a_program_that_gives_something_else_is_not_believed(steps: str) -> None:
-    call, _ = call_of(torch.zeros(3), FastSigmoid(), {"scale": torch.tensor(3.0)})
-    program = call._slope("scale")
-    assert program is not None
-    assert call._slope_agrees(program, "scale")
-    wrong = dataclasses.replace(program, **{steps: lambda *given: getattr(program, steps)(*given) * 1.05})
-    assert not call._slope_agrees(wrong, "scale")
+def test_a_program_that_gives_something_else_is_not_believed(steps: str, place: int, near: bool) -> None:
+    call, program = program_of(FastSigmoid(), near, scale=torch.tensor(3.0))
+    assert call._learnable_agrees(program, ("scale",), near)
+
+    def wrong(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(x * 1.05 if i == place else x for i, x in enumerate(getattr(program, steps)(*given)))
+
+    assert not call._learnable_agrees(dataclasses.replace(program, **{steps: wrong}), ("scale",), near)
 
 
 def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:
@@ -147,13 +163,70 @@ def test_a_random_primitive_has_the_derivative_that_pytorch_finds(formula: Formu
     """Where that is a number; where a side that is not taken makes NaN of it, ours may be one."""
     surrogate = with_primitive(formula)
     v = torch.randn(size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
-    call, _ = call_of(v, surrogate, {"slope": torch.tensor(slope, dtype=torch.float64)})
-    program = slope_program(call.formula, (*call.numbers, *call.names), "slope", torch.float64)
-    if program is None or (program := call._slope("slope")) is None:
+    given = torch.tensor(slope, dtype=torch.float64)
+    call, *_ = call_of(v, surrogate, {"slope": given})
+    assert call is not None
+    ready = call._ready(v, (given,), (True, True))
+    if ready is None:
         return
-    derivative = call.derivative(v, [torch.tensor(slope, dtype=torch.float64)])
     with torch.no_grad():
-        (expected,) = derivative.sensitivities(["slope"])
-        found = program(v, torch.ones_like(v), torch.empty_like(v), *program.fold(derivative.parameters, {}))
+        (expected,) = call.derivative(v, [given]).sensitivities(["slope"])
+        arrays = ready.program.run(v, torch.ones_like(v), torch.empty_like(v), *ready.constants)
+        found = torch.zeros_like(v) + sum(product_of(each, arrays, ready.constants) for each in ready.program.terms[0])
     known = expected.isfinite()
     torch.testing.assert_close(found[known], expected[known], rtol=1e-6, atol=1e-9)
+
+
+@every_parameter
+def test_far_potentials_have_the_gradient_of_a_wide_dtype(name: str, key: str) -> None:
+    """Beyond what the quick program is for, up to inf, one potential after the other beside some that are near."""
+    surrogate = definitions.get(name)
+    value = torch.tensor(getattr(surrogate, key))
+    for far in (1e5, -1e12, 1e19, -1e25, math.inf, -math.inf):
+        v, c = torch.tensor([0.3, far, -0.2]), torch.tensor([0.5, -2.0, 1.5])
+        found = ours(surrogate, v, c, **{key: value.clone()})[0].double()
+        finite = v.nan_to_num(posinf=FAR["float32"], neginf=-FAR["float32"])
+        (expected,) = own(surrogate, finite, c, **{key: value})
+        if expected.abs() < torch.finfo(torch.float32).max and name != "squarewave_fourier":
+            torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_a_value_that_has_been_checked_does_not_let_another_pass() -> None:
+    v = torch.zeros(3, requires_grad=True)
+    for dtype, good in ((torch.float32, 2.0), (torch.float64, 2.0)):
+        spike(v, FastSigmoid(), scale=torch.tensor(good, dtype=dtype))
+    for wrong in (-2.0, 0.0, -0.0):
+        with pytest.raises(ValueError, match=r"FastSigmoid: scale must be > 0, got "):
+            spike(v, FastSigmoid(), scale=torch.tensor(wrong))
+    with pytest.raises(ValueError, match="must broadcast"):
+        spike(v, FastSigmoid(), scale=torch.full((1, 1), 2.0))
+
+
+def test_a_value_that_changes_between_two_calls_changes_the_gradient() -> None:
+    v, scale = torch.tensor([-0.3, 0.4]), torch.tensor([2.0], requires_grad=True)
+    for value in (2.0, 3.0, 2.0):
+        with torch.no_grad():
+            scale.fill_(value)
+        (found,) = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale).sum(), scale)
+        torch.testing.assert_close(found, -(v * v.abs() / (1 + value * v.abs()) ** 2).sum()[None], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("value", [1e-30, 1e30])
+def test_a_parameter_far_out_has_the_gradient_of_the_plain_way(value: float) -> None:
+    v, c = torch.tensor([-0.3, 0.4, 20.0]), torch.tensor([1.0, -0.5, 2.0])
+    scale = torch.tensor(value, requires_grad=True)
+    found = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale), scale, c)[0]
+    with mock.patch.object(Ready, "gradients", return_value=None):
+        expected = torch.autograd.grad(spike(v, FastSigmoid(), scale=scale), scale, c)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("size", [1000, 100_000, 1_000_000])
+def test_a_sum_in_float32_is_no_further_off_than_pytorchs(size: int) -> None:
+    v, c = (torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    given = {"scale": torch.tensor(10.0)}
+    (exact,) = own(FastSigmoid(), v, c, **given)
+    slope = Derivative(FastSigmoid().formula, v, given).sensitivities(["scale"])[0]
+    whole = (c * slope).abs().double().sum()
+    ours_off = (ours(FastSigmoid(), v, c, **given)[0].double() - exact).abs() / whole
+    assert ours_off <= 2 * ((c * slope).sum().double() - exact).abs() / whole + 1e-7

@@ -323,7 +323,7 @@ def test_nothing_is_compiled_while_a_graph_is_recorded(stand_in: list[str], monk
 
 
 def test_elements_beyond_32_bits_are_counted_in_64(stand_in: list[str]) -> None:
-    call, _ = call_of(torch.zeros(1), definitions.get("fast_sigmoid"), {})
+    call, *_ = call_of(torch.zeros(1), definitions.get("fast_sigmoid"), {})
     kernels = cuda.CudaKernels(call)
     assert "program_id(0).to(tl.int64) *" in kernels._source("backward", wide=True).text
     assert "int64" not in kernels._source("backward", wide=False).text

@@ -26,7 +26,7 @@ POINTERS = {torch.float64: "*fp64", torch.float32: "*fp32", torch.float16: "*fp1
 def compiled(name: str, dtype: torch.dtype, with_tensors: bool, one_pass: str, capability: int) -> Any:
     surrogate = definitions.get(name)
     tensors = {each: torch.tensor(value, dtype=dtype) for each, value in surrogate.numbers.items()} if with_tensors else {}
-    call, _ = call_of(torch.zeros(3, dtype=dtype), surrogate, tensors)
+    call, *_ = call_of(torch.zeros(3, dtype=dtype), surrogate, tensors)
     assert call is not None
     written = CudaKernels(call)._source(one_pass, wide=False)
     function: Any = _jit(written)
@@ -59,7 +59,7 @@ def test_instructions(name: str, dtype: torch.dtype, capability: int) -> None:
 @pytest.mark.parametrize("dtype", POINTERS)
 def test_constants_have_the_bits_of_the_computing_dtype(dtype: torch.dtype) -> None:
     """What Triton reads from the annotations; without them it would take a small number for 32 bits."""
-    call, _ = call_of(torch.zeros(3, dtype=dtype), definitions.get("fast_sigmoid"), {})
+    call, *_ = call_of(torch.zeros(3, dtype=dtype), definitions.get("fast_sigmoid"), {})
     assert call is not None
     function: Any = _jit(CudaKernels(call)._source("backward", wide=False))
     kinds = {each.name: each.annotation_type for each in function.params if each.name.startswith("constant_")}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from arcana.torch._eager.program import LearnableProgram, Term
 
 CHUNK = 1 << 20
 """Elements: long enough to outweigh the calls, and short enough for a last-level cache."""
@@ -44,20 +48,56 @@ def in_chunks(
     return out
 
 
-def sum_in_chunks(
-    function: Callable[..., torch.Tensor],
-    arrays: Sequence[torch.Tensor],
+def summed_in_chunks(
+    program: LearnableProgram,
+    v: torch.Tensor,
+    cotangent: torch.Tensor,
+    out: torch.Tensor,
     constants: Sequence[torch.Tensor],
     dtype: torch.dtype,
-    shape: torch.Size,
+    shapes: Sequence[torch.Size],
+) -> list[torch.Tensor]:
+    """Write cotangent · h to out, and return the sums of the program, each of a shape that broadcasts to v's.
+
+    The first is Σ v² where the program is of near potentials alone. What is summed is never held for more than a chunk.
+    """
+    found = []
+    for *chunk, results in _chunks([v, cotangent, out], constants, SLOPES):
+        narrow = results.dtype is not dtype
+        wide = _widened(chunk, dtype) if narrow or chunk[0].dtype is not dtype else chunk
+        arrays = program.run(*wide, torch.empty_like(results, dtype=dtype) if narrow else results, *constants)
+        if narrow:
+            results.copy_(arrays[0])
+        sums = [_sum(terms, arrays, constants, shape) for terms, shape in zip(program.terms, shapes, strict=True)]
+        found.append([_dot(wide[0], wide[0]), *sums] if program.bounded else sums)
+    return found[0] if len(found) == 1 else [torch.stack(each).sum(0) for each in zip(*found, strict=True)]
+
+
+def _sum(
+    terms: Sequence[Term], arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor], shape: torch.Size
 ) -> torch.Tensor:
-    """Return the results of the same run summed to a shape that broadcasts to theirs, without ever holding them all."""
-    sums, scratch = [], None
-    for *chunk, same in _chunks([*arrays, torch.empty_like(arrays[0], dtype=dtype)], constants, SLOPES):
-        # The first chunk of it is written to again and again; the rest of it is never touched.
-        scratch = same if scratch is None or scratch.shape != same.shape else scratch
-        sums.append(function(*_widened(chunk, dtype), scratch, *constants).sum_to_size(shape))
-    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
+    """Return the sum of some terms."""
+    total = None
+    for each in terms:
+        left, right = arrays[each.left], None if each.right is None else arrays[each.right]
+        factor = None if each.factor is None else constants[each.factor]
+        if factor is not None and factor.numel() > 1 and factor.shape != shape:
+            left, factor = left * factor, None
+        if shape.numel() > 1:
+            found = (left if right is None else left * right).sum_to_size(shape)
+        else:
+            found = left.sum() if right is None else _dot(left, right)
+            found = found.view(shape) if shape else found
+        found = found if factor is None else found * factor
+        total = found if total is None else total + found
+    assert total is not None
+    return total
+
+
+def _dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    if not x.is_cpu or x.shape != y.shape:
+        return (x * y).sum()
+    return torch.dot(*(each if each.ndim == 1 else each.reshape(-1) for each in (x, y)))
 
 
 def _widened(arrays: Sequence[torch.Tensor], dtype: torch.dtype) -> Sequence[torch.Tensor]:

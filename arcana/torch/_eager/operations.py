@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from arcana._core import FAR, SHORTCUTS, Namespace, Symbol, SymbolNamespace, needed
+from arcana._core import FAR, NOTHING, SHORTCUTS, Namespace, Symbol, SymbolNamespace, needed
 from arcana.torch._eager.masks import choose, comparison, comparison_as_bools, larger, logical, number, truth, truth_as_bools
 from arcana.torch._namespace import decay, fmod, short_compound, short_turns, sign
 
@@ -76,6 +76,7 @@ _NUMBERS: dict[str, Function] = {
     "relu": _relu,
     "round": torch.round,
     "short_compound": _at_number(short_compound),
+    "short_sign": torch.sign,
     "short_turns": _at_number(short_turns),
     "sin": torch.sin,
     "sqrt": torch.sqrt,
@@ -148,7 +149,14 @@ def constants_of(results: list[Symbol], inputs: list[Symbol]) -> dict[Symbol | s
     return {zero: zero} | {key(x): x for each in moving for x in constant_operands(each)}
 
 
-def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, tensors: Iterable[Symbol] = ()) -> Symbol:
+def written_out(
+    result: Symbol,
+    dtype: torch.dtype,
+    short: bool,
+    exact: bool,
+    tensors: Iterable[Symbol] = (),
+    known: Mapping[Symbol, Symbol] = NOTHING,
+) -> Symbol:
     """Return the result with this backend's operations in the place of those functions of `xp` that are made of others.
 
     What depends on numbers alone is left as it is: it is found once, by `xp`.
@@ -159,6 +167,7 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, te
         short: whether the functions of `SHORTCUTS` go the short way.
         exact: whether a bound that depends on the parameters may be 0 or NaN, where torch's own maximum and minimum are others.
         tensors: the parameters that are arrays to whoever computes the result.
+        known: what is written out already.
     """
     tape = result.tape
     symbols = SymbolNamespace(tape)
@@ -178,7 +187,7 @@ def written_out(result: Symbol, dtype: torch.dtype, short: bool, exact: bool, te
 
     moving = depending([result], tensors)
     constants = {each: each for each in needed([result]) if each not in moving}
-    return tape.replaced(result, constants, record)
+    return tape.replaced(result, {**constants, **known}, record)
 
 
 def depending(results: Iterable[Symbol], given: Iterable[Symbol]) -> set[Symbol]:

@@ -8,8 +8,9 @@ A program is not worth being wrong. What cannot be traced or written has none, a
 on a small sample at its first call, before it is believed (`agrees`, a tenth of the time that it takes to write it): a formula
 can do what no symbol shows.
 
-The gradient of a parameter is a program too, of cotangent · dG/dparameter. Its operations are those of the chain rule on the
-trace of G and not PyTorch's, so it is held to PyTorch's own derivative but for roundings (`slopes_agree`).
+The gradient of a parameter is made in the same program (`LearnableProgram`), which shares with h what they have in common and
+leaves each parameter's sum as products of two arrays. Its operations are not PyTorch's, so it is held to PyTorch's own
+derivative but for roundings (`learnable_agrees`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from arcana._core import (
     Kept,
     Surrogate,
     Symbol,
+    Tape,
     needed,
     per_class_cache,
     run,
+    summands,
     usual_values,
 )
 from arcana.torch._eager.masks import WORDS, few
@@ -50,6 +53,9 @@ from arcana.torch._eager.operations import (
 )
 from arcana.torch._eager.writer import Writer, module
 from arcana.torch._namespace import NAMESPACES, TorchNamespace
+
+NEAR = 2.0**30
+"""How large a potential, and its product and quotient with each parameter, may be for `LearnableProgram` to be of near ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,43 +191,119 @@ def _written(
 
 
 @dataclasses.dataclass(frozen=True)
-class SlopeProgram:
-    """The steps of cotangent · dG/dparameter at every element.
+class Term:
+    """A part of cotangent · dG/dparameter: a product of two arrays, and a constant that its sum is multiplied by.
+
+    Attributes:
+        left: place of an array among the results of a `LearnableProgram`.
+        right: place of another, None for 1.
+        factor: place among its constants, None for 1.
+    """
+
+    left: int
+    right: int | None
+    factor: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnableProgram:
+    """The steps of cotangent · h, and on the way those of cotangent · dG/dparameter.
 
     Attributes:
         fold: makes of the parameters the constants, arrays of the parameters' shapes.
-        few: takes v, the cotangent, the tensor to write to and the constants.
+        few: takes v, the cotangent, the tensor to write cotangent · h to and the constants, and gives that and other arrays.
         many: does the same, quicker for many elements.
-        verdict: whether it agrees with PyTorch's own derivative of G, once that has been looked at.
+        terms: of each parameter the products whose sums are added up.
+        bounded: whether it is right of near potentials alone; else its sums are NaN where an infinite one needs more.
+        verdict: whether it agrees with PyTorch's own derivatives, once that has been looked at.
     """
 
     fold: Constants
     few: Function
     many: Function
+    terms: tuple[tuple[Term, ...], ...]
+    bounded: bool
     verdict: list[bool] = dataclasses.field(default_factory=list)
 
-    def __call__(self, *arguments: torch.Tensor) -> torch.Tensor:
+    def run(self, *arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the arrays of the terms, the first of them cotangent · h, by the way that is quicker for so many elements."""
         if few(arguments[0]):
             return self.few(*arguments)
         return self.many(*(x.resolve_neg() for x in arguments[:2]), *arguments[2:])
 
 
 @per_class_cache
-def slope_program(formula: Formula, names: tuple[str, ...], along: str, dtype: torch.dtype) -> SlopeProgram | None:
-    """Return the program of cotangent · dG/dparameter along one of the parameters; None where it cannot be traced or written."""
-    traced = formula.slope(names, along)
-    if traced is None:
+def learnable_program(
+    formula: Formula, names: tuple[str, ...], along: tuple[str, ...], dtype: torch.dtype, near: bool
+) -> LearnableProgram | None:
+    """Return the program of a formula whose parameters `along` are asked for; None where it cannot be traced or written.
+
+    Args:
+        formula: of a surrogate.
+        names: its parameters.
+        along: those whose gradients are asked for.
+        dtype: to compute in.
+        near: whether no potential is infinite, nor so large that a product overflows, so that nothing is chosen for those.
+    """
+    traced, slopes = formula.expression(names), [formula.slope(names, name, guarded=not near) for name in along]
+    if traced is None or None in slopes:
         return None
-    tape, inputs = traced.tape, [traced.tape.record("kept"), traced.tape.record("cotangent")]
     try:
-        finite = tape.replaced(traced.h, {traced.v: tape.record("finite", inputs[0])})
-        product = with_numbers(written_out(tape.record("mul", inputs[1], finite), dtype, short=False, exact=True))
-        constants = constants_of([product], inputs)
-        few, many = (Writer(functions, inputs, product).function(constants) for functions in (PLAIN, BITS))
+        return _learnable_program(traced, [each for each in slopes if each], dtype, near)
     except Exception:
         # As for h.
         return None
-    return SlopeProgram(Constants(traced, constants.values(), dtype), few, many)
+
+
+def _learnable_program(traced: Expression, slopes: list[Expression], dtype: torch.dtype, near: bool) -> LearnableProgram:
+    tape = traced.tape
+    v, cotangent = inputs = [tape.record("kept"), tape.record("cotangent")]
+    write = functools.partial(written_out, dtype=dtype, short=False)
+    symbol = tape.replaced(traced.h, {traced.v: v})
+    h = write(symbol, exact=True)
+    product = with_numbers(tape.record("mul", cotangent, h))
+    far = [tape.replaced(each.h, {each.v: v if near else tape.record("finite", v)}) for each in slopes]
+    # h itself stays as it is.
+    symbols = [tape.replaced(each, {symbol: symbol}, functools.partial(_of_near, tape)) for each in far] if near else far
+    written = [write(each, exact=not near, known={symbol: h}) for each in symbols]
+    # Far from the threshold another order of the factors might overflow.
+    terms = [_terms(each, cotangent, h, product) if near else [(cotangent, with_numbers(each), None)] for each in written]
+    every = [each for found in terms for each in found]
+    results = list(dict.fromkeys([product, *(x for left, right, _ in every for x in (left, right) if x is not None)]))
+    constants = {key(factor): factor for *_, factor in every if factor is not None} | constants_of(results, inputs)
+    place: dict[Any, int] = {x: i for each in (results, constants) for i, x in enumerate(each)}
+    few, many = (Writer(functions, inputs, *results).function(constants) for functions in (PLAIN, BITS))
+    return LearnableProgram(
+        Constants(traced, constants.values(), dtype),
+        few,
+        many,
+        terms=tuple(
+            tuple(Term(place[a], None if b is None else place[b], None if c is None else place[key(c)]) for a, b, c in each)
+            for each in terms
+        ),
+        bounded=any(x is not y for x, y in zip(symbols, far, strict=True)),
+    )
+
+
+def _of_near(tape: Tape, operation: str, *operands: Any) -> Symbol:
+    """Record an operation of near potentials: none is infinite or NaN, nor has its square with a parameter's a larger number."""
+    if operation == "where" and _is_of_far(operands[0]):
+        return operands[2]
+    return tape.record("short_sign" if operation == "sign" and operands[0].moves else operation, *operands)
+
+
+def _is_of_far(mask: Symbol) -> bool:
+    bound = mask.operands[-1]
+    return mask.operation == "infinite" or (mask.operation == "gt" and not isinstance(bound, Symbol) and bound > NEAR * NEAR)
+
+
+def _terms(slope: Symbol, cotangent: Symbol, h: Symbol, product: Symbol) -> list[tuple[Symbol, Symbol | None, Constant | None]]:
+    """Return a sum of products as its terms, each times the cotangent: two arrays and a constant."""
+    found = []
+    for each in summands(slope, h):
+        right = functools.reduce(lambda a, b: slope.tape.record("mul", a, b), each.arrays) if each.arrays else None
+        found.append((product if each.of_h else cotangent, None if right is None else with_numbers(right), each.constant))
+    return found
 
 
 class Constants:
@@ -280,14 +362,39 @@ def sample(
     return v, [torch.tensor(each, dtype=dtype, device="cpu") for each in tensors]
 
 
-def slopes_agree(program: SlopeProgram, constants: list[torch.Tensor], plain: torch.Tensor, v: torch.Tensor) -> bool:
-    """Whether it gives PyTorch's own derivative of G but for roundings, which differ, wherever that is a number."""
-    one = torch.ones_like(v)
-    for found in (each(v, one, torch.empty_like(v), *constants) for each in (program.few, program.many)):
-        apart = (found - plain).abs() > 0.01 * (found.abs() + plain.abs()) + 1e-6
-        if (apart & plain.isfinite()).any():
+def learnable_agrees(
+    program: LearnableProgram,
+    constants: list[torch.Tensor],
+    h: torch.Tensor,
+    slopes: Sequence[torch.Tensor],
+    v: torch.Tensor,
+    limit: float,
+) -> bool:
+    """Whether it gives h to the bit, and PyTorch's own derivatives of G but for roundings, which differ.
+
+    Only potentials within the limit count, and slopes that are numbers.
+    """
+    one, words = torch.ones_like(v), WORDS[v.dtype]
+    near = v.abs() <= (limit if program.bounded else math.inf)
+    for way in (program.few, program.many):
+        arrays = way(v, one, torch.empty_like(v), *constants)
+        same = torch.eq(arrays[0].view(words), h.view(words)) | (arrays[0].isnan() & h.isnan())
+        if not same[near | (not program.bounded)].all():
             return False
+        for terms, slope in zip(program.terms, slopes, strict=True):
+            found = sum((product_of(each, arrays, constants) for each in terms), torch.zeros_like(v))
+            close = (found - slope).abs() <= 0.01 * (found.abs() + slope.abs()) + 1e-6
+            # Of these a sum that is no number tells.
+            told = (v.abs() > limit) & ~found.isfinite()
+            if (~(close | told) & near & slope.isfinite()).any():
+                return False
     return True
+
+
+def product_of(term: Term, arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return a term at every element."""
+    product = arrays[term.left] if term.right is None else arrays[term.left] * arrays[term.right]
+    return product if term.factor is None else product * constants[term.factor]
 
 
 def agrees(program: Program, constants: list[torch.Tensor], plain: Callable[[], torch.Tensor], v: torch.Tensor) -> bool:

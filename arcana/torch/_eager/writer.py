@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,14 +23,16 @@ class Writer:
         functions: torch's function for each operation that can write into a given tensor.
         inputs: the symbols whose values are given.
         result: the symbol to compute, in the tensor `out`.
+        others: more symbols to compute; then the function gives a tuple.
     """
 
-    def __init__(self, functions: Mapping[str, Function], inputs: list[Symbol], result: Symbol) -> None:
+    def __init__(self, functions: Mapping[str, Function], inputs: Sequence[Symbol], result: Symbol, *others: Symbol) -> None:
         self.functions = functions
         self.inputs = inputs
         self.result = result
-        self.operations = [each for each in needed([result], given=inputs) if each.moves]
-        self.uses = collections.Counter([result, *(x for each in self.operations for x in each.symbols)])
+        self.others = others
+        self.operations = [each for each in needed([result, *others], given=inputs) if each.moves]
+        self.uses = collections.Counter([result, *others, *(x for each in self.operations for x in each.symbols)])
         self.values: dict[Symbol | str, torch.fx.Node] = {}
         self.free: dict[bool, list[torch.fx.Node]] = collections.defaultdict(list)
         self.owned: set[Symbol] = set()
@@ -42,12 +44,14 @@ class Writer:
         for i, symbol in enumerate(self.inputs):
             self.values[symbol] = self.graph.placeholder(f"input_{i}")
         self.out = self.graph.placeholder("out")
-        self._free_like(self.result).append(self.out)
+        if not self.others:
+            self._free_like(self.result).append(self.out)
         for i, constant in enumerate(constants):
             self.values[constant] = self.graph.placeholder(f"constant_{i}")
         for symbol in self.operations:
             self._write(symbol)
-        self.graph.output(self.values[self.result])
+        found = self.values[self.result]
+        self.graph.output((found, *(self.values[each] for each in self.others)) if self.others else found)
         # Not a GraphModule, whose source torch.fx keeps for ever.
         code = self.graph.python_code("self")
         names = dict(code.globals)

@@ -1,0 +1,187 @@
+"""What a parameter that trains costs beside one that is a fixed number: `python tests/bench/learnable.py [--write CSV]`.
+
+Forward and backward, for every surrogate and parameter, in turn in one run: the least time at each of some sizes, and the bytes
+an element at the peak beyond the arguments, for PyTorch as the kernel counts them and for JAX as XLA plans them. The
+documentation's table is made from the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import functools
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+import arcana.jax
+import arcana.torch
+from arcana import surrogate as definitions
+from arcana.bench import memory
+from arcana.bench.records import Candidate, machine, packages
+from arcana.bench.timing import in_turn
+
+SIZES = (1_024, 65_536, 1_048_576)
+COUNTED = 1 << 24
+COMPILED = ("atan", "fast_sigmoid", "rectangular", "sigmoid", "triangular")
+"""The surrogates that torch.compile is asked for: each compilation takes seconds."""
+
+AT_MOST = {("torch", "eager"): (2.0, 1.5, 1.5), ("torch", "compiled"): (1.1,) * 3, ("jax", "compiled"): (1.2,) * 3}
+BYTES = 16.0
+FIXED = "fixed"
+COLUMNS = ("framework", "mode", "surrogate", "parameter", "n", "unit", "fixed", "learnable", "ratio", "at most")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One parameter that trains, beside the surrogate with fixed numbers."""
+
+    framework: str
+    mode: str
+    surrogate: str
+    parameter: str
+    n: int
+    unit: str
+    fixed: float
+    learnable: float
+    at_most: float
+
+    @property
+    def judged(self) -> float:
+        """What the bound is of: a ratio of times, or bytes."""
+        return self.learnable if self.unit == "bytes" else self.learnable / self.fixed
+
+    def row(self) -> list[Any]:
+        """Return the line of the file."""
+        about = [self.framework, self.mode, self.surrogate, self.parameter, self.n, self.unit]
+        return [*about, f"{self.fixed:.4g}", f"{self.learnable:.4g}", f"{self.learnable / self.fixed:.3g}", f"{self.at_most:g}"]
+
+
+def parameters_of(surrogate: str) -> list[str]:
+    return [name for name in definitions.get(surrogate).numbers if name != "gain"]
+
+
+@functools.cache
+def arrays(n: int) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.standard_normal(n, np.float32), generator.standard_normal(n, np.float32)
+
+
+def torch_call(surrogate: str, parameter: str | None, n: int, mode: str) -> Callable[[], Any]:
+    definition = definitions.get(surrogate)
+    v, cotangent = (torch.from_numpy(x.copy()) for x in arrays(n))
+    learnable = {parameter: torch.tensor([getattr(definition, parameter)], requires_grad=True)} if parameter else {}
+    leaves = (v.requires_grad_(), *learnable.values())
+
+    def spikes(v: torch.Tensor, *tensors: torch.Tensor) -> torch.Tensor:
+        return arcana.torch.spike(v, definition, **dict(zip(learnable, tensors, strict=True)))
+
+    # As in `arcana.bench.torch_side`: Dynamo keeps what it compiles with the code object, and each would pay for the others.
+    own = types.FunctionType(spikes.__code__.replace(), globals(), closure=spikes.__closure__)
+    function = torch.compile(own, dynamic=False) if mode == "compiled" else spikes
+    return lambda: torch.autograd.grad(function(*leaves), leaves, cotangent)
+
+
+def jax_function(surrogate: str, parameter: str | None, n: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    definition = definitions.get(surrogate)
+    v, cotangent = (jnp.asarray(x) for x in arrays(n))
+    given = (v, jnp.float32(getattr(definition, parameter))) if parameter else (v,)
+
+    def spikes(v: jax.Array, *values: jax.Array) -> jax.Array:
+        return arcana.jax.spike(v, definition, **({parameter: values[0]} if parameter else {}))
+
+    def both(cotangent: jax.Array, *operands: jax.Array) -> Any:
+        found, pull = jax.vjp(spikes, *operands)
+        return found, pull(cotangent)
+
+    return jax.jit(both), (cotangent, *given)
+
+
+def jax_call(surrogate: str, parameter: str | None, n: int, mode: str) -> Callable[[], Any]:
+    function, operands = jax_function(surrogate, parameter, n)
+    return lambda: jax.block_until_ready(function(*operands))
+
+
+def times(framework: str, mode: str, surrogate: str, n: int, seconds: float, at_most: float) -> Iterator[Cell]:
+    make = torch_call if framework == "torch" else jax_call
+    named = [None, *parameters_of(surrogate)]
+    calls = {Candidate(name or FIXED, str): make(surrogate, name, n, mode) for name in named}
+    least = {candidate.label: 1e6 * min(turns) for candidate, turns in in_turn(calls, seconds).items()}
+    for name in named[1:]:
+        yield Cell(framework, mode, surrogate, str(name), n, "µs", least[FIXED], least[str(name)], at_most)
+
+
+def torch_bytes(surrogate: str) -> list[float]:
+    """Return the bytes an element at the peak, fixed first; in a process of its own."""
+    found = []
+    for name in (None, *parameters_of(surrogate)):
+        call = torch_call(surrogate, name, COUNTED, "eager")
+        call()
+        found.append(memory.use_of(lambda call=call: call() and None)[0] / COUNTED)
+    return found
+
+
+def jax_bytes(surrogate: str) -> list[float]:
+    """Return the bytes an element that XLA plans for results and scratch, fixed first."""
+    found = []
+    for name in (None, *parameters_of(surrogate)):
+        function, operands = jax_function(surrogate, name, SIZES[-1])
+        planned: Any = function.lower(*operands).compile().memory_analysis()  # pyright: ignore[reportFunctionMemberAccess]
+        found.append((planned.temp_size_in_bytes + planned.output_size_in_bytes) / SIZES[-1])
+    return found
+
+
+def measured(surrogates: list[str], seconds: float) -> Iterator[Cell]:
+    # As in `arcana.bench.run`: then glibc keeps freed memory, and no call times page faults.
+    bytes(1 << 24)
+    for (framework, mode), bounds in AT_MOST.items():
+        for surrogate in surrogates:
+            if (framework, mode) == ("torch", "compiled") and surrogate not in COMPILED:
+                continue
+            for n, at_most in zip(SIZES, bounds, strict=True):
+                yield from times(framework, mode, surrogate, n, seconds, at_most)
+            if mode == "compiled":
+                torch.compiler.reset()
+                jax.clear_caches()
+    with memory.counting_process() as executor:
+        for surrogate in surrogates:
+            counted = {"jax": jax_bytes(surrogate)}
+            if executor:
+                counted["torch"] = executor.submit(torch_bytes, surrogate).result()
+            for framework, (fixed, *others) in counted.items():
+                mode, n = ("eager", COUNTED) if framework == "torch" else ("compiled", SIZES[-1])
+                for name, each in zip(parameters_of(surrogate), others, strict=True):
+                    yield Cell(framework, mode, surrogate, name, n, "bytes", fixed, each, BYTES)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--surrogate", action="append", help="one; may be repeated; all that have parameters if none is named")
+    parser.add_argument("--seconds", type=float, default=0.25, help="for the turns of one surrogate at one size")
+    parser.add_argument("--write", type=Path, metavar="CSV")
+    arguments = parser.parse_args()
+    cells = []
+    for cell in measured(arguments.surrogate or [x for x in definitions.names() if parameters_of(x)], arguments.seconds):
+        cells.append(cell)
+        row = [str(each) for each in cell.row()]
+        print(*row, "missed" if cell.judged > cell.at_most else "", flush=True)
+    missed = [each for each in cells if each.judged > each.at_most]
+    print(f"missed targets: {len(missed)} of {len(cells)}")
+    if arguments.write:
+        with arguments.write.open("w", encoding="utf-8", newline="") as file:
+            versions = ", ".join(f"{name} {version}" for name, version in packages(["torch", "jax"]).items())
+            file.writelines(f"# {line}\n" for line in (machine(), versions))
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerows([COLUMNS, *(each.row() for each in cells)])
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
