@@ -183,7 +183,7 @@ class Call:
         known: Known,
     ) -> list[torch.Tensor | None]:
         """Return cotangent · h, and for each tensor cotangent · dG/dparameter summed to its shape, where they are asked for."""
-        if any(asked[1:]) and not (torch.is_grad_enabled() or transformed(cotangent) or cotangent.is_meta):
+        if any(asked[1:]) and v.numel() and not (torch.is_grad_enabled() or transformed(cotangent) or cotangent.is_meta):
             for near in (True, False) if v.is_cpu else (False,):
                 key = (*asked[1:], near)
                 ready = known[key] if key in known else self._once(known, key, functools.partial(self._ready, v, tensors))
