@@ -216,7 +216,8 @@ class Ternary(Rule):
     >>> import jax, jax.numpy as jnp
     >>> from arcana.jax import fast_sigmoid
     >>> potential = jnp.array([-1.0, 0.0, 1.0])
-    >>> jax.grad(lambda x: fast_sigmoid(x - 1, rule=Ternary(gap=2.0)).sum())(potential).round(4)
+    >>> spikes = lambda x: fast_sigmoid(x - 1, rule=Ternary(gap=2.0))
+    >>> jax.grad(lambda x: spikes(x).sum())(potential).round(4)
     Array([1.0023, 0.0165, 1.0023], dtype=float32)
     """
 
@@ -259,7 +260,8 @@ class Stochastic(Rule):
 
     >>> import jax, jax.numpy as jnp
     >>> from arcana.jax import sigmoid
-    >>> print(sigmoid(jnp.zeros(10000), rule=Stochastic(), random=jax.random.key(0)).mean().round(1))
+    >>> spikes = sigmoid(jnp.zeros(10000), rule=Stochastic(), random=jax.random.key(0))
+    >>> print(spikes.mean().round(1))
     0.5
     """
 

@@ -30,7 +30,9 @@ class ComparisonError(AssertionError):
     >>> import numpy as np
     >>> import arcana.jax, arcana.torch
     >>> found = compare(
-    ...     lambda v: arcana.torch.fast_sigmoid(v, scale=25.0), arcana.jax.fast_sigmoid, np.float32([-0.5, 0.25])
+    ...     lambda v: arcana.torch.fast_sigmoid(v, scale=25.0),
+    ...     arcana.jax.fast_sigmoid,
+    ...     np.float32([-0.5, 0.25]),
     ... )
     >>> found.assert_close()
     Traceback (most recent call last):
@@ -59,7 +61,9 @@ class Comparison:
     >>> import numpy as np
     >>> import arcana.jax, arcana.torch
     >>> found = compare(
-    ...     lambda v: arcana.torch.fast_sigmoid(v, scale=25.0), arcana.jax.fast_sigmoid, np.float32([-0.5, 0.25])
+    ...     lambda v: arcana.torch.fast_sigmoid(v, scale=25.0),
+    ...     arcana.jax.fast_sigmoid,
+    ...     np.float32([-0.5, 0.25]),
     ... )
     >>> found.verdict, [leaf.name for leaf in found.leaves if not leaf.close()]
     ('surrogate', ['∂output/∂argument.0'])
@@ -168,7 +172,8 @@ def compare(
 
     >>> import numpy as np
     >>> import arcana.jax, arcana.torch
-    >>> found = compare(arcana.torch.fast_sigmoid, arcana.jax.fast_sigmoid, np.float32([-0.5, 0.25]))
+    >>> v = np.float32([-0.5, 0.25])
+    >>> found = compare(arcana.torch.fast_sigmoid, arcana.jax.fast_sigmoid, v)
     >>> found.verdict
     'same'
     >>> found.assert_close()

@@ -21,7 +21,8 @@ class DivergenceError(AssertionError):
     >>> import numpy as np
     >>> potentials = np.full((3, 1, 4), 0.5, np.float32)
     >>> spikes = potentials >= 1
-    >>> first_divergence((potentials, spikes), (potentials + 0.1, spikes)).assert_explained()
+    >>> found = first_divergence((potentials, spikes), (potentials + 0.1, spikes))
+    >>> found.assert_explained()
     Traceback (most recent call last):
         ...
     arcana.testing._divergence.DivergenceError: No spike differs, and yet the runs differ by more than rounding: ...

@@ -53,8 +53,9 @@ class Matching:
 
     >>> import numpy as np
     >>> potentials = np.full((3, 1, 4), 0.5)
-    >>> ours = Run({"lif1": Layer(potentials, potentials >= 1)}, parameters={"fc.weight": np.ones((4, 2))})
-    >>> theirs = Run({"lif_1": Layer(potentials, potentials >= 1)}, parameters={"Dense_0.kernel": np.ones((2, 4))})
+    >>> layer = Layer(potentials, potentials >= 1)
+    >>> ours = Run({"lif1": layer}, parameters={"fc.weight": np.ones((4, 2))})
+    >>> theirs = Run({"lif_1": layer}, parameters={"Dense_0.kernel": np.ones((2, 4))})
     >>> list(match(ours, theirs).runs[1].parameters)
     ['fc.weight']
     """
@@ -100,8 +101,9 @@ def match(run: Run, other: Run, names: Mapping[str, str] | None = None) -> Match
 
     >>> import numpy as np
     >>> potentials = np.full((3, 1, 4), 0.5)
-    >>> ours = Run({"lif1": Layer(potentials, potentials >= 1)}, parameters={"fc.weight": np.ones((4, 2))})
-    >>> theirs = Run({"lif_1": Layer(potentials, potentials >= 1)}, parameters={"Dense_0.kernel": np.ones((2, 4))})
+    >>> layer = Layer(potentials, potentials >= 1)
+    >>> ours = Run({"lif1": layer}, parameters={"fc.weight": np.ones((4, 2))})
+    >>> theirs = Run({"lif_1": layer}, parameters={"Dense_0.kernel": np.ones((2, 4))})
     >>> print(match(ours, theirs))
     layer      lif1       lif_1
     parameter  fc.weight  Dense_0.kernel  transposed

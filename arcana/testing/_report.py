@@ -12,7 +12,8 @@ class Row:
     """One thing checked: where, what, whether it held, and the figure that shows it.
 
     >>> from arcana.surrogate import FastSigmoid
-    >>> row = next(row for row in check_surrogate(FastSigmoid, backends=()).rows if row.what == "peak")
+    >>> rows = check_surrogate(FastSigmoid, backends=()).rows
+    >>> row = next(row for row in rows if row.what == "peak")
     >>> row.where, row.passed, row.detail
     ('definition', True, '1 found, 1 stated')
     """

@@ -210,7 +210,8 @@ def record(
     ...     potential = 0.9 * potential + current
     ...     spikes = fast_sigmoid(potential - 1)
     ...     return potential - spikes, {"hidden": (potential, spikes)}
-    >>> run = record(step, torch.zeros(2, 3), np.full((4, 2, 3), 0.5, np.float32), backend="torch")
+    >>> inputs = np.full((4, 2, 3), 0.5, np.float32)
+    >>> run = record(step, torch.zeros(2, 3), inputs, backend="torch")
     >>> run.layers["hidden"].spikes.sum(axis=(1, 2)).tolist()
     [0.0, 0.0, 6.0, 0.0]
     """

@@ -1,4 +1,7 @@
-"""Two processes make one mesh. In one shell python docs/devices/jax_two.py localhost:29500 2 0, in another 2 1 at the end."""
+"""Two processes make one mesh.
+
+In one shell python docs/devices/jax_two.py localhost:29500 2 0, in another with 2 1.
+"""
 
 import sys
 
@@ -10,11 +13,16 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from arcana.jax import fast_sigmoid
 
 address, processes, process = sys.argv[1:]
-jax.config.update("jax_cpu_collectives_implementation", "gloo")  # between GPUs NCCL needs no such line
+jax.config.update(
+    "jax_cpu_collectives_implementation", "gloo"
+)  # between GPUs NCCL needs no such line
 jax.distributed.initialize(address, int(processes), int(process))
 
 mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
-everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
+everywhere, split = (
+    NamedSharding(mesh, PartitionSpec()),
+    NamedSharding(mesh, PartitionSpec("data")),
+)
 
 batch = np.linspace(-1, 1, 16, dtype=np.float32)
 mine = np.split(batch, int(processes))[int(process)]

@@ -1,6 +1,9 @@
-"""A trained snnTorch network and its Flax NNX port, both from checkpoint files: `python checkpoint.py`, then `arcana diverge`.
+"""A trained snnTorch network and its Flax NNX port, both from checkpoint files.
 
-FAULT in the environment plants one mistake in the port. The lines that record are marked with `# +`.
+`python checkpoint.py`, then `arcana diverge`.
+
+FAULT in the environment plants one mistake in the port. The lines that record end
+in `# +`.
 """
 
 import os
@@ -47,17 +50,26 @@ class Port(nnx.Module):
     def __init__(self, rngs):
         self.dense1 = nnx.Linear(INPUTS, HIDDEN, rngs=rngs)
         self.dense2 = nnx.Linear(HIDDEN, CLASSES, rngs=rngs)
-        self.beta1, self.beta2 = nnx.Param(jnp.float32(0.9)), nnx.Param(jnp.float32(0.8))
+        self.beta1, self.beta2 = (
+            nnx.Param(jnp.float32(0.9)),
+            nnx.Param(jnp.float32(0.8)),
+        )
 
     def __call__(self, x):
         def fire(v):
-            return arcana.jax.fast_sigmoid(v - 1.0, scale=25.0, fires_at_threshold=False)
+            return arcana.jax.fast_sigmoid(
+                v - 1.0, scale=25.0, fires_at_threshold=False
+            )
 
         def step(state, current):
             (mem1, spk1), (mem2, spk2) = state
             mem1 = self.beta1 * mem1 + self.dense1(current) - spk1
             spk1 = fire(mem1)
-            mem2 = self.beta2 * mem2 + self.dense2(spk1) - (spk2 * mem2 if FAULT == "reset" else spk2)
+            mem2 = (
+                self.beta2 * mem2
+                + self.dense2(spk1)
+                - (spk2 * mem2 if FAULT == "reset" else spk2)
+            )
             spk2 = fire(mem2)
             return ((mem1, spk1), (mem2, spk2)), spk2
 

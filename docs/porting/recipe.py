@@ -1,4 +1,7 @@
-"""A network in PyTorch and a port that leaks too much; the last lines tell rounding from a bug, and name the cause."""
+"""A network in PyTorch and a port that leaks too much.
+
+The last lines tell rounding from a bug, and name the cause.
+"""
 
 import jax.numpy as jnp
 import numpy as np

@@ -41,6 +41,13 @@ def test_examples(module: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_examples_fit_the_width_of_a_page(module: str) -> None:
+    documented = [public(module, name) for name in importlib.import_module(module).__all__]
+    lines = [line for each in documented for line in (inspect.getdoc(each) or "").splitlines()]
+    assert [line for line in lines if line.startswith((">>>", "...")) and len(line) > 92] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_examples_of_a_module(module: str) -> None:
     with enable_x64(False), jax.numpy_dtype_promotion("standard"):
         assert doctest.testmod(importlib.import_module(module)).failed == 0

@@ -35,11 +35,19 @@ FILES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if not any(map(p
 PAGES = [ROOT / "README.md", *(path for path in FILES if path not in LIBRARIES)]
 BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text(encoding="utf-8"))]
 
+WIDTH = 92
+"""Columns of code beside a page's margins, at 1400 pixels."""
+
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[f"{page.name}-{i}" for i, (page, _) in enumerate(BLOCKS)])
 def test_block(page: Path, block: str) -> None:
     with as_it_comes():
         run(page, block)
+
+
+def test_code_fits_the_width_of_a_page() -> None:
+    pages = [(page, block) for page in FILES for block in blocks(page.read_text(encoding="utf-8"))]
+    assert [(page.name, line) for page, block in pages for line in block.splitlines() if len(line) > WIDTH] == []
 
 
 @every_surrogate

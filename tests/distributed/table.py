@@ -53,7 +53,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Explicit,))
 with jax.set_mesh(mesh):
-    v = jax.device_put(jnp.linspace(-1, 1, 16), NamedSharding(mesh, PartitionSpec("data")))
+    split = NamedSharding(mesh, PartitionSpec("data"))
+    v = jax.device_put(jnp.linspace(-1, 1, 16), split)
     gradient = jax.jit(jax.grad(lambda v: fast_sigmoid(v).sum()))(v)
 print(jax.typeof(gradient).sharding.spec == PartitionSpec("data"))  # True
 ```
@@ -66,7 +67,12 @@ from jax.sharding import AxisType, PartitionSpec
 
 mesh = jax.make_mesh((jax.device_count(),), ("devices",), axis_types=(AxisType.Auto,))
 split, shared = PartitionSpec("devices"), PartitionSpec()
-spikes = jax.shard_map(lambda v, scale: fast_sigmoid(v, scale=scale), mesh=mesh, in_specs=(split, shared), out_specs=split)
+spikes = jax.shard_map(
+    lambda v, scale: fast_sigmoid(v, scale=scale),
+    mesh=mesh,
+    in_specs=(split, shared),
+    out_specs=split,
+)
 
 v = jnp.linspace(-1, 1, 16)
 gradient = jax.grad(lambda scale: (v * spikes(v, scale)).sum())(jnp.float32(5))
