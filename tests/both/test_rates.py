@@ -11,6 +11,12 @@ from rates import judged
 from situations import situations
 
 SEED = 300
+UNKNOWN = {
+    ("affine channels, margins alone", "input a step late"),
+    ("Izhikevich", "weight transposed"),
+    ("input divided by tau", "weights rounded to float16"),
+}
+"""Faults whose cause these networks do not show at this seed."""
 
 
 def _one_network_each() -> list[tuple[str, str, bool]]:
@@ -28,7 +34,11 @@ def test_a_planted_fault(title: str, fault: str, given: bool) -> None:
     case = planted(title, fault, SEED, given=given)
     verdict, causes = judged(case)
     assert verdict not in ("same", "rounding", "cannot tell", "refused")
-    assert all(case.kinds & set(kinds) for kinds in causes if kinds != ("unknown",)), causes
+    if (title, fault) in UNKNOWN:
+        assert causes == [("unknown",)]
+        return
+    assert causes
+    assert all(case.kinds & set(kinds) for kinds in causes), causes
 
 
 @pytest.mark.parametrize(("title", "name", "make"), list(situations()))
@@ -38,4 +48,5 @@ def test_a_situation(title: str, name: str, make: Callable[[str, int], Case]) ->
     if name == "bfloat16 on both sides" and verdict == "cannot tell":
         return
     assert (verdict not in ("same", "rounding")) == case.bug, verdict
+    assert bool(causes) == case.bug
     assert all(case.kinds & set(kinds) for kinds in causes)
