@@ -31,7 +31,7 @@ def _fast_sigmoid(v: Any, xp: Any, scale: Any) -> Any:
 def _fast_sigmoid_sensitivity(v: Any, xp: Any, h: Any, scale: Any) -> Any:
     """|v|·v·h, and its limit where h, 1/(scale·v)² there, is soon no normal number."""
     x, narrowness = xp.abs(v * scale), xp.reciprocal(scale)
-    return xp.where(x > 2.0**62, xp.sign(v) * xp.square(narrowness), h * v * (x * narrowness))
+    return xp.where(x > 2.0**62, xp.sign(v) * xp.square(narrowness), h * v * xp.abs(v))
 
 
 def sign_outside(v: Any, xp: Any, bound: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
@@ -59,8 +60,9 @@ class Formula:
 
 def formula(surrogate: Surrogate, which: str) -> Formula:
     """Return h, G or h′ ("slope") of a surrogate as operations."""
-    source = "primitive" if which == "G" else "derivative"
-    _, v, parameters, result = recorded(surrogate.formula, source, tuple(surrogate.numbers))
+    of = surrogate.formula
+    source = functools.partial(of.evaluate, "primitive" if which == "G" else "derivative")
+    _, v, parameters, result = recorded(of, source, tuple(surrogate.numbers))
     if which == "slope":
         result = slope(result, v, guarded=True)
     return Formula(v, parameters, result)

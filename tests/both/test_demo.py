@@ -179,7 +179,7 @@ def test_what_cannot_run_says_what_to_install(without: tuple[str, ...], argument
         (("--set", "scale=steep"), ("scale", "'steep' is not a number")),
         (("--set", "scale"), ("name=value", "'scale'")),
         (("--set", "scale=-1"), ("FastSigmoid: scale must be > 0, got -1",)),
-        (("--set", "scale=nan"), ("FastSigmoid: scale must be > 0",)),
+        (("--set", "scale=nan"), ("FastSigmoid: scale must be finite and > 0",)),
         (("--set", "scale=1", "--set", "scale=2"), ("scale", "twice")),
         (("--set", "slope=25"), ("no parameter 'slope'", "scale")),
         (("--surrogate", "ste", "--set", "scale=1"), ("ste has no parameter 'scale'",)),
