@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def unrolled(
     surrogate: Surrogate,
     *,
     detached: bool = True,
-    **parameters: jax.Array,
+    **parameters: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Return the spikes and v of every step, (steps, samples, neurons), for inputs of (steps, samples, inputs).
 
