@@ -120,8 +120,7 @@ class Surrogate:
 
     A subclass may give, besides `derivative`:
         primitive: G with G′ = h and G(0) = 1/2, needed for gradients with respect to parameters.
-        sensitivities: dG/dparameter by the parameter's name, from v, xp and h, where a form is quicker than what is derived
-            from the primitive. One that disagrees with the primitive is not used.
+        sensitivities: dG/dparameter by its name, from v, xp and h; not used where it disagrees with the primitive.
         facts: peak, area, support and evenness in closed form, from the parameters.
     """
 
