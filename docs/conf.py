@@ -55,7 +55,7 @@ copybutton_prompt_is_regexp = True
 nitpick_ignore_regex = [
     ("py:.*", r"(torch|jax|flax|numpy|np|jnp|collections|dataclasses|typing|enum|pathlib)(\..*)?"),
     ("py:.*", r"(Any|Callable|Mapping|Iterable|Sequence|Self|ArrayT|P|_P|[a-z_]+\._?[A-Z]|.*\.[A-Z]\w*T)"),
-    ("py:.*", r"(Tensor|Array|ndarray)"),
+    ("py:.*", r"(Tensor|Array|ArrayLike|ndarray)"),
     # Parts of annotations that linen keeps as text, and what the testing tools hand to one another.
     ("py:class", r"AnySurrogate|tuple\[str|arcana\._core\.surrogate\.Surrogate \| .*|arcana\.testing\._places\.Places"),
     # The functions and classes of a backend, which stand for a surrogate where one is taken.
