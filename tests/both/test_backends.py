@@ -69,6 +69,13 @@ def assert_same_bits(case: tuple[Surrogate, Array, Array, str], ours: tuple[Arra
     assert not different.any(), to_float(v[different][:5], dtype)
 
 
+@pytest.mark.parametrize("dtype", BITS)
+def test_what_is_subnormal(dtype: str) -> None:
+    tiny = np.finfo("float32" if dtype == "bfloat16" else dtype).tiny
+    values = np.array([0.0, tiny / 2, -tiny / 2, tiny, -tiny, np.nan, -np.inf])
+    assert is_subnormal(from_float(values, dtype), dtype).tolist() == [False, True, True, False, False, False, False]
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(width=32, allow_subnormal=False), min_size=4, max_size=4), st.floats(1e-3, 1e3))
 def test_any_input_any_scale(values: list[float], scale: float) -> None:

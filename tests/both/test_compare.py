@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -180,6 +181,16 @@ def test_the_error_shows_what_fails_and_not_what_passes() -> None:
     assert "3.02999997" in text  # JAX's number at the worst place
     assert caught.value.comparison is found
     assert "ok       output.0" in found.table()
+
+
+def test_the_rows_that_are_farthest_apart_are_shown_however_small_their_numbers_are() -> None:
+    many = range(30)
+    found = compare(
+        lambda x: [1e4 * x for _ in many] + [x], lambda x: [1.1e4 * x for _ in many] + [1.5 * x], 1e-3 * X, gradients=False
+    )
+    rows = re.findall(r"DIFFERS +(\S+)", str(found))
+    assert len(rows) == 12
+    assert "output.30" in rows
 
 
 def test_json_has_it_all() -> None:

@@ -283,3 +283,14 @@ def test_the_causes_come_first_then_the_worst_rows() -> None:
     assert set(rows) == {f"output.b{i}" for i in range(8, 20)}
     assert "39 of 40 arrays differ, and 27 more of them" in str(found)
     assert sum(line.startswith(("DIFFERS", "ok")) for line in found.table().splitlines()) == 40
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1.0, 1e3])
+def test_another_surrogate_is_seen_whatever_its_height(gain: float) -> None:
+    v = np.linspace(-1, 1, 40, dtype=np.float32)
+    found = compare(
+        lambda v: torch.tanh(arcana.torch.fast_sigmoid(v, scale=5.0, gain=gain).mean()),
+        lambda v: jnp.tanh(arcana.jax.fast_sigmoid(v, scale=5.1, gain=gain).mean()),
+        v,
+    )
+    assert [cause.kind for cause in found.causes] == ["surrogate"]

@@ -96,6 +96,12 @@ def test_other_potentials_that_differ_too_much_deny_rounding() -> None:
     assert "at step 1 of layer 'layer 1'" in found.causes[0].evidence
 
 
+def test_an_infinite_potential_where_the_runs_part_is_null_in_json() -> None:
+    ours, theirs = changed((2, 1, 3), 0.5), changed((2, 1, 3), np.inf)
+    plain = first_divergence(fire(ours), fire(theirs)).to_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False))["first"]["potentials"] == {"torch": 0.5, "jax": None}
+
+
 def test_potentials_that_had_other_spikes_behind_them_are_no_evidence() -> None:
     ours, theirs = changed((1, 1, 3), 1 - ULP / 2), changed((1, 1, 3), 1 + ULP)
     theirs[2:, 1] = 0.9

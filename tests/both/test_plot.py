@@ -37,7 +37,7 @@ def test_what_the_picture_says(tmp_path: Path) -> None:
     assert any("Neuron (1, 2) of" in text for text in drawn)
     assert any(text.startswith("JAX only: 8 spikes") for text in drawn)
     # Steps, neurons and numbers of spikes are whole.
-    assert not [text for text in drawn if re.fullmatch(r"[0-9]+\\.[05]", text) and float(text) > 2]
+    assert not [text for text in drawn if re.fullmatch(r"[0-9]+\.[05]", text) and float(text) > 2]
 
 
 def test_of_very_many_neurons_those_that_differ_are_shown(tmp_path: Path) -> None:
