@@ -77,6 +77,12 @@ class Spike(torch.nn.Module):
         device: torch.types.Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        """Make the layer spike(v − threshold); its class says what each argument is.
+
+        >>> from arcana.surrogate import FastSigmoid
+        >>> layer = Spike(FastSigmoid(scale=25.0), threshold=1.0, learnable="scale", shape=2)
+        """
+        # Without a docstring of its own an editor shows torch's.
         super().__init__()
         self._given = surrogate_of(surrogate, "Spike", threshold)
         names = tuple(dict.fromkeys((learnable,) if isinstance(learnable, str) else learnable))
