@@ -145,12 +145,12 @@ class Spike(torch.nn.Module):
             self._looked_for_library = True
             _warn_of_library(self.threshold)
             _warn_of_parts(v, self.parameters(recurse=False))
-        stored = [getattr(self, name) for name in self.learnable]
-        if any(map(distributed, (v, self.threshold, *stored))):
+        given = v, self.threshold, *(getattr(self, name) for name in self.learnable)
+        if any(map(distributed, given)):
             from arcana.torch._dtensor import by_parts
 
-            return by_parts(functools.partial(self._fire, random), v, self.threshold, *stored)
-        return self._fire(random, v, self.threshold, *stored)
+            return by_parts(functools.partial(self._fire, random), *given)
+        return self._fire(random, *given)
 
     def _fire(
         self, random: torch.Generator | torch.Tensor | None, v: torch.Tensor, threshold: torch.Tensor, *learned: torch.Tensor
