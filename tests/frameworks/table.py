@@ -91,15 +91,18 @@ from arcana.surrogate import FastSigmoid
 from arcana.torch import Spike
 from flax import nnx
 
-theirs = Spike(FastSigmoid(scale=25.0), threshold=0.5, learnable=("threshold", "scale"), shape=3)
+learned = ("threshold", "scale")
+theirs = Spike(FastSigmoid(scale=25.0), threshold=0.5, learnable=learned, shape=3)
 with torch.no_grad():
     theirs.scale.copy_(torch.tensor([5.0, 10.0, 20.0]))
 
-ours = layers.Spike(FastSigmoid(scale=25.0), threshold=0.5, learnable=("threshold", "scale"), shape=3)
-nnx.update(ours, {name: jnp.asarray(value.detach().numpy()) for name, value in theirs.named_parameters()})
+ours = layers.Spike(FastSigmoid(scale=25.0), threshold=0.5, learnable=learned, shape=3)
+state = {name: jnp.asarray(value.numpy()) for name, value in theirs.state_dict().items()}
+nnx.update(ours, state)
 print(ours.scale[...].tolist())  # [5.0, 10.0, 20.0]
 
-back = {name: torch.from_numpy(np.array(value)) for name, value in nnx.to_pure_dict(nnx.state(ours, nnx.Param)).items()}
+state = nnx.to_pure_dict(nnx.state(ours, nnx.Param))
+back = {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
 print(theirs.load_state_dict(back).missing_keys)  # []
 ```
 """
