@@ -37,7 +37,7 @@ def test_a_dtype_is_one_only_where_rounding_to_it_gives_the_other() -> None:
     assert "JAX's is the other's rounded to float16" in array_difference(ours, half, NAMES)[1]
     # As near, and yet no float16 numbers.
     assert kind(ours, ours + np.abs(half - ours).max() * np.random.default_rng(1).uniform(-1, 1, 200)) == "weights"
-    assert kind(ours, ours * (1 - 1e-4)) == "scale"
+    assert kind(ours, ours * (1 - 1e-4)) == kind(ours, ours * 2) == "scale"
 
 
 def test_two_draws_are_two_seeds_and_one_draw_in_another_order_is_not() -> None:
@@ -241,6 +241,30 @@ def test_causes_that_give_the_same_numbers_are_named_together(other: Run, kinds:
     assert found.verdict == kinds[0]
     assert f"more than rounding: {' or '.join(kinds)}." in str(found)
     assert found.to_dict()["causes"][0]["alternatives"] == kinds[1:]
+
+
+@pytest.mark.parametrize(
+    ("leak", "said"),
+    [
+        (0.85, "is -0.05 times the potential one step before, where none fired: the leak, 0.9 in torch and 0.85 in JAX"),
+        (np.linspace(0.8, 0.89, 30), "is -0.1 to -0.01 times the potential one step before, where none fired: the leak"),
+    ],
+    ids=["one", "each its own"],
+)
+def test_a_leak_is_said_by_its_numbers(leak: Any, said: str) -> None:
+    inputs = np.random.default_rng(0).uniform(0, 0.2, (40, 4, 30))
+
+    def run(leak: Any) -> Run:
+        v, potentials = np.zeros((4, 30)), []
+        for current in inputs:
+            v = leak * v + current
+            potentials.append(v)
+        kept = np.array(potentials, np.float32)
+        return Run({"layer": Layer(kept, kept >= 9, threshold=9.0)})
+
+    (cause,) = first_divergence(run(0.9), run(leak)).causes
+    assert cause.kind == "leak"
+    assert f"{said} (this explains" in cause.evidence
 
 
 def test_an_overflow_after_a_spike_that_rounding_flips_cannot_be_told() -> None:
