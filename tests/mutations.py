@@ -74,6 +74,10 @@ GUARDS: dict[str, list[str]] = {
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
+        "arcana/testing/_gradient_causes.py",
+        "return (causes.values())",
+    ): "the causes are gone through, in a list or not",
+    (
         "arcana/testing/_difference.py",
         '"shape": {name: None if each is None else (each.shape) for name, each in self._sides()},',
     ): "JSON has a tuple as it has a list",

@@ -294,3 +294,20 @@ def test_another_surrogate_is_seen_whatever_its_height(gain: float) -> None:
         v,
     )
     assert [cause.kind for cause in found.causes] == ["surrogate"]
+
+
+def test_a_surrogate_that_no_spike_function_shows_is_told_from_the_spikes() -> None:
+    def in_torch(v: torch.Tensor) -> torch.Tensor:
+        smooth = torch.sigmoid(4.0 * v)
+        return (v >= 0).float() + (smooth - smooth.detach())
+
+    def in_jax(v: jax.Array) -> jax.Array:
+        smooth = jax.nn.sigmoid(5.0 * v)
+        return (v >= 0).astype(v.dtype) + (smooth - jax.lax.stop_gradient(smooth))
+
+    found = compare(in_torch, in_jax, np.linspace(-1, 1, 41, dtype=np.float32))
+    (cause,) = found.causes
+    assert cause.kind == "surrogate"
+    # The first row is the potential −1.
+    ratio = 4 / 5 * float(np.cosh(2.5) / np.cosh(2)) ** 2
+    assert f"its gradients differ from the first row on: the surrogate (torch/JAX is {ratio:.4g} in the median" in cause.evidence
