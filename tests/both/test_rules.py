@@ -95,7 +95,10 @@ def test_the_layers_of_jax_take_a_rule_as_that_of_torch(system: str) -> None:
         noisy: Any = linen.Spike(Sigmoid(), 0.0, rule=Stochastic())
         values: Any = layer.init(key, potential)
         function, drawn = layer.apply, noisy.apply({}, jnp.zeros(1000), key)
-        of_threshold = lambda g: g["params"]["threshold"]  # noqa: E731
+
+        def of_threshold(gradients: Any) -> Any:
+            return gradients["params"]["threshold"]
+
     else:
         module = {"nnx": nnx_adapter, "equinox": equinox}[system]
         values, noisy = module.Spike(Sigmoid(), **options), module.Spike(Sigmoid(), 0.0, rule=Stochastic())

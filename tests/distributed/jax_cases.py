@@ -85,7 +85,7 @@ def cases(surrogate: Surrogate) -> Iterator[dict[str, Any]]:
             one = list(alone)["scan" in way]
             call = split(one, way, mesh, spec)
             found, text = on(mesh, pulled(call), given, spec)
-            _, text_of_v = on(mesh, lambda *given: pulled(call)(*given)[:2], given, spec)  # noqa: B023
+            _, text_of_v = on(mesh, lambda *given: pulled(call)(*given)[:2], given, spec)  # noqa: B023  (called at once)
             spikes, *gradients = alone[one]
             yield {
                 "case": ways[way],

@@ -230,3 +230,14 @@ def test_a_sum_in_float32_is_no_further_off_than_pytorchs(size: int) -> None:
     whole = (c * slope).abs().double().sum()
     ours_off = (ours(FastSigmoid(), v, c, **given)[0].double() - exact).abs() / whole
     assert ours_off <= 2 * ((c * slope).sum().double() - exact).abs() / whole + 1e-7
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (), (0, 1), (0, 3)], ids=str)
+def test_an_empty_potential_has_gradients_of_zero(shape: tuple[int, ...]) -> None:
+    scale = torch.full(shape, 5.0, requires_grad=True)
+    v = torch.empty(0, 3, requires_grad=True)
+    spike(v, FastSigmoid(), scale=scale).sum().backward()
+    assert v.grad is not None
+    assert scale.grad is not None
+    assert v.grad.shape == (0, 3)
+    assert torch.equal(scale.grad, torch.zeros(shape))
