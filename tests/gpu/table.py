@@ -6,7 +6,7 @@ from typing import Any
 
 from results import Results
 
-QUIET = ("accuracy", "transforms")
+QUIET = ("accuracy", "transforms", "rules", "pallas")
 """Parts of hundreds of checks, of which only those that did not pass are printed as they are found."""
 
 
@@ -30,7 +30,18 @@ def line(part: str, record: dict[str, Any]) -> str:
     shown = [
         f"{key} {_short(value)}"
         for key, value in record.items()
-        if key not in ("name", "ok", "trace", "seconds", "forward_names", "backward_names", "names", "not_measured")
+        if key
+        not in (
+            "name",
+            "ok",
+            "trace",
+            "seconds",
+            "forward_names",
+            "backward_names",
+            "names",
+            "not_measured",
+            *(("detail",) if verdict == "ok" else ()),
+        )
     ]
     return f"{part} | {record['name']} | {verdict} {', '.join(shown)}"
 

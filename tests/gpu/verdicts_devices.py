@@ -1,0 +1,64 @@
+"""Whether `first_divergence` tells rounding from a bug between the CPU and the device, and between the frameworks there."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+from devices import Numbers, Where, numbers, run_of
+from session import Session
+
+from arcana.testing import Run, first_divergence
+
+KINDS = ("dense", "convolution")
+
+
+def main(session: Session, framework: str) -> None:
+    for kind in KINDS:
+        of_kind(session, kind)
+
+
+def of_kind(session: Session, kind: str) -> None:
+    device, small = session.settings.device, session.settings.small
+    given = numbers(kind, steps=12 if small else 100, samples=2 if small else 16, width=16 if small else 256)
+    run = functools.cache(functools.partial(_run, given))
+    torch_cpu, torch_there = Where("torch", "cpu"), Where("torch", device)
+    jax_cpu, jax_there = Where("jax", "cpu"), Where("jax", device)
+    rounding = {
+        "PyTorch, CPU and device": (torch_cpu, torch_there),
+        "JAX, CPU and device": (jax_cpu, jax_there),
+        "PyTorch and JAX on the device": (torch_there, jax_there),
+        "PyTorch on the CPU and JAX on the device": (torch_cpu, jax_there),
+        "PyTorch in float64 on the CPU and float32 on the device": (dataclasses.replace(torch_cpu, dtype="float64"), torch_there),
+        "PyTorch on the device, compiled and not": (torch_there, dataclasses.replace(torch_there, compiled=True)),
+        "PyTorch in bfloat16, CPU and device": tuple(dataclasses.replace(x, dtype="bfloat16") for x in (torch_cpu, torch_there)),
+        "PyTorch under autocast, CPU and device": tuple(dataclasses.replace(x, autocast=True) for x in (torch_cpu, torch_there)),
+    }
+    for what, pair in rounding.items():
+        session.check(f"{what}, {kind}", functools.partial(judged, run, pair, {"same", "rounding"}))
+    faults = {"leak": {"leak": 0.95}, "reset": {"reset": "zero"}}
+    for cause, fault in faults.items():
+        pair = (torch_cpu, dataclasses.replace(jax_there, **fault))
+        session.check(f"another {cause} on the device, {kind}", functools.partial(judged, run, pair, {cause}))
+    for where in (torch_there, jax_there):
+        plain, itself = dataclasses.replace(where, tf32=True), dataclasses.replace(where, tf32=None)
+        for what, other in (("TensorFloat-32", plain), ("products as they are by default", itself)):
+            session.check(f"{where.framework}, {what}, {kind}", functools.partial(judged, run, (where, other), None))
+
+
+def _run(given: Numbers, where: Where) -> Run:
+    return run_of(where, given)
+
+
+def judged(run: Any, pair: tuple[Where, Where], verdicts: set[str] | None) -> dict[str, Any]:
+    """Return the verdict, its cause, and how far the potentials of the first step are apart."""
+    one, other = (run(where) for where in pair)
+    found = first_divergence(one, other)
+    causes = [each.kind for each in found.causes]
+    first = max(float(abs(layer.potentials[0] - other.layers[name].potentials[0]).max()) for name, layer in one.layers.items())
+    fired = {name: float(layer.spikes.mean()) for name, layer in one.layers.items()}
+    values = {"verdict": found.verdict, "causes": causes, "first step apart": first, "fired": fired, "differing": found.differing}
+    if verdicts is None:
+        return {**values, "detail": str(found)[:600]}
+    return {"ok": found.verdict in verdicts, **values, "detail": str(found)[:600]}
