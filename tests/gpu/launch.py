@@ -54,7 +54,7 @@ BUDGET = 380.0
 
 PARTS = {
     "accuracy": Part({("accuracy", "torch"): 5, ("accuracy", "jax"): 4}, False, 130),
-    "transforms": Part({("transforms_torch", "torch"): 4, ("transforms_jax", "jax"): 1}, False, 130),
+    "transforms": Part({("transforms_torch", "torch"): 4, ("transforms_jax", "jax"): 1, ("mesh_torch", "torch"): 1}, False, 130),
     "kernels": Part({("kernels_torch", "torch"): 1, ("kernels_jax", "jax"): 1}, False, 130),
     "verdicts": Part({("verdicts", "jax"): 1}, False, 130),
     "rules": Part({("rules_torch", "torch"): 1, ("rules_jax", "jax"): 1}, False, 130),
