@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from samples import FAMILIES
 from session import Session
-from transforms_torch import given, joined, same
+from transforms_torch import given, joined
 
 from arcana.rules import Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import get
