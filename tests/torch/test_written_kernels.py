@@ -230,7 +230,7 @@ def assert_gradients(ran: list[str], surrogate: Surrogate, v: torch.Tensor, c: t
         expected, size = (each.sum_to_size(tensor.shape) for each in (terms, terms.abs()))
         assert (gradient.dtype, gradient.shape) == (tensor.dtype, tensor.shape)
         # One element's own derivative may be nearly 0 by terms that cancel.
-        bound = (16 if tensor.numel() < v.numel() else 256) * eps * size.clamp_min(0.01 * float(size.max()))
+        bound = (16 if tensor.numel() < v.numel() else 1024) * eps * size.clamp_min(0.01 * float(size.max()))
         bound += torch.finfo(tensor.dtype).eps * expected.abs()
         same = gradient == expected.to(tensor.dtype)
         assert (same | ((gradient.double() - expected).abs() <= bound)).all()
@@ -241,10 +241,10 @@ def test_gradients_of_parameters(name: str, stand_in: list[str]) -> None:
     """Of all parameters at once and of each alone, one value for all, one a channel and one an element, in every dtype."""
     surrogate = definitions.get(name)
     generator = torch.Generator().manual_seed(7)
-    v, c = (torch.randn(5, 12, 40, generator=generator) for _ in range(2))
+    v, c = (torch.randn(5, 11, 40, generator=generator) for _ in range(2))
     values = {each: value for each, value in surrogate.numbers.items() if each != "gain"} | {"gain": 1.0}
     for dtype in BITS:
-        for shape in ((), (12, 1)) if dtype != "float32" else ((), (12, 1), (40,), (5, 12, 40)):
+        for shape in ((), (11, 1)) if dtype != "float32" else ((), (11, 1), (40,), (5, 11, 40)):
             spread = torch.linspace(0.75, 1.25, math.prod(shape) + 1)[1:].view(shape)
             tensors = {each: (spread * value).to(getattr(torch, dtype)) for each, value in values.items()}
             given = v.to(getattr(torch, dtype)), c.to(getattr(torch, dtype))

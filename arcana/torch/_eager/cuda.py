@@ -96,6 +96,7 @@ class CudaKernels:
         self._dtype = call.zero.dtype
         self._device = call.device
         self._launches: dict[Kind, tuple[Launch, list[int]] | None] = {}
+        self._bits: dict[Kind, list[int]] = {}
 
     def fire(self, v: torch.Tensor) -> list[torch.Tensor] | None:
         """Return the spikes, and the comparison if it is kept; None where no kernel can be had."""
@@ -221,12 +222,12 @@ class CudaKernels:
         warnings.warn(msg, RuntimeWarning, stacklevel=2)
         return None
 
-    def _source(self, kind: Kind) -> Source:
+    def _source(self, kind: Kind, written: Written | None = None) -> Source:
         dtype = str(self._call.dtype).removeprefix("torch.")
         definition = self._call.formula.definition
         domains = [definition.domain(each, dtype) if definition.bounded(each) else () for each in self._names(kind)]
         parameters = [Parameter(*each) for each in zip(self._names(kind), kind.single, domains, strict=True)]
-        return source(self._written(kind), kind.name, parameters, kind.summed, kind.wide)
+        return source(written or self._written(kind), kind.name, parameters, kind.summed, kind.wide)
 
     def _names(self, kind: Kind) -> tuple[str, ...]:
         # With tensors v is what is kept, and the spikes do not depend on them.
@@ -246,11 +247,13 @@ class CudaKernels:
 
     def _constants(self, kind: Kind) -> list[int]:
         """Return the bits of a kernel's constants."""
-        written = self._written(kind)
-        parameters = Derivative(self._call.formula, self._call.zero, self._call.numbers).parameters
-        values = Constants(written.expression, self._source(kind).constants, written.dtype)(parameters, {})
-        # A comparison of parameters goes as 1 or 0.
-        return [int(each.to(written.dtype).view(WORDS[written.dtype]).item()) for each in values]
+        if kind not in self._bits:
+            written = self._written(kind)
+            parameters = Derivative(self._call.formula, self._call.zero, self._call.numbers).parameters
+            values = Constants(written.expression, self._source(kind, written).constants, written.dtype)(parameters, {})
+            # A comparison of parameters goes as 1 or 0.
+            self._bits[kind] = [int(each.to(written.dtype).view(WORDS[written.dtype]).item()) for each in values]
+        return self._bits[kind]
 
     def _agrees(self, kind: Kind, launch: Launch) -> bool:
         """Whether the kernel gives what the plain operations give, on potentials on which formulas differ most."""
