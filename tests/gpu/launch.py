@@ -59,7 +59,7 @@ PARTS = {
     "verdicts": Part({("verdicts", "jax"): 1}, False, 130),
     "rules": Part({("rules_torch", "torch"): 1, ("rules_jax", "jax"): 1}, False, 130),
     "pallas": Part({("pallas_jax", "jax"): 1}, False, 130),
-    "learnable": Part({("learnable_torch", "torch"): 1, ("learnable_jax", "jax"): 1}, True, 50),
+    "learnable": Part({("learnable_torch", "torch"): 1, ("learnable_jax", "jax"): 1}, True, 70),
     "times": Part({("times_torch", "torch"): 1, ("times_jax", "jax"): 1}, True, 115),
     "layer": Part({("layer_torch", "torch"): 1, ("layer_jax", "jax"): 1}, True, 85),
 }
