@@ -102,12 +102,12 @@ def _of_layer(
         return [], []
     tried: list[Tried] = []
     wide = [found.apart()] if layer == 0 and sides.ordered and not sides.coupled else []
-    # Without any spike of the layer, for one that recurs; but one step alone shows no law that more steps have refuted.
+    # Without any spike of the layer, for one that recurs; but one step alone shows no leak that more steps have refuted.
     quiet = found.until_a_spike()
-    narrow = [] if quiet.informative_steps() < 2 <= found.informative_steps() else [quiet]
-    for evidence in (*wide, found, *narrow):
+    refuted = quiet.informative_steps() < 2 <= found.informative_steps()
+    for evidence in (*wide, found, quiet):
         if (evidence.over & evidence.never).any():
-            for attempt in laws(evidence):
+            for attempt in laws(evidence, leaks=not (refuted and evidence is quiet)):
                 tried.append(attempt)
                 if attempt.causes:
                     return list(attempt.causes), tried
