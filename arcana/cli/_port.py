@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -58,6 +58,12 @@ def diverge(
         list[str] | None, typer.Option(metavar="[LAYER=]VALUE", help="The threshold, 1 by default; with a layer, of that one.")
     ] = None,
     terms: Annotated[int | None, typer.Option(min=1, help="How many numbers a neuron adds up in a step.")] = None,
+    dtype: Annotated[
+        Literal["float64", "float32", "tensorfloat32", "float16", "bfloat16"] | None,
+        typer.Option(
+            help="In which both compute, where the potentials do not say it: tensorfloat32 for products as a GPU takes."
+        ),
+    ] = None,
     names: Annotated[
         list[str] | None, typer.Option("--same", metavar="A=B", help="A layer or parameter A of the first run is B of the other.")
     ] = None,
@@ -69,6 +75,8 @@ def diverge(
     Example: arcana diverge torch.npz jax.npz
 
     Example: arcana diverge torch.npz jax.npz --threshold output=1 --plot flip.png
+
+    Example: arcana diverge torch.npz jax.npz --dtype tensorfloat32
     """
     from arcana.testing import first_divergence, match
 
@@ -76,7 +84,7 @@ def diverge(
     try:
         matching = match(*(_run(each) for each in (torch_run, jax_run)), names=_pairs(names or []))
         runs = matching.runs
-        found = first_divergence(*runs, threshold=_thresholds(threshold or [], runs[0].layers), terms=terms)
+        found = first_divergence(*runs, threshold=_thresholds(threshold or [], runs[0].layers), terms=terms, dtype=dtype)
     except (TypeError, ValueError) as error:
         fail(str(error))
     if plot is not None:

@@ -87,6 +87,11 @@ def notes(one: Run, other: Run, sides: Sides, found: Found) -> Iterator[str]:
         yield f"layer {name!r}: its neurons amplify differences; those that rounding began grew, and none was made anew"
     if common_products(sides):
         yield f"the products of both runs are {sides.dtype} numbers, so rounding is that of {sides.dtype}"
+    for each in found.reduced:
+        if not each.way:
+            rounding, truncating = sides.names[::-1] if each.in_other else sides.names
+            ways = f"factors rounded in {rounding} and truncated in {truncating}"
+            yield f"layer {each.layer!r}: products of both runs are in TensorFloat-32, {ways}, so rounding is that of it"
     widths = {pair.dtype for pair in sides.pairs}
     if UNIT["float64"] in (
         UNIT[each.potentials.dtype.name] for run in (one, other) for each in run.layers.values()

@@ -122,10 +122,20 @@ class Evidence:
         return self.mask & (np.abs(self.difference) > self.pair.bound)
 
     @functools.cached_property
+    def calm(self) -> Array:
+        """Where a neuron's potentials differed by no more than rounding for two steps before."""
+        within = np.abs(self.difference) <= self.pair.bound
+        return lag(within, 1, True) & lag(within, 2, True)
+
+    @functools.cached_property
     def acts(self) -> Array:
         """Where a difference begins: more than rounding, with none in the same neuron for two steps before."""
-        calm = np.abs(self.difference) <= self.pair.bound
-        return self.over & (lag(calm, 1, True) & lag(calm, 2, True))
+        return self.over & self.calm
+
+    @functools.cached_property
+    def begins(self) -> Array:
+        """Where a difference would begin of a neuron that has not fired."""
+        return self.never & self.calm
 
     @property
     def layer(self) -> str:
@@ -192,8 +202,12 @@ class Evidence:
         scale = self.scale
         if by_neuron:
             chosen = np.unique(np.linspace(0, mask.shape[2] - 1, NEURONS).astype(int))
-            mask, scale, target = mask[:, :, chosen], scale[:, :, chosen], target[:, :, chosen]
-            terms = [term if term.shape[2] == 1 else term[:, :, chosen] for term in terms]
+            # Where there is nothing to fit there is nothing to add up.
+            place = np.ix_(mask[:, :, chosen].any(axis=(1, 2)), np.arange(mask.shape[1]), chosen)
+            terms = [term if term.size == 1 else term[place] for term in terms]
+            mask, scale, target = mask[place], scale[place], target[place]
+            if not mask.size:
+                return Fit(np.empty((len(terms), 0)), 0.0, 0.0, 0, len(terms))
             return _fit_by_neuron(target, terms, mask, scale)
         weight = scale[mask]
         wanted = target[mask] / weight

@@ -60,7 +60,7 @@ def firings(pair: Pair, seen: Array) -> tuple[Firing, Firing]:
 def slack_of(pair: Pair) -> float:
     """Return how far from the threshold a comparison may err: by a rounding or two of the threshold."""
     level = np.abs(pair.one.threshold).max()
-    return 4 * UNIT[pair.dtype] * float(level if level > 0 else pair.size)
+    return 4 * UNIT[pair.kept_in] * float(level if level > 0 else pair.size)
 
 
 def _firing(pair: Pair, side: Side, seen: Array) -> Firing:
@@ -132,7 +132,7 @@ def _moves(side: Side, slack: float) -> bool:
 def _own_thresholds(pair: Pair, untouched: Array) -> Iterator[Cause]:
     """Yield where thresholds that the runs themselves hold differ, of the same spikes before."""
     apart = np.where(untouched[:, :, None], np.abs(pair.other.threshold - pair.one.threshold), 0.0)
-    wrong = apart > pair.bound + 16 * UNIT[pair.dtype] * np.abs(pair.one.threshold)
+    wrong = apart > pair.bound + 16 * UNIT[pair.kept_in] * np.abs(pair.one.threshold)
     if wrong.any():
         step = int(wrong.any(axis=(1, 2)).argmax())
         place = (step, *np.unravel_index(int(np.argmax(apart[step])), apart[step].shape))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from arcana.testing._cause import Cause
 from arcana.testing._divergence import Divergence, Flip
 from arcana.testing._doubts import doubts, notes
 from arcana.testing._firing import check_threshold, slack_of
+from arcana.testing._given import given_causes
 from arcana.testing._rounding import UNIT, spacing
 from arcana.testing._run_causes import Found, search
 from arcana.testing._runs import Run
-from arcana.testing._sides import Pair, Sides, common_products, side_by_side
+from arcana.testing._sides import Pair, Sides, common_products, products_dtype, side_by_side
+from arcana.testing._tensorfloat import ADVICE, reduced, resembling, said, tensorfloat_causes
 
 
 def first_divergence(
@@ -52,8 +55,9 @@ def first_divergence(
         names: what the two are called in the verdict; by default the runs' own names, or "torch" and "JAX".
         coupled: whether samples act on each other, as in batch normalization that trains; by default as the runs say.
         axes: the names of the axes, as `Run` has them; by default as the runs say.
-        dtype: the dtype in which both compute where the potentials do not say it, "float16" or "bfloat16" for mixed precision;
-            by default it is that of the potentials, or of the products if the first step shows it.
+        dtype: the dtype in which both compute where the potentials do not say it, "float16" or "bfloat16" for mixed precision,
+            "tensorfloat32" where products may be in TensorFloat-32, as a GPU takes them; by default it is that of the potentials,
+            or of the products if the first step, or inputs and weights, show it.
 
     Returns:
         The divergence; `assert_explained()` on it raises if rounding does not explain it.
@@ -76,17 +80,21 @@ def first_divergence(
         msg = f"dtype: one of {', '.join(UNIT)}, got {dtype!r}"
         raise ValueError(msg)
     one, other = Run.of(torch_run), Run.of(jax_run)
-    said: dict[str, Any] = {"names": names, "coupled": coupled, "dtype": dtype}
-    said["axes"] = tuple(axes.split() if isinstance(axes, str) else axes or ())
-    sides = side_by_side(one, other, threshold, terms, **said)
+    given: dict[str, Any] = {"names": names, "coupled": coupled, "dtype": dtype}
+    given["axes"] = tuple(axes.split() if isinstance(axes, str) else axes or ())
+
+    def arranged(one: Run, other: Run, **more: Any) -> Sides:
+        return side_by_side(one, other, threshold, terms, **{**given, **more})
+
+    sides = arranged(one, other)
     check_threshold(sides)
     if dtype is None and (products := common_products(sides)):
-        sides = side_by_side(one, other, threshold, terms, **{**said, "dtype": products})
-    found = search(one, other, sides)
+        sides = arranged(one, other, dtype=products)
+    sides, found = _searched(one, other, sides, arranged)
     order = {pair.name: i for i, pair in enumerate(sides.pairs)}
     flips = sorted(_first_flips(sides, found), key=lambda flip: (flip.step, order[flip.layer]))
     unexplained = next((flip for flip in flips if not flip.explained), None)
-    verdict, causes, doubt = _judged(sides, found, flips, unexplained, _alone(one, other, sides, threshold, terms, said))
+    verdict, causes, doubt = _judged(sides, found, flips, unexplained, _alone(one, other, sides, arranged, coupled))
     return Divergence(
         verdict=verdict,
         first=flips[0] if flips else None,
@@ -104,14 +112,37 @@ def first_divergence(
     )
 
 
-def _alone(one: Run, other: Run, sides: Sides, threshold: Any, terms: int | None, said: dict[str, Any]) -> Any:
+def _searched(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides]) -> tuple[Sides, Found]:
+    """Return the runs side by side, and what was found.
+
+    Where products are in TensorFloat-32, what else there is shows by their rounding; that of both runs is the judge's too.
+    """
+    given = list(given_causes(one, other, sides.names))
+    # A factor in half precision has as few bits, and its sums have too.
+    low = [] if given or any(products_dtype(sides)) else reduced(one, other, sides)
+    if not low:
+        return sides, search(one, other, sides, given)
+    alike = resembling(one, other, sides)
+    layers = [*(each.layer for each in low), *alike]
+    runs = said(one, layers), said(other, layers)
+    wide = arranged(*runs, dtype=None)
+    found = dataclasses.replace(search(*runs, wide, given), reduced=tuple(low))
+    alone = tuple(tensorfloat_causes(low, alike, sides.names))
+    if not alone:
+        return wide, found
+    unknown = [_unexplained(wide, found)] if found.unexplained and not found.causes else []
+    # A fault comes before a setting.
+    return sides, dataclasses.replace(found, causes=(*found.causes, *alone, *unknown))
+
+
+def _alone(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides], coupled: bool | None) -> Callable[[], bool]:
     """Return a function that says whether nothing is left to explain if samples act on each other."""
 
     def coupled_explains() -> bool:
-        if sides.coupled or len(sides.parted) == 1 or said["coupled"] is False or not _spreads(sides):
+        if sides.coupled or len(sides.parted) == 1 or coupled is False or not _spreads(sides):
             return False
-        together = side_by_side(one, other, threshold, terms, **{**said, "coupled": True, "dtype": sides.dtype})
-        found = search(one, other, together)
+        together = arranged(one, other, coupled=True, dtype=sides.dtype)
+        found = search(one, other, together, list(given_causes(one, other, sides.names)))
         flips = list(_first_flips(together, found))
         return together.parted.min() > 0 and not found.causes and not found.unexplained and all(flip.explained for flip in flips)
 
@@ -184,7 +215,14 @@ def _unexplained(sides: Sides, found: Found) -> Cause:
         f"at step {step} of layer {layer!r} the potentials of {int(over[step].sum()):,} neurons differ by {size:.2g} of their "
         f"size, and no cause is known"
     )
-    return Cause("unknown", layer, f"{text}; tried, with the share that each explains: {tried}" if tried else text)
+    text = f"{text}; tried, with the share that each explains: {tried}" if tried else text
+    return Cause("unknown", layer, f"{text}; {RESEMBLES}" if set(found.unexplained) <= set(found.resembling) else text)
+
+
+RESEMBLES = (
+    f"products in TensorFloat-32 in one run would differ by so much and so, and a GPU may take them by itself: record inputs and "
+    f"weights too, which show it, or turn them off; {ADVICE}"
+)
 
 
 def _first_flips(sides: Sides, found: Found) -> Iterator[Flip]:
@@ -240,7 +278,7 @@ def _unnamed(flip: Flip) -> Cause:
 
 def _unit(pair: Pair, threshold: float) -> float:
     """Return a unit in the last place of the threshold, or of the layer's largest potential where the threshold is 0."""
-    return spacing(threshold or pair.size, pair.dtype)
+    return spacing(threshold or pair.size, pair.kept_in)
 
 
 def _largest(sides: Sides, layer: int) -> tuple[float, float]:
@@ -250,5 +288,5 @@ def _largest(sides: Sides, layer: int) -> tuple[float, float]:
     place = np.unravel_index(int(np.argmax(difference / np.maximum(pair.bound, np.finfo(float).tiny))), difference.shape)
     if difference[place] == 0.0:
         place = np.unravel_index(int(np.argmax(np.where(sides.untouched(layer)[:, :, None], pair.bound, 0.0))), difference.shape)
-    unit = spacing(pair.size, pair.dtype)
+    unit = spacing(pair.size, pair.kept_in)
     return float(difference[place] / unit), float(pair.bound[place] / unit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from arcana.testing._evidence import Evidence, lag
+from arcana.testing._rounding import UNIT
 
 BINS = 12
 """The number of ranges of the potential in each of which the growth is measured."""
@@ -38,7 +39,7 @@ def _growth(found: Evidence, d: np.ndarray, before: np.ndarray) -> np.ndarray | 
     """Return how much differences grow at each place; None if they do not grow anywhere or not with the potential."""
     mask = found.mask & (found.since > 1)
     potential = lag(found.one, 1)
-    clear = mask & (before > 8 * found.unit * np.abs(potential)) & (d > 0)
+    clear = mask & (before > 8 * UNIT[found.pair.kept_in] * np.abs(potential)) & (d > 0)
     if clear.sum() < 20 * BINS:
         return None
     edges = np.quantile(potential[mask], np.linspace(0, 1, BINS + 1)[1:-1])

@@ -47,8 +47,8 @@ class Tried:
     causes: tuple[Cause, ...] = ()
 
 
-def laws(found: Evidence) -> Iterator[Tried]:
-    """Yield each hypothesis as it is tried, the one with the fewest free numbers first."""
+def laws(found: Evidence, *, leaks: bool = True) -> Iterator[Tried]:
+    """Yield each hypothesis as it is tried, the one with the fewest free numbers first; without leaks where they are refuted."""
     yield _delay(found)
     yield from (permutation(found, axis) for axis in (1, 2))
     yield _start(found)
@@ -58,12 +58,14 @@ def laws(found: Evidence) -> Iterator[Tried]:
         yield _scale(found, by_neuron)
         if found.pair.offset:
             yield _bias(found, by_neuron)
-        yield _leak(found, by_neuron)
+        if leaks:
+            yield _leak(found, by_neuron)
         if not found.pair.offset:
             yield _bias(found, by_neuron)
         if not by_neuron:
             yield _fresh(found)
-            yield _leak_from(found)
+            if leaks:
+                yield _leak_from(found)
     yield _mixed(found, by_neuron=False)
     yield _mixed(found, by_neuron=True)
 

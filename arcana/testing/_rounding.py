@@ -7,10 +7,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from arcana.testing._values import Array, from_float, to_float
+from arcana.testing._values import BITS, Array, from_float, to_float
 
-UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+TENSORFLOAT = "tensorfloat32"
+"""Products whose factors are rounded to 10 bits and added up in float32: no number is kept in it."""
+
+UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, TENSORFLOAT: 2.0**-11}
 """The unit roundoff: half the distance from 1 to the next float."""
+
+DROPPED = 13
+"""The bits of a float32 that a factor in TensorFloat-32 lacks."""
+
+FACTORS = 2
+"""The numbers of a product that are rounded to TensorFloat-32."""
 
 CONFIDENCE = 4.0
 """How many standard deviations of accumulated rounding are taken for rounding."""
@@ -31,10 +40,19 @@ def accumulated_rounding(dtype: str, terms: int, size: Array) -> Array:
     λ · u · sqrt(2 · n) · size, n = terms · (step + 1) roundings in each run: rounding errors are as good as independent and of
     mean zero, and n of them add up to λ·sqrt(n)·u with a probability of 2·exp(−λ²/2) for more (N. J. Higham and T. Mary
     (2019), "A New Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41(5), A2815–A2835,
-    doi:10.1137/18M1226312).
+    doi:10.1137/18M1226312). In TensorFloat-32 the sums are those of float32, and to them comes the rounding of two factors: each
+    product has its own, so that of all is in proportion to the root of the sum of their squares, whatever their number.
     """
     steps = np.arange(1, len(size) + 1).reshape(-1, *(1,) * (np.ndim(size) - 1))
-    return CONFIDENCE * UNIT[dtype] * np.sqrt(2.0 * terms * steps) * size
+    errors = UNIT[kept_in(dtype)] * np.sqrt(2.0 * terms * steps)
+    if dtype == TENSORFLOAT:
+        errors = errors + UNIT[dtype] * np.sqrt(2.0 * FACTORS * steps)
+    return CONFIDENCE * errors * size
+
+
+def kept_in(dtype: str) -> str:
+    """Return the dtype of potentials and thresholds where products are in a dtype."""
+    return "float32" if dtype == TENSORFLOAT else dtype
 
 
 def sizes(potentials: Array, products: Array | None) -> Array:
@@ -72,8 +90,8 @@ def terms_of_grid(one: Array, other: Array, dtype: str) -> float:
 
 
 def coarsest(dtypes: Iterable[str]) -> str:
-    """Return the dtype of the largest roundoff."""
-    return max(dtypes, key=UNIT.__getitem__)
+    """Return the dtype of the largest roundoff; of two the one in which numbers are kept too."""
+    return max(dtypes, key=lambda dtype: (UNIT[dtype], dtype != TENSORFLOAT))
 
 
 def spacing(value: float, dtype: str) -> float:
@@ -89,11 +107,21 @@ def rounded(values: Array, dtype: str) -> Array:
     return to_float(from_float(values, dtype), dtype).astype(np.float64)
 
 
+def shortened(values: Array, *, truncated: bool = False) -> Array:
+    """Return the values as factors in TensorFloat-32, in float64: rounded, ties away from zero, or truncated.
+
+    Matrix units drop the last bits of what they get; libraries round before (`cvt.rna.tf32.f32` of PTX).
+    """
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    half = np.where(np.isfinite(values) & (not truncated), 1 << (DROPPED - 1), 0).astype(np.uint32)
+    return ((bits + half) >> DROPPED << DROPPED).view(np.float32).astype(np.float64)
+
+
 def numbers_of(arrays: Iterable[Array]) -> str:
     """Return the coarsest dtype that holds every number: float64 arrays may hold float32 numbers."""
     arrays = list(arrays)
     own = min((array.dtype.name for array in arrays), key=UNIT.__getitem__)
-    coarser = [dtype for dtype in UNIT if UNIT[dtype] > UNIT[own]]
+    coarser = [dtype for dtype in BITS if UNIT[dtype] > UNIT[own]]
     held = [dtype for dtype in coarser if all(_holds(dtype, array) for array in arrays)]
     return coarsest([own, *held])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from arcana.testing._cause import Cause
 from arcana.testing._evidence import Evidence, finer
 from arcana.testing._firing import firing_causes
 from arcana.testing._flow import grown
-from arcana.testing._given import given_causes
 from arcana.testing._identified import differences, identified
 from arcana.testing._laws import Tried, laws, permutation, settled
 from arcana.testing._resets import after_spikes
 from arcana.testing._rounding import UNIT, finer_than, numbers_of
 from arcana.testing._runs import Run
 from arcana.testing._sides import Sides, products_dtype
+from arcana.testing._tensorfloat import Reduced, resembling
 from arcana.testing._values import Array
 
 DISTINCT = 16
@@ -34,6 +34,8 @@ class Found:
         tried: what was tried on the first of them, with the share that each explains.
         grown: the layers in which rounding grew with the neurons' own flow.
         lawful: the layers whose differences are within rounding, and yet follow a law that no cause explains.
+        resembling: the layers that differ as products in TensorFloat-32 would have it, where nothing shows whether they do.
+        reduced: the layers in which inputs and weights show it.
     """
 
     causes: tuple[Cause, ...]
@@ -41,11 +43,12 @@ class Found:
     tried: tuple[Tried, ...]
     grown: tuple[str, ...]
     lawful: tuple[str, ...] = ()
+    resembling: tuple[str, ...] = ()
+    reduced: tuple[Reduced, ...] = ()
 
 
-def search(one: Run, other: Run, sides: Sides) -> Found:
-    """Return every cause that a test confirms."""
-    given = list(given_causes(one, other, sides.names))
+def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:
+    """Return every cause that a test confirms, after those that were found in what was given."""
     if any(cause.kind == "permuted" for cause in given):
         # Then what follows belongs to other neurons or samples.
         return Found(tuple(given), (), (), ())
@@ -80,11 +83,12 @@ def search(one: Run, other: Run, sides: Sides) -> Found:
     if any(pair.offset for pair in sides.pairs) and any(cause.kind == "threshold" for cause in causes):
         # The products were told from margins with one threshold for both.
         causes = [cause for cause in causes if cause not in products]
-    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged), tuple(lawful))
+    alike = tuple(resembling(one, other, sides)) if unexplained else ()
+    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged), tuple(lawful), alike)
 
 
 def _of_layer(
-    found: Evidence, sides: Sides, layer: int, runs: tuple[Run, Run], given: list[Cause], other_threshold: bool
+    found: Evidence, sides: Sides, layer: int, runs: tuple[Run, Run], given: Sequence[Cause], other_threshold: bool
 ) -> tuple[list[Cause], list[Tried]]:
     """Return the causes in one layer, and the hypotheses that were tried."""
     axes = (tuple(runs[0].axes), tuple(runs[1].axes))
@@ -98,12 +102,12 @@ def _of_layer(
         return [], []
     tried: list[Tried] = []
     wide = [found.apart()] if layer == 0 and sides.ordered and not sides.coupled else []
-    # Without any spike of the layer, for one that recurs; but one step alone shows no law that more steps have refuted.
+    # Without any spike of the layer, for one that recurs; but one step alone shows no leak that more steps have refuted.
     quiet = found.until_a_spike()
-    narrow = [] if quiet.informative_steps() < 2 <= found.informative_steps() else [quiet]
-    for evidence in (*wide, found, *narrow):
+    refuted = quiet.informative_steps() < 2 <= found.informative_steps()
+    for evidence in (*wide, found, quiet):
         if (evidence.over & evidence.never).any():
-            for attempt in laws(evidence):
+            for attempt in laws(evidence, leaks=not (refuted and evidence is quiet)):
                 tried.append(attempt)
                 if attempt.causes:
                     return list(attempt.causes), tried

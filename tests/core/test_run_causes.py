@@ -279,3 +279,29 @@ def test_an_overflow_after_a_spike_that_rounding_flips_cannot_be_told() -> None:
     assert "NaN or infinite in JAX alone, after a spike of the sample differed" in found.notes[0]
     theirs[2, 1, 2] = np.nan
     assert first_divergence((ours, ours >= 1), (theirs, theirs >= 1)).verdict == "nan"
+
+
+def inhibiting(gain: float = 1.0, *, once: float = 0.9, begin: int = 0) -> Run:
+    """A layer in which each spike is taken off all other neurons: in one step of every sample a first one fires.
+
+    The leak of the step after the first is given apart, and how many steps it takes until a neuron fires.
+    """
+    generator = np.random.default_rng(0)
+    weight = generator.normal(0, 0.4, (40, 40))
+    v, fired, kept = np.zeros((6, 40)), np.zeros((6, 40)), []
+    for step, x in enumerate((generator.random((20, 6, 40)) < 0.4).astype(float)):
+        current = (gain if step >= begin else 0.15) * (x @ weight)
+        v = (once if step == 1 else 0.9) * (v - fired) + current - 0.1 * (fired.sum(axis=1, keepdims=True) - fired)
+        fired = (v.astype(np.float32) >= 1).astype(float)
+        kept.append((v, fired))
+    potentials, spikes = (np.array(each, np.float32) for each in zip(*kept, strict=True))
+    assert not spikes[:begin].any()
+    assert spikes[begin].any(axis=1).all()
+    return Run({"layer": Layer(potentials, spikes)})
+
+
+def test_one_step_shows_a_scale_and_no_leak_that_later_steps_refute() -> None:
+    (cause,) = first_divergence(inhibiting(), inhibiting(1.2)).causes
+    assert cause.kind == "scale"
+    assert "potentials are 1.2 times" in cause.evidence
+    assert first_divergence(inhibiting(begin=1), inhibiting(begin=1, once=0.8)).verdict == "unknown"

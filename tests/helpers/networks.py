@@ -34,6 +34,7 @@ class Part:
         late: by how many steps the input comes late.
         norm: the epsilon of a batch normalization over samples; None without one.
         start: the potential before the first step.
+        products: the dtype of its products; None for the network's.
     """
 
     weight: Array
@@ -52,6 +53,7 @@ class Part:
     bias: Any = 0.0
     norm: float | None = None
     start: Any = 0.0
+    products: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +63,8 @@ class Network:
     Attributes:
         order: in which the products of a sum are added, "matmul" or "chunked".
         dtype: of the state.
-        products: the dtype of the products; None for the state's.
+        products: the dtype of the products; None for the state's; "tensorfloat32" and "tensorfloat32, truncated" of factors that
+            are so shortened to 10 bits, their sums in float32.
         fresh: the steps before which the whole state is set to zero.
         change: a step and what the first layer's settings are from then on.
         margins: whether potential − threshold is recorded.
@@ -135,6 +138,8 @@ def _step(network: Network, part: Part, state: dict[str, Any], signal: Array, ki
     state["queue"].append(signal)
     queue = state["queue"]
     arrived = queue[-1 - part.late] if len(queue) > part.late else 0 * signal
+    if part.products is not None:
+        network = dataclasses.replace(network, products=part.products)
     drive = _product(network, arrived, part.weight, kind)
     if part.norm is not None:
         axes = (0,) if drive.ndim == 2 else (0, 2, 3)
@@ -154,12 +159,22 @@ def _step(network: Network, part: Part, state: dict[str, Any], signal: Array, ki
 
 
 def _product(network: Network, x: Array, weight: Array, kind: Any) -> Array:
-    low = DTYPES.get(network.products or "", network.products) or kind
-    a, b = x.astype(low), weight.astype(low)
+    if (network.products or "").startswith("tensorfloat32"):
+        a, b = (_ten_bits(each, 0.0 if "truncated" in str(network.products) else 0.5) for each in (x, weight))
+    else:
+        low = DTYPES.get(network.products or "", network.products) or kind
+        a, b = x.astype(low), weight.astype(low)
     if weight.ndim == 4:
         a, b, shape = _patches(a), b.reshape(len(b), -1).T, (len(x), x.shape[2], x.shape[3], len(b))
         return np.moveaxis(_sum(a, b, network.order).reshape(shape), 3, 1).astype(kind)
     return _sum(a.reshape(len(a), -1), b, network.order).astype(kind)
+
+
+def _ten_bits(x: Array, half: float) -> Array:
+    """The factors as a matrix unit gets them: 11 significant bits, the first of which is not stored."""
+    fraction, exponent = np.frexp(x.astype(np.float64))
+    whole = np.floor(np.abs(fraction) * 2**11 + half)
+    return np.ldexp(np.copysign(whole, fraction) / 2**11, exponent).astype(np.float32)
 
 
 def _sum(a: Array, b: Array, order: str) -> Array:

@@ -209,6 +209,45 @@ def half_products_with(**change: Any) -> Make:
     return make
 
 
+TENSORFLOAT = ("tensorfloat32", "tensorfloat32, truncated")
+"""How the factors of a product are shortened, which differs between the kernels of a GPU."""
+
+
+def _in_turn(runs: tuple[Run, Run], seed: int) -> tuple[Run, Run]:
+    return runs if seed % 2 == 0 else (runs[1], runs[0])
+
+
+def tensorfloat_on_one_side(title: str, seed: int, *, given: bool = True) -> Case:
+    """As a GPU beside a CPU; arrays alone do not show it."""
+    network, inputs, _ = _network(title, seed)
+    runs = _ordered(network, inputs, given=given, products=TENSORFLOAT[seed // 2 % 2])
+    return Case(_in_turn(runs, seed), True, frozenset({"dtype"}), given, _options(network))
+
+
+def tensorfloat_on_both_sides(title: str, seed: int, *, said: bool = True, **change: Any) -> Case:
+    """Rounded on one side and truncated on the other, and with a change a fault besides: of a part's settings, one of them."""
+    network, inputs, _ = _network(title or "dense", seed)
+    given = not said or seed // 2 % 2 == 0
+    options = {**_options(network), "dtype": "tensorfloat32"} if said else _options(network)
+    one = run(dataclasses.replace(network, products=TENSORFLOAT[0]), inputs, given=given)
+    other = run(dataclasses.replace(network.every(**change), products=TENSORFLOAT[1], order="chunked"), inputs, given=given)
+    kinds = frozenset({{"gain": "scale"}.get(name, name) for name in change})
+    return Case(_in_turn((one, other), seed), bool(change), kinds, options=options)
+
+
+def tensorfloat_in_one_layer(title: str, seed: int) -> Case:
+    """As PyTorch takes it by itself: in a convolution and not in a matrix product."""
+    network, inputs, _ = _network("affine channels, margins alone", seed)
+    runs = run(network, inputs), run(dataclasses.replace(network.part(0, products=TENSORFLOAT[0]), order="chunked"), inputs)
+    return Case(_in_turn(runs, seed), True, frozenset({"dtype"}), options=_options(network))
+
+
+def tensorfloat_and_a_leak(title: str, seed: int) -> Case:
+    network, inputs, _ = _network("margins alone", seed)
+    wrong = dataclasses.replace(network.every(leak=0.88), products=TENSORFLOAT[seed // 2 % 2], order="chunked")
+    return Case(_in_turn((run(network, inputs), run(wrong, inputs)), seed), True, frozenset({"leak", "dtype"}))
+
+
 def later_leak_after_a_spike(title: str, seed: int) -> Case:
     """One sample: a spike differs by rounding, ten steps later the leak changes."""
     network, inputs, _ = chain(seed)
@@ -252,6 +291,14 @@ HALF: dict[str, Make] = {
     "bfloat16 products, float32 state": lambda t, s: _half(t, s, products="bfloat16"),
 }
 
+TENSORFLOATS: dict[str, Make] = {
+    "TensorFloat-32 on one side": tensorfloat_on_one_side,
+    "TensorFloat-32 on one side, arrays alone": lambda t, s: tensorfloat_on_one_side(t, s, given=False),
+    "TensorFloat-32 on both sides": tensorfloat_on_both_sides,
+    "TensorFloat-32 on both sides, not said": lambda t, s: tensorfloat_on_both_sides(t, s, said=False),
+}
+"""Situations of every network."""
+
 ONCE: dict[str, Make] = {
     "inputs of mean 1000": large_inputs,
     "inputs of mean 1000, arrays alone": lambda t, s: large_inputs(t, s, given=False),
@@ -272,6 +319,13 @@ ONCE: dict[str, Make] = {
     "a spike by rounding, then another leak": later_leak_after_a_spike,
     "NaN on one side": nan_on_one_side,
     "`>` for `>=`": comparison,
+    "TensorFloat-32 in one layer of one side": tensorfloat_in_one_layer,
+    "TensorFloat-32 on one side, leak 0.88 for 0.9": tensorfloat_and_a_leak,
+    "TensorFloat-32 on both sides, leak 0.89 for 0.9": lambda t, s: tensorfloat_on_both_sides(t, s, leak=0.89),
+    "TensorFloat-32 on both sides, reset to zero": lambda t, s: tensorfloat_on_both_sides(t, s, reset="zero"),
+    "TensorFloat-32 on both sides, threshold 1 % off": lambda t, s: tensorfloat_on_both_sides(t, s, threshold=1.01),
+    "TensorFloat-32 on both sides, input 1 % larger": lambda t, s: tensorfloat_on_both_sides(t, s, gain=1.01),
+    "TensorFloat-32 on both sides, bias": lambda t, s: tensorfloat_on_both_sides(t, s, bias=0.05),
 }
 
 
@@ -286,6 +340,8 @@ def situations() -> Iterator[tuple[str, str, Make]]:
                 # In half precision a margin is rounded more coarsely than what it is of.
                 if "products" in name or not title.endswith("margins alone"):
                     yield title, name, make
+        for name, make in TENSORFLOATS.items():
+            yield title, name, make
         if not title.endswith("margins alone"):
             yield title, "float64 against float32", against_float64
     for name, make in ONCE.items():
