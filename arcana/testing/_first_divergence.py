@@ -13,6 +13,7 @@ from arcana.testing._divergence import Divergence, Flip
 from arcana.testing._doubts import doubts, notes
 from arcana.testing._firing import check_threshold, slack_of
 from arcana.testing._given import given_causes
+from arcana.testing._orders import in_order
 from arcana.testing._rounding import UNIT, spacing
 from arcana.testing._run_causes import Found, search
 from arcana.testing._runs import Run
@@ -118,6 +119,12 @@ def _searched(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides]
     Where products are in TensorFloat-32, what else there is shows by their rounding; that of both runs is the judge's too.
     """
     given = list(given_causes(one, other, sides.names))
+    if (ordered := in_order(one, other, sides, arranged)) is not None:
+        orders, other, again = ordered
+        rest = [cause for cause in given_causes(one, other, sides.names) if cause.kind != "permuted"]
+        found = search(one, other, again, rest)
+        causes = [cause for cause in given if cause.kind == "permuted"] or orders
+        return sides, dataclasses.replace(found, causes=(*causes, *found.causes), in_order=True)
     # A factor in half precision has as few bits, and its sums have too.
     low = [] if given or any(products_dtype(sides)) else reduced(one, other, sides)
     if not low:

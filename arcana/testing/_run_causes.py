@@ -36,6 +36,7 @@ class Found:
         lawful: the layers whose differences are within rounding, and yet follow a law that no cause explains.
         resembling: the layers that differ as products in TensorFloat-32 would have it, where nothing shows whether they do.
         reduced: the layers in which inputs and weights show it.
+        in_order: whether samples or neurons had another order, and the search went on in the order of the one run.
     """
 
     causes: tuple[Cause, ...]
@@ -45,6 +46,7 @@ class Found:
     lawful: tuple[str, ...] = ()
     resembling: tuple[str, ...] = ()
     reduced: tuple[Reduced, ...] = ()
+    in_order: bool = False
 
 
 def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:
