@@ -79,7 +79,9 @@ def notes(one: Run, other: Run, sides: Sides, found: Found) -> Iterator[str]:
             yield f"{layer} never fires in either run: its threshold, its reset and what follows were not tested"
         if pair.fires:
             yield from _periods(pair, firings(pair, sides.untouched(i)))
-    if any(cause.kind == "permuted" and cause.where is None for cause in found.causes):
+    if found.in_order:
+        yield f"what else there is was looked for with {sides.names[1]} in the order of {sides.names[0]}"
+    elif any(cause.kind == "permuted" and cause.where is None for cause in found.causes):
         yield "nothing else was looked for, as it would belong to other neurons or samples; bring both into one order first"
     if sides.coupled:
         yield "samples act on each other, so nothing after the first spike that differs was compared"

@@ -13,11 +13,12 @@ from arcana.testing._divergence import Divergence, Flip
 from arcana.testing._doubts import doubts, notes
 from arcana.testing._firing import check_threshold, slack_of
 from arcana.testing._given import given_causes
+from arcana.testing._orders import in_order
 from arcana.testing._rounding import UNIT, spacing
 from arcana.testing._run_causes import Found, search
 from arcana.testing._runs import Run
 from arcana.testing._sides import Pair, Sides, common_products, products_dtype, side_by_side
-from arcana.testing._tensorfloat import ADVICE, reduced, resembling, said, shared, tensorfloat_causes
+from arcana.testing._tensorfloat import ADVICE, Reduced, reduced, resembling, said, shared, tensorfloat_causes
 
 
 def first_divergence(
@@ -113,23 +114,36 @@ def first_divergence(
 
 
 def _searched(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides]) -> tuple[Sides, Found]:
-    """Return the runs side by side, and what was found.
-
-    Where products are in TensorFloat-32, what else there is shows by their rounding; that of both runs is the judge's too.
-    """
+    """Return the runs side by side, and what was found."""
     given = list(given_causes(one, other, sides.names))
-    # A factor in half precision has as few bits, and its sums have too.
-    low = [] if given or any(products_dtype(sides)) else reduced(one, other, sides)
-    if not low:
-        if given or sides.dtype != "float32" or not (layers := shared(one, other, sides)):
-            return sides, search(one, other, sides, given)
-        sides = arranged(said(one, layers), said(other, layers), dtype=None)
-        return sides, dataclasses.replace(search(one, other, sides, given), shared=tuple(layers))
+    if (ordered := in_order(one, other, sides, arranged)) is not None:
+        orders, other, again = ordered
+        rest = [cause for cause in given_causes(one, other, sides.names) if cause.kind != "permuted"]
+        found = search(one, other, again, rest)
+        causes = [cause for cause in given if cause.kind == "permuted"] or orders
+        return sides, dataclasses.replace(found, causes=(*causes, *found.causes), in_order=True)
+    # A factor in half precision has as few bits as one in TensorFloat-32, and its sums have too.
+    if given or any(products_dtype(sides)):
+        return sides, search(one, other, sides, given)
+    if low := reduced(one, other, sides):
+        return _in_tensorfloat(one, other, sides, arranged, low)
+    layers = shared(one, other, sides)
+    sides = arranged(said(one, layers), said(other, layers), dtype=None) if layers else sides
+    return sides, dataclasses.replace(search(one, other, sides, given), shared=tuple(layers))
+
+
+def _in_tensorfloat(
+    one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides], low: list[Reduced]
+) -> tuple[Sides, Found]:
+    """Return the runs side by side, and what was found where products of layers are in TensorFloat-32.
+
+    What else there is shows by their rounding; where both runs have it, it is the judge's too.
+    """
     alike = resembling(one, other, sides)
     layers = [*(each.layer for each in low), *alike]
     runs = said(one, layers), said(other, layers)
     wide = arranged(*runs, dtype=None)
-    found = dataclasses.replace(search(*runs, wide, given), reduced=tuple(low))
+    found = dataclasses.replace(search(*runs, wide, []), reduced=tuple(low))
     alone = tuple(tensorfloat_causes(low, alike, sides.names))
     if not alone:
         return wide, found

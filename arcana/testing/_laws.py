@@ -115,13 +115,25 @@ def _moves(found: Evidence, potentials: Array, mask: Array) -> bool:
 def permutation(found: Evidence, axis: int) -> Tried:
     """The samples, or the neurons, of one run are those of the other in another order."""
     title = "another order of " + ("samples", "neurons")[axis - 1]
-    a, b = found.one, found.other
-    count = a.shape[axis]
     # Until the first spike that differs in any order: the steps before anything fires, or the first step.
     fired = (found.pair.one.fired | found.pair.other.fired).any(axis=(1, 2))
-    steps = max(1, int(fired.argmax()) + 1 if fired.any() else len(a))
+    order = order_of(found, axis, max(1, int(fired.argmax()) + 1 if fired.any() else len(found.one)))
+    return Tried(title, 0.0) if order is None else Tried(title, 1.0, (permuted(found, axis, order),))
+
+
+def permuted(found: Evidence, axis: int, order: Array) -> Cause:
+    """Return the cause that samples, or neurons, come in another order."""
+    moved, what = int((order != np.arange(len(order))).sum()), ("samples", "neurons")[axis - 1]
+    text = f"{moved} of {len(order)} {what} of {found.layer} in {found.names[1]} are those of {found.names[0]} in another order"
+    return cause_of(found, "permuted", text)
+
+
+def order_of(found: Evidence, axis: int, steps: int) -> Array | None:
+    """Return the places in the other run of each sample, or neuron, of the one, as the first steps show; None if they do not."""
+    a, b = found.one, found.other
+    count = a.shape[axis]
     if not 2 < count <= MOST_ROWS:
-        return Tried(title, 0.0)
+        return None
     rows = [np.moveaxis(each[:steps], axis, 0).reshape(count, -1) for each in (a, b)]
     weights = np.random.default_rng(0).uniform(0.5, 1.5, rows[0].shape[1])
     orders = [np.argsort(each @ weights, kind="stable") for each in rows]
@@ -129,13 +141,11 @@ def permutation(found: Evidence, axis: int) -> Tried:
     bound = np.moveaxis(found.pair.bound[:steps], axis, 0).reshape(count, -1).max(axis=0)
     within = float(np.mean(np.abs(paired[0] - paired[1]) <= 4 * bound))
     distinct = float(np.mean(np.abs(np.diff(paired[0], axis=0)).max(axis=1) > 4 * bound.max())) > 0.5
-    moved = int((orders[0] != orders[1]).sum())
-    # The order must hold in later steps too, with the spikes.
-    if within < WITHIN or not distinct or moved < 2:
-        return Tried(title, 0.0)
-    what = ("samples", "neurons")[axis - 1]
-    text = f"{moved} of {count} {what} of {found.layer} in {found.names[1]} are those of {found.names[0]} in another order"
-    return Tried(title, 1.0, (cause_of(found, "permuted", text),))
+    if within < WITHIN or not distinct or (orders[0] == orders[1]).all():
+        return None
+    places = np.empty(count, int)
+    places[orders[0]] = orders[1]
+    return places
 
 
 def _ones(found: Evidence) -> Array:
