@@ -191,6 +191,12 @@ def test_a_fault_beside_them_is_named_first() -> None:
     assert [cause.kind for cause in found.causes] == ["reset", "dtype"]
 
 
+def test_constants_are_not_told_in_their_noise() -> None:
+    (leak, *_) = first_divergence(*runs(TENSORFLOAT, TRUNCATED, leak=0.89), dtype=TENSORFLOAT).causes
+    assert leak.kind == "leak"
+    assert "one step before, where none fired: the leak (this explains" in leak.evidence
+
+
 def test_a_threshold_is_compared_in_float32() -> None:
     """A neuron on each side of the threshold by a thousandth of it, which products may not excuse."""
     potentials = np.random.default_rng(0).normal(0.9, 0.2, (40, 4, 20)).astype(np.float32)
