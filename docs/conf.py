@@ -56,8 +56,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(torch|jax|flax|numpy|np|jnp|collections|dataclasses|typing|enum|pathlib)(\..*)?"),
     ("py:.*", r"(Any|Callable|Mapping|Iterable|Sequence|Self|ArrayT|P|_P|[a-z_]+\._?[A-Z]|.*\.[A-Z]\w*T)"),
     ("py:.*", r"(Tensor|Array|ArrayLike|ndarray)"),
-    # Parts of annotations that linen keeps as text, and what the testing tools hand to one another.
-    ("py:class", r"AnySurrogate|tuple\[str|arcana\._core\.surrogate\.Surrogate \| .*|arcana\.testing\._places\.Places"),
+    # What stands for a surrogate where one is taken, and what the testing tools hand to one another.
+    ("py:class", r"AnySurrogate|arcana\.testing\._places\.Places"),
     # The functions and classes of a backend, which stand for a surrogate where one is taken.
     ("py:class", r"arcana\._core\.generated\.(SurrogateFunction|DefinitionMeta)"),
 ]

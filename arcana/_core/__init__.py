@@ -23,7 +23,7 @@ has the call checked (checks), gets a `Formula` and parameters, and computes wit
 
 from arcana._core.backend import BACKENDS, TITLES, Arrays, Backend
 from arcana._core.caches import MOST, per_class_cache
-from arcana._core.checks import AnySurrogate, check_which, checked_call, checked_potential, surrogate_of
+from arcana._core.checks import AnySurrogate, broadcasts, check_which, checked_call, checked_potential, surrogate_of
 from arcana._core.expression import (
     NOTHING,
     Expression,
@@ -78,6 +78,7 @@ __all__ = [
     "Tape",
     "Thresholds",
     "UntraceableError",
+    "broadcasts",
     "check_which",
     "checked_call",
     "checked_potential",

@@ -102,7 +102,7 @@ def _checked_array(surrogate: Surrogate, name: str, x: Any, v: Any, arrays: Arra
     if not floating and (len(x.shape) > 0 or "int" not in dtype):
         msg = f"{definition}: {name} must be a floating-point {arrays.noun}, got {dtype}"
         raise TypeError(msg)
-    if not _broadcasts(x.shape, v.shape):
+    if not broadcasts(x.shape, v.shape):
         msg = f"{definition}: {name} must broadcast to v's shape {tuple(v.shape)}, got shape {tuple(x.shape)}"
         raise ValueError(msg)
     computed = compute_dtype(definition, arrays.dtype(v))
@@ -121,7 +121,7 @@ def _checked_array(surrogate: Surrogate, name: str, x: Any, v: Any, arrays: Arra
     return x
 
 
-def _broadcasts(shape: tuple[int, ...], potential: tuple[int, ...]) -> bool:
+def broadcasts(shape: tuple[int, ...], potential: tuple[int, ...]) -> bool:
     """Whether an array of one shape broadcasts to the other."""
     missing = len(potential) - len(shape)
     if missing < 0:

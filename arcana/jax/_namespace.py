@@ -36,16 +36,18 @@ def nonnegative(v: jax.Array) -> jax.Array:
     return ((bits >= 0) & (bits <= infinity)) | (bits == np.iinfo(bits.dtype).min)
 
 
-def at_least(x: jax.Array, y: jax.Array) -> jax.Array:
+def at_least(x: Any, y: Any) -> jax.Array:
     """Return x >= y from their bits, in the order of the floats; false where one of them is NaN."""
-    x, y = (jnp.asarray(each) for each in (x, y))
+    dtype = jnp.result_type(x, y)
+    x, y = (each if isinstance(each, jax.Array) else np.asarray(each, dtype) for each in (x, y))
     return ~jnp.isnan(x) & ~jnp.isnan(y) & (_ordered(x) >= _ordered(y))
 
 
-def _ordered(x: jax.Array) -> jax.Array:
+def _ordered(x: Any) -> Any:
     """Return integers in the order of the floats, both zeros 0."""
     bits, _ = _bits(x)
-    return jnp.where(bits < 0, np.iinfo(bits.dtype).min - bits, bits)
+    where: Any = jnp.where if isinstance(bits, jax.Array) else np.where
+    return where(bits < 0, np.iinfo(bits.dtype).min - bits, bits)
 
 
 def infinite(v: jax.Array) -> jax.Array:
@@ -53,10 +55,12 @@ def infinite(v: jax.Array) -> jax.Array:
     return jnp.abs(v) > jnp.finfo(v.dtype).max
 
 
-def _bits(v: jax.Array) -> tuple[jax.Array, Any]:
+def _bits(v: Any) -> tuple[Any, Any]:
     """Return v's bits as signed integers, and those of +inf; beyond them lies NaN, and the least integer is −0.0."""
     integer = np.dtype(f"int{v.dtype.itemsize * 8}")
-    return jax.lax.bitcast_convert_type(v, integer), np.array(np.inf, v.dtype).view(integer)[()]
+    # Those of a constant at once: Triton's lowering has no bits of one.
+    bits = jax.lax.bitcast_convert_type(v, integer) if isinstance(v, jax.Array) else v.view(integer)
+    return bits, np.array(np.inf, v.dtype).view(integer)[()]
 
 
 def spike(v: jax.Array) -> jax.Array:
@@ -158,7 +162,9 @@ def _divide(x: Any, y: Any) -> jax.Array:
     dtype = jnp.result_type(x, y)
     if dtype != jnp.float32 or not _on_gpu():
         return jnp.divide(x, y)
-    return _rounded_once(*jnp.broadcast_arrays(jnp.asarray(x, dtype), jnp.asarray(y, dtype)))
+    # A constant as one of NumPy: JAX 0.7 would put it on the device, which no kernel can.
+    x, y = (each.astype(dtype) if isinstance(each, jax.Array) else np.asarray(each, dtype) for each in (x, y))
+    return _rounded_once(*jnp.broadcast_arrays(x, y))
 
 
 def _reciprocal(x: Any) -> jax.Array:

@@ -12,7 +12,18 @@ from typing import Any
 import torch
 import torch.fx
 
-from arcana._core import AT_ZERO, MOST, Formula, Kept, Surrogate, Thresholds, checked_call, checked_potential, per_class_cache
+from arcana._core import (
+    AT_ZERO,
+    MOST,
+    Formula,
+    Kept,
+    Surrogate,
+    Thresholds,
+    broadcasts,
+    checked_call,
+    checked_potential,
+    per_class_cache,
+)
 from arcana.torch._checks import TENSORS
 from arcana.torch._compat import transformed, without_function_modes
 from arcana.torch._derivative import Derivative
@@ -178,12 +189,14 @@ class Call:
         v: torch.Tensor,
         tensors: Sequence[torch.Tensor],
         cotangent: torch.Tensor,
-        kernels: Kernels,
+        kernels: CudaKernels | None,
         asked: Sequence[bool],
         known: Known,
     ) -> list[torch.Tensor | None]:
         """Return cotangent · h, and for each tensor cotangent · dG/dparameter summed to its shape, where they are asked for."""
         if any(asked[1:]) and v.numel() and not (torch.is_grad_enabled() or transformed(cotangent) or cotangent.is_meta):
+            if kernels and (gradients := kernels.gradients(v, tensors, cotangent, asked[1:])):
+                return gradients
             for near in (True, False) if v.is_cpu else (False,):
                 key = (*asked[1:], near)
                 ready = known[key] if key in known else self._once(known, key, functools.partial(self._ready, v, tensors))
@@ -206,6 +219,14 @@ class Call:
     def _ready(self, v: torch.Tensor, tensors: Sequence[torch.Tensor], key: tuple[bool, ...]) -> Ready | None:
         """Return the program of the parameters that are asked for with its constants, if there is one that is believed."""
         *asked, near = key
+        program = self.learnable(asked, near)
+        limit = self._limit(tensors) if near else math.inf
+        if program is None or limit == 0:
+            return None
+        return Ready(program, program.fold(self.derivative(v, tensors).parameters, {}), self.dtype, limit)
+
+    def learnable(self, asked: Sequence[bool], near: bool) -> LearnableProgram | None:
+        """Return the program of the parameters that are asked for, if there is one that is believed; see `learnable_program`."""
         along = tuple(name for name, wanted in zip(self.names, asked, strict=True) if wanted)
         program = learnable_program(self.formula, (*self.numbers, *self.names), along, self.dtype, near)
         if program and not program.verdict:
@@ -214,10 +235,7 @@ class Call:
             except Exception:
                 # As for h.
                 program.verdict.append(False)
-        limit = self._limit(tensors) if near else math.inf
-        if program is None or not program.verdict[0] or limit == 0:
-            return None
-        return Ready(program, program.fold(self.derivative(v, tensors).parameters, {}), self.dtype, limit)
+        return program if program and program.verdict[0] else None
 
     def _learnable_agrees(self, program: LearnableProgram, along: tuple[str, ...], near: bool) -> bool:
         with torch.inference_mode(False), torch.no_grad():
@@ -288,6 +306,16 @@ def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
     return tuple(found)
 
 
+def _unseen(x: Any) -> bool:
+    """Whether a parameter is a tensor on another device, whose values nobody looks at."""
+    return isinstance(x, torch.Tensor) and not x.is_cpu and x.is_floating_point() and not transformed(x)
+
+
+def _fits(x: torch.Tensor, v: torch.Tensor) -> bool:
+    """Whether a parameter broadcasts to v."""
+    return x.ndim <= v.ndim and (x.numel() == 1 or broadcasts(x.shape, v.shape))
+
+
 def _ends(x: float | torch.Tensor) -> tuple[float, ...]:
     """Return the least and the greatest of a parameter's values."""
     if not isinstance(x, torch.Tensor):
@@ -322,9 +350,9 @@ def call_of(
     if any(isinstance(value, torch.fx.Proxy) for value in given):
         return None, (), None
     numbers, key = _values(given), (v.dtype, v.device, thresholds, *parameters)
-    call = surrogate._calls.get(key) if numbers else None
-    if call and numbers in call.known and all(x.ndim <= v.ndim for x in given):
-        return call, given, call.known[numbers]
+    call = surrogate._calls.get(key)
+    if call and (numbers in call.known if numbers else all(map(_unseen, given))) and all(_fits(x, v) for x in given):
+        return call, given, call.known[numbers] if numbers else {}
     return _call_with_tensors(v, surrogate, parameters, thresholds, key, numbers)
 
 
@@ -336,17 +364,19 @@ def _call_with_tensors(
     key: Any,
     values: tuple[Any, ...] | None,
 ) -> tuple[Call, tuple[torch.Tensor, ...], Known]:
-    """Return the call and its tensors, checked; and keep that these values have been checked, where each is one number."""
+    """Return the call and its tensors, checked; and keep what has been checked: names, and values that are one number each."""
     checked_potential(surrogate, v, TENSORS)
     formula, checked = checked_call(surrogate, v, parameters, TENSORS, thresholds)
     tensors = {name: value for name, value in checked.items() if isinstance(value, torch.Tensor)}
     numbers = tuple((name, value) for name, value in checked.items() if name not in tensors)
     call = _call(formula, numbers, tuple(tensors), v.dtype, v.device)
     known: Known = {}
-    if values and tuple(tensors) == tuple(parameters):
-        if len(call.known) >= MOST:
-            call.known.clear()
-        surrogate._calls[key], call.known[values] = call, known
+    if tuple(tensors) == tuple(parameters):
+        surrogate._calls[key] = call
+        if values:
+            if len(call.known) >= MOST:
+                call.known.clear()
+            call.known[values] = known
     return call, tuple(tensors.values()), known
 
 

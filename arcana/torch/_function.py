@@ -163,7 +163,8 @@ class SpikeFunction(GeneratedClass[torch.Tensor], torch.autograd.Function, metac
             return _in_a_graph(call, saved, cotangent, ctx.needs_input_grad)
         if not call.names:
             return call.pull(saved, cotangent, ctx.kernels), None, None
-        asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
+        needed = ctx.needs_input_grad
+        asked = (needed[0], *needed[3:])
         for_v, *gradients = call.pull_learnable(saved[0], saved[1:], cotangent, ctx.kernels, asked, ctx.known)
         return for_v, None, None, *gradients
 

@@ -4,7 +4,8 @@ A Sphinx extension. Pages that have a name of their own are files that git ignor
 a page replaces a line of it, `<!-- written: NAME -->`.
 
 - shapes: a surrogate's formulas as operations, and its values; pictures: their curves
-- docstrings: the parts of a docstring, and what Sphinx makes of one; reference: the API's pages
+- docstrings: the parts of a docstring, and what Sphinx makes of one; signatures: those of a framework's classes, as they are
+  written; reference: the API's pages
 - speed, accuracy, learnable: tables and pictures of what was measured
 - catalogue: the surrogates' pages; libraries: the functions of other libraries; javascript, playground: the playground
 """
@@ -82,6 +83,7 @@ def write_pages(app: Any, config: Any) -> None:
 def setup(app: Any) -> dict[str, Any]:
     """Register the extension."""
     from pages.docstrings import as_restructured_text
+    from pages.signatures import as_written
 
     # Before Sphinx looks for pages.
     app.connect("config-inited", write_pages)
@@ -90,4 +92,5 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("html-page-context", break_names)
     # Before napoleon, which has the default priority of 500.
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)
+    app.connect("autodoc-process-signature", as_written)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,7 +15,7 @@ import jax
 import pytest
 from every import every_surrogate
 from known_values import KNOWN
-from pages import accuracy, catalogue, docstrings, libraries, reference, speed
+from pages import accuracy, catalogue, docstrings, libraries, reference, signatures, speed
 from printed import blocks, run
 
 import arcana
@@ -23,6 +23,7 @@ from arcana import presets, surrogate as definitions
 from arcana._core import FUNCTIONS
 from arcana.jax._compat import enable_x64
 from arcana.surrogate import Surrogate, get, names
+from arcana.testing import Run
 
 ROOT = Path(__file__).parents[2]
 LIBRARIES = {
@@ -110,6 +111,21 @@ def test_every_public_name_has_a_page(module: str) -> None:
             assert f"surrogate.{type(found).__name__ if isinstance(found, Surrogate) else name}" in catalogue.reference(
                 found if isinstance(found, Surrogate) else found()
             )
+
+
+@pytest.mark.parametrize("framework", ["nnx", "linen", "equinox"])
+def test_the_page_of_a_layer_shows_what_it_is_called_with(framework: str) -> None:
+    """And not what the framework makes of it, nor Sphinx's way to write a type or a factory."""
+    layer = importlib.import_module(f"arcana.jax.adapters.{framework}").Spike
+    written, _ = signatures.as_written(None, "class", "Spike", layer, None, "(*args, **kwargs)", "") or ("", "")
+    called = [each.strip() for each in re.split(r",(?![^\[]*\])", written.strip("()")) if each != " *"]
+    assert called[0] == "surrogate: AnySurrogate"
+    assert [each.partition(":")[0] for each in called[1:]] == ["threshold", "learnable", "shape", "dtype", "rule"]
+    assert called[4] == "dtype: Any=jnp.float32"
+    run = signatures.as_written(None, "class", "Run", Run, None, "(layers, parameters=<factory>)", "")
+    assert run is not None
+    assert "parameters: Mapping[str, Array]=dict()" in run[0]
+    assert signatures.as_written(None, "class", "FastSigmoid", definitions.FastSigmoid, None, "(scale: float = 10.0)", "") is None
 
 
 @contextlib.contextmanager

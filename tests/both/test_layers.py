@@ -170,6 +170,59 @@ def test_the_surrogate_is_the_present_one() -> None:
     assert equinox.Spike(FastSigmoid, 0.5).threshold == 0.5
     with pytest.raises(AttributeError, match="no attribute 'width'"):
         _ = module.width
+    bare: Any = linen.Spike(FastSigmoid(scale=25.0), learnable=("threshold", "scale"), shape=2)
+    values = {"threshold": jnp.zeros(2), "scale": jnp.array([0.1, 0.1], jnp.float32)}
+    assert bare.apply({"params": values}, method="present_surrogate") == FastSigmoid(scale=25.0)
+    one = linen.Spike(FastSigmoid, learnable="scale")
+    for value, shown in ((0.1, 0.1), (-3.0, float(FastSigmoid.domain("scale", "float32")[0]))):
+        found = one.apply({"params": {"scale": jnp.array([value], jnp.float32)}}, method="present_surrogate")
+        assert found.scale == pytest.approx(shown, rel=1e-6)
+
+
+GIVEN = np.array([0.25, 0.5, -1.0])
+
+
+@pytest.mark.parametrize("threshold", [0.1, GIVEN], ids=["number", "array"])
+@pytest.mark.parametrize("learnable", [("scale",), ("threshold", "gain")], ids=", ".join)
+def test_reset_as_torchs_layer_is(threshold: Any, learnable: tuple[str, ...]) -> None:
+    """In NNX in place, under jit and from shapes alone too; in Equinox as another module."""
+    theirs = Spike(FastSigmoid(scale=25.0), torch.tensor(threshold) if threshold is GIVEN else threshold, learnable, shape=3)
+    theirs.reset_parameters()
+    names = dict.fromkeys(("threshold", *learnable))
+    expected = {name: getattr(theirs, name).detach().numpy() for name in names}
+    options: dict[str, Any] = {"learnable": learnable, "shape": 3, "dtype": jnp.bfloat16}
+
+    def check(layer: Any) -> None:
+        for name in names:
+            value = getattr(layer, name)
+            array = np.asarray(value[...] if isinstance(value, nnx.Variable) else value)
+            assert name not in learnable or array.dtype == jnp.bfloat16
+            np.testing.assert_array_equal(array, expected[name].astype(array.dtype))
+
+    layer = NnxSpike(FastSigmoid(scale=25.0), threshold, **options)
+    abstract = nnx.eval_shape(lambda: NnxSpike(FastSigmoid(scale=25.0), threshold, **options))
+    nnx.update(layer, jax.tree.map(lambda x: x * 0 + 7, nnx.state(layer)))
+    assert layer.learnable == tuple(name for name in names if name in learnable)
+    assert getattr(layer, learnable[-1])[...].tolist() == [7.0] * 3
+    nnx.jit(lambda layer: layer.reset_parameters())(layer)
+    check(layer)
+    abstract.reset_parameters()
+    check(abstract)
+
+    module = equinox.Spike(FastSigmoid(scale=25.0), threshold, **options)
+    moved = jax.tree.map(lambda x: x * 0 + 7, module)
+    check(eqx.filter_jit(lambda module: module.reset_parameters())(moved))
+    assert moved.learned[learnable[-1]].tolist() == [7.0] * 3
+    check(moved.reset_parameters())
+
+
+def test_layers_of_equal_values_share_a_trace() -> None:
+    """What is kept of the first threshold is equal by value."""
+    traces = []
+    step = eqx.filter_jit(lambda layer: traces.append(1) or layer(jnp.ones(3)))
+    for threshold in (GIVEN, GIVEN.copy(), GIVEN + 1):
+        step(equinox.Spike(FastSigmoid(), threshold))
+    assert len(traces) == 2
 
 
 WRONG: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [

@@ -81,6 +81,9 @@ no gradients, see [the limits](meaning.md#limits).
 ## What was learned moves by name
 
 `Spike` has the same names, bounds and initial values in torch, in Flax NNX, in Flax linen and in Equinox.
+`reset_parameters()` sets every value as it was given, in place in torch and NNX; in Equinox it returns the layer, and in linen it is
+`init`. `.surrogate` has the present values of what is learned; in linen they are asked for by
+`layer.apply(variables, method="present_surrogate")`.
 
 ```python
 import jax.numpy as jnp

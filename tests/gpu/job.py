@@ -28,6 +28,9 @@ def main() -> None:
     except Exception as error:
         session.record(f"the job itself, {framework} {session.settings.share}", {"ok": False, "error": first_line(error)})
         raise
+    # Autograd's thread of a GPU may end the process with an error while the interpreter ends; everything is written by now.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

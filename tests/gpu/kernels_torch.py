@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,12 @@ def main(session: Session, framework: str) -> None:
         for name in names:
             session.check(f"{name}, eager, {dtype}", functools.partial(of_call, session, name, dtype))
     if session.settings.device == "cuda":
-        session.check("fast_sigmoid, a scale that learns, eager, float32", functools.partial(of_parameter, session))
+        for shape in LEARNT:
+            for dtype in ("float32", "float16"):
+                what = "a scale that learns" if math.prod(shape) == 1 else "a scale a channel that learns"
+                check = functools.partial(of_parameter, session, shape, dtype)
+                session.check(f"fast_sigmoid, {what}, eager, {dtype}", check)
+        session.check("dspike, all that learn, eager, float32", functools.partial(of_every_parameter, session))
         for name in FAMILIES:
             session.check(f"{name}, operations, float32", functools.partial(of_operations, session, name))
             session.check(f"{name}, LIF step compiled, float32", functools.partial(of_step, session, name))
@@ -63,12 +69,28 @@ def of_call(session: Session, name: str, dtype: str) -> dict[str, Any]:
     return both_ways(session, lambda: spike(v, surrogate), [v])
 
 
-def of_parameter(session: Session) -> dict[str, Any]:
-    v, surrogate = potentials(session), get("fast_sigmoid")
-    scale = torch.tensor(10.0, device=v.device, requires_grad=True)
-    found = both_ways(session, lambda: spike(v, surrogate, scale=scale), [v, scale])
-    # The sum over all elements is further kernels.
-    return {key: value for key, value in found.items() if key != "ok"}
+LEARNT = ((1,), (64, 1))
+MOST = 3
+"""Kernels backward where a parameter learns: one, a sum and its zeroed counters, or its cast."""
+
+
+def of_parameter(session: Session, shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
+    v, surrogate = potentials(session, dtype), get("fast_sigmoid")
+    scale = torch.full(shape, 10.0, device=v.device, requires_grad=True)
+    return few(both_ways(session, lambda: spike(v, surrogate, scale=scale), [v, scale]))
+
+
+def of_every_parameter(session: Session) -> dict[str, Any]:
+    """Of all parameters at once, each one number: their sums are one more kernel for all."""
+    v, surrogate = potentials(session), get("dspike")
+    values = surrogate.numbers | {"gain": 1.0}
+    leaves = {each: torch.full((1,), value, device=v.device, requires_grad=True) for each, value in values.items()}
+    return few(both_ways(session, lambda: spike(v, surrogate, **leaves), [v, *leaves.values()]))
+
+
+def few(found: dict[str, Any]) -> dict[str, Any]:
+    written = [each for each in found["backward_names"] if each == "backward"]
+    return {**found, "ok": found["forward"] == 1 and found["backward"] <= MOST and len(written) == 1}
 
 
 def of_operations(session: Session, name: str) -> dict[str, Any]:

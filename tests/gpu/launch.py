@@ -54,12 +54,12 @@ BUDGET = 380.0
 
 PARTS = {
     "accuracy": Part({("accuracy", "torch"): 5, ("accuracy", "jax"): 4}, False, 130),
-    "transforms": Part({("transforms_torch", "torch"): 4, ("transforms_jax", "jax"): 1}, False, 130),
+    "transforms": Part({("transforms_torch", "torch"): 4, ("transforms_jax", "jax"): 1, ("mesh_torch", "torch"): 1}, False, 130),
     "kernels": Part({("kernels_torch", "torch"): 1, ("kernels_jax", "jax"): 1}, False, 130),
-    "verdicts": Part({("verdicts_devices", "jax"): 1}, False, 130),
+    "verdicts": Part({("verdicts", "jax"): 1}, False, 130),
     "rules": Part({("rules_torch", "torch"): 1, ("rules_jax", "jax"): 1}, False, 130),
     "pallas": Part({("pallas_jax", "jax"): 1}, False, 130),
-    "learnable": Part({("learnable_torch", "torch"): 1, ("learnable_jax", "jax"): 1}, True, 50),
+    "learnable": Part({("learnable_torch", "torch"): 1, ("learnable_jax", "jax"): 1}, True, 70),
     "times": Part({("times_torch", "torch"): 1, ("times_jax", "jax"): 1}, True, 115),
     "layer": Part({("layer_torch", "torch"): 1, ("layer_jax", "jax"): 1}, True, 85),
 }

@@ -16,7 +16,7 @@ def page(results: Results) -> str:
     about = results.content["machine"]
     written = [", ".join(f"{key} {value}" for key, value in about.items() if key != "device")]
     makers = {"accuracy": [accuracy], "transforms": [transforms], "kernels": [kernels], "times": [times, times_jax]}
-    makers["layer"] = [layer]
+    makers |= {"layer": [layer], "verdicts": [verdicts], "rules": [rules], "pallas": [pallas], "learnable": [learnable]}
     for part, checks in parts.items():
         written += [text for maker in makers.get(part, []) if (text := maker(checks))]
     return "\n\n".join(written)
@@ -59,9 +59,14 @@ def _accuracy_cell(cells: list[dict[str, Any]]) -> str:
 
 
 def transforms(checks: Checks) -> str:
+    return _passed("Transforms", checks)
+
+
+def _passed(what: str, checks: Checks) -> str:
+    """How many checks of those that ran gave what they must, and the names of those that did not."""
     ran = [values for values in checks.values() if "left_out" not in values]
     failed = [name for name, values in checks.items() if not values.get("ok", True)]
-    lines = [f"Transforms: {len(ran) - len(failed)} of {len(ran)} checks give the values that they must."]
+    lines = [f"{what}: {len(ran) - len(failed)} of {len(ran)} checks give the values that they must."]
     return "\n".join([*lines, *(f"- not: {name}" for name in failed)])
 
 
@@ -149,6 +154,48 @@ def times_jax(checks: Checks) -> str:
             rows.append([_count(size), f"`{shape}`", label, *numbers, f"{row['both_gbs'] / copy:.0%}" if copy else ""])
     head = ["elements", "shape", "of", "forward µs", "backward µs", "both µs", "GB/s", "of the copy"]
     return markdown("One call under `jax.jit`, float32", head, rows)
+
+
+def verdicts(checks: Checks) -> str:
+    """A row a pair of runs, a column a network."""
+    found: dict[str, dict[str, str]] = {}
+    for name, values in checks.items():
+        what, _, kind = name.rpartition(", ")
+        if "verdict" in values:
+            found.setdefault(what, {})[kind] = f"{values['verdict']}, {values['first step apart']:.1g}"
+    kinds = list(dict.fromkeys(kind for each in found.values() for kind in each))
+    rows = [[what, *(each.get(kind, "") for kind in kinds)] for what, each in found.items()]
+    return markdown("Verdict, and how far the first step's potentials are apart", ["runs", *kinds], rows)
+
+
+def rules(checks: Checks) -> str:
+    return _passed("Rules", checks)
+
+
+def pallas(checks: Checks) -> str:
+    return _passed("Inside a Pallas kernel compiled by Triton", checks)
+
+
+def learnable(checks: Checks) -> str:
+    rows = []
+    for name, values in checks.items():
+        if "ratio" not in values:
+            continue
+        shape, size, mode = name.removeprefix("jax ").split(", ")
+        times = [f"{values[f'{each}_us']:.4g}" for each in ("fixed", "learnable")]
+        held = [f"{values[f'{each}_bytes']:.1f}" if f"{each}_bytes" in values else "" for each in ("fixed", "learnable")]
+        rows.append(
+            [
+                "JAX " + mode if name.startswith("jax") else mode,
+                f"`{shape}`",
+                _count(size),
+                *times,
+                f"{values['ratio']:.2f}",
+                *held,
+            ]
+        )
+    head = ["mode", "surrogate", "elements", "fixed µs", "learnable µs", "ratio", "fixed bytes", "learnable bytes"]
+    return markdown("A parameter that trains, forward + backward, beside fixed numbers; bytes an element at the peak", head, rows)
 
 
 def layer(checks: Checks) -> str:

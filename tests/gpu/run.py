@@ -1,9 +1,10 @@
 """What only a GPU shows, in one run of a few minutes: `python tests/gpu/run.py --out FILE`, from the repository's root.
 
 Needs the repository, PyTorch, JAX, NumPy and mpmath; nothing is installed. The parts: `accuracy` (spikes and gradients of every
-surrogate beside the CPU's and the exact ones), `transforms`, `kernels` (how many a call starts), `times`, `layer`. What each
-finds is printed and written to FILE as it is found; a check that is in the file and passed is not run again. Exits with 1 if a
-check failed. `--table FILE` prints the tables of the documentation from such a file.
+surrogate beside the CPU's and the exact ones), `transforms`, `kernels` (how many a call starts), `verdicts` (those of
+`first_divergence` between the CPU and the GPU), `rules`, `pallas`, `learnable` (what a parameter that trains costs), `times`,
+`layer`. What each finds is printed and written to FILE as it is found; a check that is in the file and passed is not run again.
+Exits with 1 if a check failed. `--table FILE` prints the tables of the documentation from such a file.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ QUIET = ("accuracy", "transforms", "rules", "pallas")
 """Parts of hundreds of checks, of which only those that did not pass are printed as they are found."""
 
 
+HIDDEN = {"name", "ok", "trace", "seconds", "forward_names", "backward_names", "names", "not_measured"}
+"""What a line of a check does not show; of one that passed not its details either."""
+
 MOST = 30
 """Failures that the summary names."""
 
@@ -27,22 +30,8 @@ def line(part: str, record: dict[str, Any]) -> str:
         rows = [f"{label} {_row(row)}" for label, row in record["rows"].items()]
         best = [f"of the best peer {record['of_best_peer']}"] if "of_best_peer" in record else []
         return f"{part} | {record['name']} | {'; '.join([*rows, *best])}"
-    shown = [
-        f"{key} {_short(value)}"
-        for key, value in record.items()
-        if key
-        not in (
-            "name",
-            "ok",
-            "trace",
-            "seconds",
-            "forward_names",
-            "backward_names",
-            "names",
-            "not_measured",
-            *(("detail",) if verdict == "ok" else ()),
-        )
-    ]
+    hidden = {*HIDDEN, "detail"} if verdict == "ok" else HIDDEN
+    shown = [f"{key} {_short(value)}" for key, value in record.items() if key not in hidden]
     return f"{part} | {record['name']} | {verdict} {', '.join(shown)}"
 
 

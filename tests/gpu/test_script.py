@@ -30,7 +30,8 @@ def test_every_part_and_a_planted_fault(tmp_path: Path) -> None:
     ran = run(f"--out={file}", f"--plant={PLANTED}", "--budget=5000")
     assert ran.returncode == 1, ran.stdout + ran.stderr
     parts = results(file)
-    assert list(parts) == ["accuracy", "transforms", "kernels", "times", "layer"]
+    jobs = {"transforms": 3, "verdicts": 1, "pallas": 1}
+    assert list(parts) == ["accuracy", "transforms", "kernels", "verdicts", "rules", "pallas", "learnable", "times", "layer"]
     failed = {
         (part, name) for part, each in parts.items() for name, values in each["checks"].items() if not values.get("ok", True)
     }
@@ -40,12 +41,13 @@ def test_every_part_and_a_planted_fault(tmp_path: Path) -> None:
     for name in expected:
         assert f"FAILED accuracy: {name}" in ran.stdout
     for part, each in parts.items():
-        assert len(each["complete"]) == 2, part
+        assert len(each["complete"]) == jobs.get(part, 2), part
         assert not [name for name, values in each["checks"].items() if "left_out" in values]
     ways = {name.split(", ")[1] for name in parts["accuracy"]["checks"] if ", " in name and not name.endswith(", 0")}
     assert ways == {"torch eager", "torch compiled", "jax plain", "jax jit"}
     table = run(f"--table={file}").stdout
-    for title in ("Wrong spikes", "Transforms: ", "Kernels started", "One call in eager PyTorch", "Linear + LIF layer"):
+    titles = ("Wrong spikes", "Transforms: ", "Rules: ", "Kernels started", "Verdict", "A parameter that trains")
+    for title in (*titles, "One call in eager PyTorch", "Linear + LIF layer"):
         assert title in table
     again = run(f"--out={file}")
     assert again.returncode == 1, "what failed is in the file"
@@ -95,4 +97,4 @@ def loaded(name: str) -> Any:
 def test_an_unknown_part_is_an_error() -> None:
     ran = run("--parts=accuracy,speed")
     assert ran.returncode == 2
-    assert "no such part: speed; there are accuracy, transforms, kernels, times, layer" in ran.stderr
+    assert "no such part: speed; there are accuracy, transforms, kernels, verdicts, rules, pallas, learnable" in ran.stderr

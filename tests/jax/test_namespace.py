@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -117,3 +119,12 @@ def test_the_derivatives_of_a_quotient_on_a_gpu() -> None:
 def test_a_quotient_of_float64_on_a_gpu_is_jaxs_own() -> None:
     x = jnp.linspace(-2, 2, 101, dtype=jnp.float64)
     assert (NAMESPACES["float64"].divide(x, 3.0) == x / 3.0).all()
+
+
+@pytest.mark.parametrize("way", [lambda f: f, jax.jit], ids=["plain", "jit"])
+@pytest.mark.parametrize("bound", [0.5, np.float32(0.5), np.array(0.5, np.float32), 0, -1e-45])
+def test_at_least_takes_a_plain_number(bound: float, way: Callable[..., Any]) -> None:
+    """Of v's dtype, with float64 enabled too."""
+    v = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(0)), 0.0, -0.0, -1e-45, np.nan, -np.inf, np.inf], np.float32)
+    assert (way(lambda v: NAMESPACE.at_least(v, bound))(jnp.asarray(v)) == (v >= np.float32(bound))).all()
+    assert (way(lambda v: NAMESPACE.at_least(bound, v))(jnp.asarray(v)) == (np.float32(bound) >= v)).all()

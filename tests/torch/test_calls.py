@@ -181,6 +181,24 @@ def test_bad_input_is_named(call, error, message) -> None:
         call(torch.ones(2, 3))
 
 
+def test_tensors_that_nobody_looks_at_are_checked_at_every_call() -> None:
+    """By their shapes, dtypes and kinds; only the names are known from the call before."""
+    surrogate = definitions.get("fast_sigmoid")
+    v = torch.zeros(4, 3, device="meta")
+    for shape in ((), (1,), (3,), (4, 1)):
+        for _ in range(2):
+            scale = torch.ones(shape, device="meta", requires_grad=True)
+            assert torch.autograd.grad(spike(v, surrogate, scale=scale), scale, torch.ones_like(v))[0].shape == shape
+    with pytest.raises(ValueError, match=r"scale must broadcast to v's shape \(4, 3\), got shape \(2,\)"):
+        spike(v, surrogate, scale=torch.ones(2, device="meta"))
+    with pytest.raises(ValueError, match="scale must broadcast"):
+        spike(v[0, 0], surrogate, scale=torch.ones(1, device="meta"))
+    with pytest.raises(TypeError, match="scale must be a floating-point tensor"):
+        spike(v, surrogate, scale=torch.ones(3, device="meta", dtype=torch.bool))
+    with pytest.raises(ValueError, match="scale must be"):
+        spike(torch.zeros(3), surrogate, scale=torch.tensor([1.0, -1.0, 1.0]))
+
+
 def test_code_written_for_the_original_module_runs() -> None:
     from arcana.surrogate import fast_sigmoid as original
 

@@ -25,7 +25,10 @@ from arcana.torch import conformance as side, spike
 from arcana.torch._call import Call, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import cuda, triton
-from arcana.torch._eager.triton import BLOCK
+from arcana.torch._eager.cuda import Kind
+
+BLOCK = 16
+"""Elements of one program instance."""
 
 VECTORS = 3
 """Units by which an element may differ whose place in a vector counts."""
@@ -40,8 +43,8 @@ class Pointer:
         self.place = place
         self.dtype = types.SimpleNamespace(element_ty=array.dtype)
 
-    def __add__(self, place: torch.Tensor) -> Pointer:
-        return Pointer(self.array, place)
+    def __add__(self, place: torch.Tensor | int) -> Pointer:
+        return Pointer(self.array, self.place + place)
 
 
 class Bits:
@@ -55,29 +58,36 @@ class Bits:
         return torch.tensor(self.bits, dtype={torch.float32: torch.int32, torch.float64: torch.int64}[dtype]).view(dtype)
 
 
-class Instance:
-    """`triton.language` for one program instance after the other."""
+class Instances:
+    """`triton.language` for all program instances at once, one a row."""
 
     float32, float64, int64 = torch.float32, torch.float64, torch.int64
     abs = staticmethod(torch.abs)
-    number = torch.tensor(0)
+    number = 0
 
     def program_id(self, axis: int) -> torch.Tensor:
         assert axis == 0
-        return self.number
+        return torch.arange(self.number).view(-1, 1)
 
     def arange(self, start: int, end: int) -> torch.Tensor:
-        return torch.arange(start, end)
+        return torch.arange(start, end).view(1, -1)
 
     def where(self, mask: torch.Tensor, a: torch.Tensor | int, b: torch.Tensor | int) -> torch.Tensor:
         like = next(x for x in (b, a) if isinstance(x, torch.Tensor))
         return torch.where(mask, *(x if isinstance(x, torch.Tensor) else like.new_tensor(x) for x in (a, b)))
 
-    def load(self, pointer: Pointer, inside: torch.Tensor) -> torch.Tensor:
+    def sum(self, values: torch.Tensor, axis: int) -> torch.Tensor:
+        assert (axis, values.shape) == (0, (self.number, BLOCK))
+        return values.sum(1, keepdim=True)
+
+    def load(self, pointer: Pointer, inside: torch.Tensor | None = None) -> torch.Tensor:
+        if inside is None:
+            return pointer.array[pointer.place]
         # What lies outside is anything.
         return torch.where(inside, pointer.array[torch.where(inside, pointer.place, 0)], pointer.array.new_tensor(7))
 
-    def store(self, pointer: Pointer, value: torch.Tensor, inside: torch.Tensor) -> None:
+    def store(self, pointer: Pointer, value: torch.Tensor, inside: torch.Tensor | None = None) -> None:
+        inside = torch.ones_like(pointer.place, dtype=torch.bool) if inside is None else inside
         pointer.array[pointer.place[inside]] = value.expand(inside.shape)[inside]
 
 
@@ -108,15 +118,18 @@ RAN: list[str] = []
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Calls on the CPU run the written kernels; the names of those that ran."""
-    instance = Instance()
+    instances = Instances()
     RAN.clear()
-    triton = types.ModuleType("triton")
-    triton.jit = lambda do_not_specialize: lambda function: function
-    triton.language = instance
+    # Fewer, since an instance is filled for each potential that is tried.
+    monkeypatch.setattr(cuda, "BLOCK", BLOCK)
+    monkeypatch.setattr(triton, "BLOCK", BLOCK)
+    module = types.ModuleType("triton")
+    module.jit = lambda do_not_specialize: lambda function: function
+    module.language = instances
     extra = types.ModuleType("triton.language.extra")
     extra.libdevice = LIBDEVICE
-    for name, module in {"triton": triton, "triton.language": instance, "triton.language.extra": extra}.items():
-        monkeypatch.setitem(sys.modules, name, module)
+    for name, each in {"triton": module, "triton.language": instances, "triton.language.extra": extra}.items():
+        monkeypatch.setitem(sys.modules, name, each)
 
     def launch(written: Any, arrays: Any, aligned: bool, wide: bool) -> Any:
         function = cuda._jit(written)
@@ -126,9 +139,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             given = [
                 Bits(x) if i in constants else Pointer(x) if isinstance(x, torch.Tensor) else x for i, x in enumerate(arguments)
             ]
-            for number in range((count + BLOCK - 1) // BLOCK):
-                instance.number = torch.tensor(number)
-                function(*given)
+            instances.number = (count + BLOCK - 1) // BLOCK
+            function(*given)
             RAN.append(written.name)
 
         return run
@@ -156,15 +168,19 @@ def assert_kernels(ran: list[str], surrogate: Surrogate, v: torch.Tensor, c: tor
     spikes = spike(v, surrogate, **tensors)
     (found,) = torch.autograd.grad(spikes, v, c)
     expected = plain(surrogate, v.detach(), c, **tensors)
-    dtype = str(v.dtype).removeprefix("torch.")
     fired = v >= 0 if surrogate.settings["fires_at_threshold"] else v > 0
     assert torch.equal(spikes, fired.to(v.dtype))
-    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
-    units = VECTORS if counts_positions(surrogate) else 0
-    assert ulp_difference(side.to_bits(found), side.to_bits(expected), dtype).max() <= units
-    assert ((torch.signbit(found) == torch.signbit(expected)) | found.isnan()).all()
+    assert_bits(surrogate, found, expected)
     passes = surrogate.name in KNOWN and KNOWN[surrogate.name].kept is Kept.NOTHING and surrogate.gain == 1
     assert set(ran) == ({"forward"} if passes else {"forward", "backward"})
+
+
+def assert_bits(surrogate: Surrogate, found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    units = VECTORS if counts_positions(surrogate) else 0
+    dtype = str(found.dtype).removeprefix("torch.")
+    assert ulp_difference(side.to_bits(found), side.to_bits(expected), dtype).max() <= units
+    assert ((torch.signbit(found) == torch.signbit(expected)) | found.isnan()).all()
 
 
 def sample(dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,6 +210,47 @@ def test_parameters_as_tensors(name: str, stand_in: list[str]) -> None:
         tensors = {each: torch.nn.Parameter(spread * value) for each, value in surrogate.numbers.items()}
         if tensors:
             assert_kernels(stand_in, surrogate, v, c, **{each: x.detach() for each, x in tensors.items()})
+
+
+def assert_gradients(ran: list[str], surrogate: Surrogate, v: torch.Tensor, c: torch.Tensor, **tensors: torch.Tensor) -> None:
+    """One kernel backward gives v's gradient to the bit, and those of the parameters but for roundings of the sums' terms."""
+    x = v.detach().requires_grad_()
+    leaves = {each: tensor.detach().requires_grad_() for each, tensor in tensors.items()}
+    ran.clear()
+    found, *gradients = torch.autograd.grad(spike(x, surrogate, **leaves), [x, *leaves.values()], c)
+    assert ran[-1] == "backward"
+    assert_bits(surrogate, found, plain(surrogate, v.detach(), c, **tensors))
+    # In float64, since PyTorch's derivative of G has terms that cancel.
+    wide = {each: x.double() for each, x in tensors.items()}
+    with torch.no_grad():
+        slopes = Derivative(surrogate.formula, v.double(), {**surrogate.numbers, **wide}).sensitivities(tuple(tensors))
+    eps = torch.finfo(torch.float64 if v.dtype is torch.float64 else torch.float32).eps
+    for tensor, gradient, slope in zip(tensors.values(), gradients, slopes, strict=True):
+        terms = c.double() * slope
+        expected, size = (each.sum_to_size(tensor.shape) for each in (terms, terms.abs()))
+        assert (gradient.dtype, gradient.shape) == (tensor.dtype, tensor.shape)
+        # One element's own derivative may be nearly 0 by terms that cancel.
+        bound = (16 if tensor.numel() < v.numel() else 1024) * eps * size.clamp_min(0.01 * float(size.max()))
+        bound += torch.finfo(tensor.dtype).eps * expected.abs()
+        same = gradient == expected.to(tensor.dtype)
+        assert (same | ((gradient.double() - expected).abs() <= bound)).all()
+
+
+@every_surrogate
+def test_gradients_of_parameters(name: str, stand_in: list[str]) -> None:
+    """Of all parameters at once and of each alone, one value for all, one a channel and one an element, in every dtype."""
+    surrogate = definitions.get(name)
+    generator = torch.Generator().manual_seed(7)
+    v, c = (torch.randn(5, 11, 40, generator=generator) for _ in range(2))
+    values = {each: value for each, value in surrogate.numbers.items() if each != "gain"} | {"gain": 1.0}
+    for dtype in BITS:
+        for shape in ((), (11, 1)) if dtype != "float32" else ((), (11, 1), (40,), (5, 11, 40)):
+            spread = torch.linspace(0.75, 1.25, math.prod(shape) + 1)[1:].view(shape)
+            tensors = {each: (spread * value).to(getattr(torch, dtype)) for each, value in values.items()}
+            given = v.to(getattr(torch, dtype)), c.to(getattr(torch, dtype))
+            assert_gradients(stand_in, surrogate, *given, **tensors)
+            for each, x in tensors.items() if dtype == "float32" and not shape else ():
+                assert_gradients(stand_in, surrogate, *given, **{each: x})
 
 
 def test_a_tensor_out_of_its_bounds_is_the_nearest_inside(stand_in: list[str]) -> None:
@@ -235,6 +292,7 @@ def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
         assert torch.autograd.grad(spike(x, definitions.get(name)), x, c)[0].shape == v.shape
     else:
         assert_kernels(stand_in, definitions.get(name), v, c)
+        assert_gradients(stand_in, definitions.get(name), v, c, gain=torch.tensor([1.5]) if v.ndim else torch.tensor(1.5))
 
 
 class Hyperbola(Surrogate):
@@ -280,19 +338,84 @@ def test_what_cannot_be_written_runs_as_operations(stand_in: list[str], monkeypa
     assert stand_in == ["forward"] * len(stand_in)
 
 
-def test_a_kernel_that_is_wrong_is_not_used(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+learns = pytest.mark.parametrize("learns", [False, True], ids=["fixed", "learnable"])
+
+
+def assert_operations(surrogate: Surrogate, learns: bool, warning: str = "") -> None:
+    """What runs in the place of a kernel gives the same gradients, the scale's too if it learns."""
+    v, c = sample("float32")
+    x, scale = v.requires_grad_(), torch.tensor(20.0, requires_grad=True)
+    with pytest.warns(RuntimeWarning, match=warning) if warning else contextlib.nullcontext():
+        spikes = spike(x, surrogate, **({"scale": scale} if learns else {}))
+        found, *others = torch.autograd.grad(spikes, [x, scale] if learns else [x], c)
+    expected = plain(surrogate, v.detach(), c, **({"scale": scale.detach()} if learns else {}))
+    assert torch.equal(found.nan_to_num(7), expected.nan_to_num(7))
+    for each in others:
+        near = v.abs() < 100
+        x = v.detach()[near].double()
+        slopes = Derivative(surrogate.formula, x, {**surrogate.numbers, "scale": scale.double()}).sensitivities(["scale"])
+        whole = (c[near] * slopes[0]).sum()
+        assert each.isnan() if v.isnan().any() else abs(each - whole) < 1e-4
+
+
+@learns
+def test_a_kernel_that_is_wrong_is_not_used(learns: bool, stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong(FastSigmoid):
         pass
 
     monkeypatch.setitem(triton._EXPRESSIONS, "mul", "{} + {}")
-    v, c = sample("float32")
-    x = v.requires_grad_()
-    with pytest.warns(RuntimeWarning, match="Wrong: its backward kernel gives other numbers than PyTorch's own operations"):
-        (found,) = torch.autograd.grad(spike(x, Wrong()), x, c)
-    assert torch.equal(found.nan_to_num(7), plain(Wrong(), v.detach(), c).nan_to_num(7))
+    assert_operations(Wrong(), learns, "Wrong: its backward kernel gives other numbers than PyTorch's own operations")
 
 
-def test_a_kernel_that_does_not_compile_is_not_used(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("channels", [False, True], ids=["single", "channels"])
+def test_a_kernel_whose_parameter_gradient_is_wrong_is_not_used(channels: bool, stand_in: list[str]) -> None:
+    """By one thousandth, or in one lane of an instance."""
+    surrogate = definitions.get("gaussian")
+    v = torch.zeros(8, BLOCK)
+    sigma = torch.ones((8, 1) if channels else (), requires_grad=True)
+    kernels = cuda.CudaKernels(call_of(v, surrogate, {"sigma": sigma})[0])
+    kind = Kind("backward", True, False, (v.dtype,), (not channels,), (True,))
+    launch = cuda._launch(kernels._source(kind), [], True, False)
+
+    def spoilt(count: int, *arguments: Any) -> None:
+        launch(count, *arguments)
+        out = arguments[3]
+        if channels:
+            out *= 1.001
+        else:
+            out[100 // 7] = 0.3
+
+    assert kernels._agrees(kind, launch)
+    assert not kernels._agrees(kind, spoilt)
+
+
+@every_surrogate
+def test_kernels_are_believed_where_functions_are_others(name: str, stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of CUDA's library are off by up to 2 units."""
+    generator = torch.Generator().manual_seed(8)
+
+    def other(function: Any) -> Any:
+        def off(*operands: torch.Tensor) -> torch.Tensor:
+            y = function(*operands)
+            units = torch.randint(-2, 3, y.shape, generator=generator)
+            return torch.where(y.isfinite(), y * (1 + units * torch.finfo(y.dtype).eps / 2), y)
+
+        return off
+
+    for each in {*vars(LIBDEVICE)} - {"div_rn", "fmod", "rcp_rn", "rint", "sqrt_rn"}:
+        monkeypatch.setattr(LIBDEVICE, each, other(getattr(LIBDEVICE, each)))
+    surrogate = definitions.get(name)
+    values = surrogate.numbers | {"gain": 1.0}
+    for single in (True, False):
+        tensors = {each: torch.full(() if single else (8, 1), value) for each, value in values.items()}
+        kernels = cuda.CudaKernels(call_of(torch.zeros(8, 4), surrogate, tensors)[0])
+        number = len(tensors)
+        kind = Kind("backward", True, False, (torch.float32,) * number, (single,) * number, (True,) * number)
+        assert kernels._agrees(kind, cuda._launch(kernels._source(kind), [], True, False))
+
+
+@learns
+def test_a_kernel_that_does_not_compile_is_not_used(learns: bool, stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     class Uncompiled(FastSigmoid):
         pass
 
@@ -301,32 +424,26 @@ def test_a_kernel_that_does_not_compile_is_not_used(stand_in: list[str], monkeyp
         raise RuntimeError(msg)
 
     monkeypatch.setattr(cuda, "_launch", fails)
-    v, c = sample("float32")
-    x = v.requires_grad_()
-    with pytest.warns(
-        RuntimeWarning, match=r"Uncompiled: its \w+ kernel cannot be compiled here \(RuntimeError: no C compiler\)"
-    ):
-        (found,) = torch.autograd.grad(spike(x, Uncompiled()), x, c)
-    assert torch.equal(found.nan_to_num(7), plain(Uncompiled(), v.detach(), c).nan_to_num(7))
+    assert_operations(Uncompiled(), learns, r"Uncompiled: its \w+ kernel cannot be compiled here \(RuntimeError: no C compiler\)")
 
 
-def test_nothing_is_compiled_while_a_graph_is_recorded(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@learns
+def test_nothing_is_compiled_while_a_graph_is_recorded(
+    learns: bool, stand_in: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Recorded(FastSigmoid):
         pass
 
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    v, c = sample("float32")
-    x = v.requires_grad_()
-    (found,) = torch.autograd.grad(spike(x, Recorded()), x, c)
-    assert torch.equal(found.nan_to_num(7), plain(Recorded(), v.detach(), c).nan_to_num(7))
+    assert_operations(Recorded(), learns)
     assert stand_in == []
 
 
 def test_elements_beyond_32_bits_are_counted_in_64(stand_in: list[str]) -> None:
     call, *_ = call_of(torch.zeros(1), definitions.get("fast_sigmoid"), {})
     kernels = cuda.CudaKernels(call)
-    assert "program_id(0).to(tl.int64) *" in kernels._source("backward", wide=True).text
-    assert "int64" not in kernels._source("backward", wide=False).text
+    assert "program_id(0).to(tl.int64)\n" in kernels._source(Kind("backward", aligned=True, wide=True)).text
+    assert "int64" not in kernels._source(Kind("backward", aligned=True, wide=False)).text
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

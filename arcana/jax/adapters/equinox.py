@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from arcana._core import AnySurrogate, Surrogate
-from arcana.jax.adapters.layer import layer_of, present, spikes
+from arcana.jax.adapters.layer import Values, array_of, first_values, layer_of, present, spikes, values_of
 from arcana.rules import Rule
 
 
@@ -48,6 +48,7 @@ class Spike(eqx.Module):
     learned: dict[str, jax.Array]
     fixed_threshold: float | np.ndarray[Any, Any] | None
     given: Surrogate = eqx.field(static=True)
+    first_threshold: float | Values = eqx.field(static=True)
     rule: Rule | None = eqx.field(static=True)
 
     def __init__(
@@ -61,7 +62,7 @@ class Spike(eqx.Module):
         rule: Rule | None = None,
     ) -> None:
         layer = layer_of(surrogate, threshold, learnable, shape, dtype)
-        self.given, self.rule = layer.surrogate, rule
+        self.given, self.first_threshold, self.rule = layer.surrogate, values_of(layer.threshold), rule
         self.learned = {name: jnp.asarray(value) for name, value in layer.learned.items()}
         self.fixed_threshold = None if "threshold" in layer.learned else layer.threshold
 
@@ -78,6 +79,21 @@ class Spike(eqx.Module):
     def surrogate(self) -> Surrogate:
         """The surrogate with the present values of what is learned, where each has one value for all channels."""
         return present(self.given, self.learned)
+
+    def reset_parameters(self) -> Self:
+        """Return the layer with every value as it was given; each keeps its dtype. The layer itself is left as it is.
+
+        >>> from arcana.surrogate import FastSigmoid
+        >>> layer = Spike(FastSigmoid(scale=25.0), learnable="scale")
+        >>> trained = eqx.tree_at(lambda layer: layer.learned, layer, {"scale": jnp.array([3.0])})
+        >>> trained.surrogate, trained.reset_parameters().surrogate
+        (FastSigmoid(scale=3.0), FastSigmoid(scale=25.0))
+        """
+        learned = {name: first_values(self.given, self.first_threshold, name, value) for name, value in self.learned.items()}
+        if "threshold" in learned:
+            return eqx.tree_at(lambda layer: layer.learned, self, learned)
+        threshold = array_of(self.first_threshold)
+        return eqx.tree_at(lambda layer: (layer.learned, layer.fixed_threshold), self, (learned, threshold))
 
     def __call__(self, v: jax.Array, *, key: Any = None) -> jax.Array:
         """Return the spikes; `key` is what `eqx.nn.Sequential` hands to every layer, and used by a rule that draws."""

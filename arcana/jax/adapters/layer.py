@@ -60,6 +60,33 @@ def layer_of(
     return Layer(given, first, learned)
 
 
+class Values(NamedTuple):
+    """The values of an array, equal and hashable: what a module system asks of what is no state of a module."""
+
+    data: bytes
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def values_of(threshold: float | np.ndarray[Any, Any]) -> float | Values:
+    """Return a threshold as it was given, as a value that a module may hold beside its state."""
+    if isinstance(threshold, np.ndarray):
+        return Values(threshold.tobytes(), threshold.dtype.name, threshold.shape)
+    return threshold
+
+
+def array_of(values: float | Values) -> float | np.ndarray[Any, Any]:
+    """Return the threshold of `values_of`."""
+    if isinstance(values, Values):
+        return np.frombuffer(values.data, jnp.dtype(values.dtype)).reshape(values.shape)
+    return values
+
+
+def first_values(surrogate: Surrogate, threshold: float | Values, name: str, present: Any) -> jax.Array:
+    """Return what a parameter began with, in the dtype and shape that it has now."""
+    return jnp.full_like(present, array_of(threshold) if name == "threshold" else getattr(surrogate, name))
+
+
 def _checked_threshold(threshold: Any) -> float | np.ndarray[Any, Any]:
     if isinstance(threshold, numbers.Real) and not isinstance(threshold, bool):
         value = float(threshold)

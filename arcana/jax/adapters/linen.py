@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from arcana._core import AnySurrogate
-from arcana.jax.adapters.layer import layer_of, spikes
+from arcana._core import AnySurrogate, Surrogate
+from arcana.jax.adapters.layer import layer_of, present, spikes
 from arcana.rules import Rule
 
 
@@ -60,3 +60,16 @@ class Spike(nn.Module):
         layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype)
         learned = {name: self.param(name, lambda _, value=value: jnp.asarray(value)) for name, value in layer.learned.items()}
         return spikes(v, layer.surrogate, layer.threshold, learned, self.rule, random)
+
+    def present_surrogate(self) -> Surrogate:
+        """Return the surrogate with the present values of what is learned, where each has one value for all channels.
+
+        The field `surrogate` is what was given. In linen the values are outside of a module, so this is asked for by `apply`:
+
+        >>> from arcana.surrogate import FastSigmoid
+        >>> layer = Spike(FastSigmoid(scale=25.0), learnable=("scale",))
+        >>> layer.apply({"params": {"scale": jnp.array([3.0])}}, method="present_surrogate")
+        FastSigmoid(scale=3.0)
+        """
+        layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype)
+        return present(layer.surrogate, {name: self.get_variable("params", name) for name in layer.learned})

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from arcana._core import AnySurrogate, Surrogate
-from arcana.jax.adapters.layer import layer_of, present, spikes
+from arcana.jax.adapters.layer import first_values, layer_of, present, spikes, values_of
 from arcana.rules import Rule
 
 
@@ -55,7 +55,7 @@ class Spike(nnx.Module):
         rule: Rule | None = None,
     ) -> None:
         layer = layer_of(surrogate, threshold, learnable, shape, dtype)
-        self._given, self._rule = layer.surrogate, rule
+        self._given, self._first, self._rule = layer.surrogate, values_of(layer.threshold), rule
         self.learnable = tuple(layer.learned)
         if "threshold" not in layer.learned:
             number = isinstance(layer.threshold, float)
@@ -67,6 +67,22 @@ class Spike(nnx.Module):
     def surrogate(self) -> Surrogate:
         """The surrogate with the present values of what is learned, where each has one value for all channels."""
         return present(self._given, {name: getattr(self, name)[...] for name in self.learnable})
+
+    def reset_parameters(self) -> None:
+        """Set every value as it was given, in place; each keeps its dtype. A layer of `nnx.eval_shape` gets its values so.
+
+        >>> from arcana.surrogate import FastSigmoid
+        >>> layer = Spike(FastSigmoid(scale=25.0), learnable="scale")
+        >>> layer.scale[...] = jnp.array([3.0])
+        >>> layer.reset_parameters()
+        >>> layer.surrogate
+        FastSigmoid(scale=25.0)
+        """
+        if isinstance(self._first, float) and "threshold" not in self.learnable:
+            self.threshold = self._first
+        own = ("threshold", *self.learnable)
+        held = {name: value for name, value in nnx.to_pure_dict(nnx.state(self)).items() if name in own}
+        nnx.update(self, {name: first_values(self._given, self._first, name, value) for name, value in held.items()})
 
     def __call__(self, v: jax.Array, random: Any = None) -> jax.Array:
         """Return the spikes of v."""

@@ -32,6 +32,12 @@ def _finite(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
 _FAR = {getattr(torch, dtype): far for dtype, far in FAR.items()}
 
 
+def written_out_finite(x: Symbol, dtype: torch.dtype) -> Symbol:
+    """Return what the operation `finite` of x is made of, for whoever has no function of its own."""
+    record, far = x.tape.record, _FAR[dtype]
+    return record("where", record("infinite", x), record("where", record("positive", x), far, -far), x)
+
+
 def _as_numbers(compare: Function) -> Function:
     """Return a comparison, torch.ge say, that gives 1.0 and 0.0."""
 

@@ -50,6 +50,7 @@ from arcana.torch._eager.operations import (
     key,
     with_numbers,
     written_out,
+    written_out_finite,
 )
 from arcana.torch._eager.writer import Writer, module
 from arcana.torch._namespace import NAMESPACES, TorchNamespace
@@ -72,13 +73,16 @@ class Pass:
 
 
 @dataclasses.dataclass(frozen=True)
-class Written:
-    """Both passes of a traced formula in one computing dtype, their operations in the order in which they are computed."""
+class Written(Pass):
+    """A pass in one computing dtype, its operations those that a kernel has.
+
+    Attributes:
+        expression: the traced formula.
+        dtype: to compute in.
+    """
 
     expression: Expression
     dtype: torch.dtype
-    forward: Pass
-    backward: Pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +100,8 @@ class Program:
         passes: whether h is 1 everywhere, and the cotangent is the gradient.
         plain: makes two torch.fx modules for a compiler. One takes v and the constants, and gives the spikes and the comparison
             if it is kept; the other takes what is kept, the cotangent and the constants, and gives cotangent · h.
-        written: makes the same two passes for a kernel that is written here, of the names of the parameters that are tensors.
+        written: makes one of the same two passes for a kernel that is written here, "forward" or "backward", of the names of the
+            parameters that are tensors.
         verdict: whether it agrees with the plain evaluation, once that has been looked at.
         kernels: what has been compiled for a device.
     """
@@ -110,7 +115,7 @@ class Program:
     fires: Function
     passes: bool
     plain: Callable[[], tuple[torch.fx.GraphModule, torch.fx.GraphModule]]
-    written: Callable[[Iterable[str]], Written]
+    written: Callable[[str, Iterable[str]], Written]
     verdict: list[bool] = dataclasses.field(default_factory=list)
     kernels: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
@@ -168,6 +173,10 @@ def _program(traced: Expression, dtype: torch.dtype, keep_v: bool, short: bool, 
         **constants_of([product, quick_product], inputs),
     }
     bounds = {each for result in (mask, quick_mask, product, quick_product) for each in bounds_of(result)}
+    by_kernels = {
+        "forward": Pass([traced.v], [spikes[0], *([traced.mask] if kept is Kept.MASK and traced.mask is not None else [])]),
+        "backward": Pass(inputs, [whole]),
+    }
     return Program(
         kept=kept,
         fold=Constants(traced, constants.values(), dtype),
@@ -178,16 +187,15 @@ def _program(traced: Expression, dtype: torch.dtype, keep_v: bool, short: bool, 
         fires=COMPARISONS[traced.fired.operation],
         passes=traced.passes,
         plain=lambda: (module([traced.v], spikes, constants, dtype), module(inputs, [product], constants, dtype)),
-        written=lambda names: _written(traced, dtype, inputs, [spikes[0], *(traced.mask for _ in spikes[1:])], whole, names),
+        written=lambda name, names: _written(by_kernels[name], traced, dtype, names),
     )
 
 
-def _written(
-    traced: Expression, dtype: torch.dtype, inputs: list[Symbol], forward: list[Any], backward: Symbol, names: Iterable[str]
-) -> Written:
+def _written(one_pass: Pass, traced: Expression, dtype: torch.dtype, names: Iterable[str]) -> Written:
+    """Write a pass out for a kernel, to which the parameters of these names are arrays."""
     tensors = [traced.parameters[name] for name in names]
-    write = functools.partial(written_out, dtype=dtype, short=False, exact=True, tensors=tensors)
-    return Written(traced, dtype, Pass([traced.v], [write(each) for each in forward]), Pass(inputs, [write(backward)]))
+    results = [written_out(each, dtype, short=False, exact=True, tensors=tensors) for each in one_pass.results]
+    return Written(one_pass.inputs, results, traced, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +223,8 @@ class LearnableProgram:
         many: does the same, quicker for many elements.
         terms: of each parameter the products whose sums are added up.
         bounded: whether it is right of near potentials alone; else its sums are NaN where an infinite one needs more.
+        written: makes the pass for a kernel that is written here, of the names of the parameters that are tensors: of v and the
+            cotangent it gives cotangent · h and each cotangent · dG/dparameter.
         verdict: whether it agrees with PyTorch's own derivatives, once that has been looked at.
     """
 
@@ -223,6 +233,7 @@ class LearnableProgram:
     many: Function
     terms: tuple[tuple[Term, ...], ...]
     bounded: bool
+    written: Callable[[Iterable[str]], Written]
     verdict: list[bool] = dataclasses.field(default_factory=list)
 
     def run(self, *arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -273,6 +284,12 @@ def _learnable_program(traced: Expression, slopes: list[Expression], dtype: torc
     constants = {key(factor): factor for *_, factor in every if factor is not None} | constants_of(results, inputs)
     place: dict[Any, int] = {x: i for each in (results, constants) for i, x in enumerate(each)}
     few, many = (Writer(functions, inputs, *results).function(constants) for functions in (PLAIN, BITS))
+
+    def by_kernels() -> Pass:
+        finite = written_out_finite(v, dtype)
+        factors = [symbol, *(tape.replaced(each.h, {each.v: finite}) for each in slopes)]
+        return Pass(inputs, [tape.record("mul", cotangent, each) for each in factors])
+
     return LearnableProgram(
         Constants(traced, constants.values(), dtype),
         few,
@@ -282,6 +299,7 @@ def _learnable_program(traced: Expression, slopes: list[Expression], dtype: torc
             for each in terms
         ),
         bounded=any(x is not y for x, y in zip(symbols, far, strict=True)),
+        written=lambda names: _written(by_kernels(), traced, dtype, names),
     )
 
 

@@ -8,7 +8,7 @@ everywhere; the other functions are those of CUDA's library, which torch's own k
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -24,8 +24,10 @@ OPTIONS = {"enable_fp_fusion": False, "enable_reflect_ftz": False}
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A kernel's text and what it takes: the inputs, the results, the tensors among the parameters, the constants, the number of
-    elements, and for each tensor over how many elements one value of it goes and how many values it has.
+    """A kernel's text and what it takes.
+
+    That is the inputs, the results, the sums if there are any, the tensors among the parameters, the constants, the number of
+    elements, and for each tensor of several values over how many elements one of them goes and how many there are.
 
     Attributes:
         name: of the kernel.
@@ -114,29 +116,49 @@ def _expression(symbol: Symbol) -> str:
     return _EXPRESSIONS[symbol.operation]
 
 
-def source(written: Written, name: str, tensors: Mapping[str, tuple[float, ...]], wide: bool) -> Source:
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A parameter that is a tensor.
+
+    Attributes:
+        name: of the parameter.
+        single: whether it has one value for all elements.
+        bounds: its least and its largest value, if it has bounds.
+    """
+
+    name: str
+    single: bool
+    bounds: tuple[float, ...]
+
+
+def source(written: Written, name: str, parameters: Sequence[Parameter], summed: Sequence[bool], wide: bool) -> Source:
     """Write the kernel of a pass; a NotImplementedError for an operation that has no expression here.
 
     Args:
         written: the formula, computed in its dtype; the arrays may have others.
         name: "forward" or "backward".
-        tensors: the parameters that are given as tensors, each with its least and its largest value if it has bounds.
+        parameters: those that are given as tensors.
+        summed: for each of the last results whether its sum over a program instance is stored in its place. All sums are one
+            array in the computing dtype, after the other results: those of one instance, then those of the next.
         wide: whether to count elements in 64 bits, for arrays of 2^30 and more.
     """
-    kernel, one_pass = _Kernel(written.dtype), getattr(written, name)
-    for symbol in one_pass.inputs:
+    kernel = _Kernel(written.dtype)
+    for symbol in written.inputs:
         kernel.load(symbol)
-    parameters = [written.expression.parameters[each] for each in tensors]
-    for symbol, bounds in zip(parameters, tensors.values(), strict=True):
-        kernel.load_parameter(symbol, bounds)
-    given = [*one_pass.inputs, *parameters]
-    varying = depending(one_pass.results, given)
-    for symbol in needed(one_pass.results, given=given):
+    symbols = [written.expression.parameters[each.name] for each in parameters]
+    for symbol, parameter in zip(symbols, parameters, strict=True):
+        kernel.load_parameter(symbol, parameter)
+    given = [*written.inputs, *symbols]
+    varying = depending(written.results, given)
+    for symbol in needed(written.results, given=given):
         if symbol in varying:
             kernel.compute(symbol)
-    for symbol in one_pass.results:
-        kernel.store(symbol)
-    return Source(name, kernel.text(name, wide), list(kernel.constants.values()), 2 * len(parameters))
+    whole = [*[False] * (len(written.results) - len(summed)), *summed]
+    for symbol, as_sum in zip(written.results, whole, strict=True):
+        if not as_sum:
+            kernel.store(symbol)
+    kernel.store_sums([symbol for symbol, as_sum in zip(written.results, whole, strict=True) if as_sum])
+    return Source(name, kernel.text(name, wide), list(kernel.constants.values()), len(kernel.sizes))
 
 
 class _Kernel:
@@ -147,6 +169,7 @@ class _Kernel:
         self.inputs: list[str] = []
         self.outputs: list[str] = []
         self.tensors: list[str] = []
+        self.sizes: list[str] = []
         self.constants: dict[Symbol | str, Constant] = {}
         self._names: dict[Symbol | str, str] = {}
         self._lines: list[str] = []
@@ -157,12 +180,16 @@ class _Kernel:
         self.inputs.append(f"input_{i}")
         self._set(symbol, f"x_{i}", f"tl.load(input_{i} + i, inside).to({self.kind})")
 
-    def load_parameter(self, symbol: Symbol, bounds: Sequence[float]) -> None:
+    def load_parameter(self, symbol: Symbol, parameter: Parameter) -> None:
         """Load a parameter that is a tensor, a value beyond a bound as the nearest inside; NaN stays what it is."""
         i = len(self.tensors)
         self.tensors.append(f"tensor_{i}")
-        self._set(symbol, f"p_{i}", f"tl.load(tensor_{i} + i // length_{i} % size_{i}, inside).to({self.kind})")
-        for sign, bound in zip("<>", bounds, strict=False):
+        place = ""
+        if not parameter.single:
+            self.sizes += [f"length_{i}", f"size_{i}"]
+            place = f" + i // length_{i} % size_{i}, inside"
+        self._set(symbol, f"p_{i}", f"tl.load(tensor_{i}{place}).to({self.kind})")
+        for sign, bound in zip("<>", parameter.bounds, strict=False):
             end = self._operand(bound)
             self._set(symbol, f"p_{i}", f"tl.where(p_{i} {sign} {end}, {end}, p_{i})")
 
@@ -178,6 +205,15 @@ class _Kernel:
         self.outputs.append(out)
         self._lines.append(f"tl.store({out} + i, {self._operand(symbol)}.to({out}.dtype.element_ty), inside)")
 
+    def store_sums(self, symbols: Sequence[Symbol]) -> None:
+        """Store the sums of some results over the elements of this instance, one after the other."""
+        out = f"output_{len(self.outputs)}"
+        self.outputs += [out] if symbols else []
+        for k, symbol in enumerate(symbols):
+            # Lanes beyond the last element hold anything.
+            total = f"tl.sum(tl.where(inside, {self._operand(symbol)}, 0), 0)"
+            self._lines.append(f"tl.store({out} + instance * {len(symbols)} + {k}, {total})")
+
     def _set(self, symbol: Symbol, name: str, expression: str) -> None:
         self._names[symbol] = name
         self._lines.append(f"{name} = {expression}")
@@ -192,11 +228,10 @@ class _Kernel:
     def text(self, name: str, wide: bool) -> str:
         """Return the whole as a Python module."""
         constants = [f"constant_{i}" for i, _ in enumerate(self.constants)]
-        sizes = [f"{each}_{i}" for i, _ in enumerate(self.tensors) for each in ("length", "size")]
         typed = [f'{each}: "{self.bits}"' for each in constants]
-        arguments = [*self.inputs, *self.outputs, *self.tensors, *typed, "count", *sizes]
+        arguments = [*self.inputs, *self.outputs, *self.tensors, *typed, "count", *self.sizes]
         instance = "tl.program_id(0).to(tl.int64)" if wide else "tl.program_id(0)"
-        lines = [f"i = {instance} * {BLOCK} + tl.arange(0, {BLOCK})", "inside = i < count"]
+        lines = [f"instance = {instance}", f"i = instance * {BLOCK} + tl.arange(0, {BLOCK})", "inside = i < count"]
         for i, each in enumerate(self.constants.values()):
             truth = " != 0" if isinstance(each, Symbol) and each.boolean else ""
             lines.append(f"c_{i} = constant_{i}.to({self.kind}, bitcast=True){truth}")
@@ -208,7 +243,7 @@ class _Kernel:
                 "",
                 "",
                 # Made for one value of a constant, there would be a kernel for each.
-                f"@triton.jit(do_not_specialize={[*constants, *sizes]!r})",
+                f"@triton.jit(do_not_specialize={[*constants, *self.sizes]!r})",
                 f"def {name}({', '.join(arguments)}):",
                 *(f"    {line}" for line in [*lines, *self._lines]),
                 "",
