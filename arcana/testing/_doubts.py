@@ -89,6 +89,9 @@ def notes(one: Run, other: Run, sides: Sides, found: Found) -> Iterator[str]:
         yield f"layer {name!r}: its neurons amplify differences; those that rounding began grew, and none was made anew"
     if common_products(sides):
         yield f"the products of both runs are {sides.dtype} numbers, so rounding is that of {sides.dtype}"
+    if found.shared:
+        layers = " and ".join(f"layer {name!r}" for name in found.shared)
+        yield f"{layers}: products of both runs are in TensorFloat-32, so rounding is that of it"
     for each in found.reduced:
         if not each.way:
             rounding, truncating = sides.names[::-1] if each.in_other else sides.names

@@ -18,7 +18,7 @@ from arcana.testing._rounding import UNIT, spacing
 from arcana.testing._run_causes import Found, search
 from arcana.testing._runs import Run
 from arcana.testing._sides import Pair, Sides, common_products, products_dtype, side_by_side
-from arcana.testing._tensorfloat import ADVICE, reduced, resembling, said, tensorfloat_causes
+from arcana.testing._tensorfloat import ADVICE, reduced, resembling, said, shared, tensorfloat_causes
 
 
 def first_divergence(
@@ -128,7 +128,10 @@ def _searched(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides]
     # A factor in half precision has as few bits, and its sums have too.
     low = [] if given or any(products_dtype(sides)) else reduced(one, other, sides)
     if not low:
-        return sides, search(one, other, sides, given)
+        if given or sides.dtype != "float32" or not (layers := shared(one, other, sides)):
+            return sides, search(one, other, sides, given)
+        sides = arranged(said(one, layers), said(other, layers), dtype=None)
+        return sides, dataclasses.replace(search(one, other, sides, given), shared=tuple(layers))
     alike = resembling(one, other, sides)
     layers = [*(each.layer for each in low), *alike]
     runs = said(one, layers), said(other, layers)

@@ -37,6 +37,7 @@ class Found:
         resembling: the layers that differ as products in TensorFloat-32 would have it, where nothing shows whether they do.
         reduced: the layers in which inputs and weights show it.
         in_order: whether samples or neurons had another order, and the search went on in the order of the one run.
+        shared: the layers in which they show it of both runs alike.
     """
 
     causes: tuple[Cause, ...]
@@ -47,6 +48,7 @@ class Found:
     resembling: tuple[str, ...] = ()
     reduced: tuple[Reduced, ...] = ()
     in_order: bool = False
+    shared: tuple[str, ...] = ()
 
 
 def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:

@@ -118,6 +118,46 @@ def _explained(found: Evidence, change: Array) -> tuple[bool, Fit] | None:
     return None
 
 
+def shared(one: Run, other: Run, sides: Sides) -> list[str]:
+    """Return the layers whose products are in TensorFloat-32 in both runs, where inputs and weights show it.
+
+    A library may round a tie to even and the other away from zero: then the runs differ in few neurons, by no law. None where
+    the runs do not differ: their own rounding judges more strictly.
+    """
+    found = []
+    if not any(Evidence.of(sides, i).over.any() for i, _ in enumerate(sides.pairs)):
+        return found
+    for i, pair in enumerate(sides.pairs):
+        given = _given(one, other, sides, i) if pair.dtype == "float32" else None
+        if given is None or not np.any(given[0]):
+            continue
+        x, ways = given
+        first = int(np.any(x, axis=(1, 2)).argmax())
+        x = x[first : first + 1]
+        for each in ways:
+            plain = each.of(x, each.weight)[0]
+            change = each.of(shortened(x), shortened(each.weight))[0] - plain
+            if all(_holds(side.potentials[first], plain, change) for side in pair.sides):
+                found.append(pair.name)
+                break
+    return found
+
+
+def _holds(potentials: Array, plain: Array, change: Array) -> bool:
+    """Whether potentials that nothing has acted on before, (samples, neurons), hold the change of their sums.
+
+    What all samples of a neuron have in common, a bias or a threshold that was taken off, is left out.
+    """
+    if len(potentials) < 2 or not np.isfinite(potentials).all() or not np.any(change):
+        return False
+    y, a, b = (np.ravel(x - x.mean(axis=0)) for x in (potentials, plain, change))
+    (gain, part), with_it, *_ = np.linalg.lstsq(np.stack([a, b], axis=1), y, rcond=None)
+    rest = y - a * (a @ y) / (a @ a)
+    return bool(
+        with_it.size and with_it[0] <= LEFT * (rest @ rest) and 0.5 * abs(gain) <= part * np.sign(gain) <= 1.5 * abs(gain)
+    )
+
+
 def said(run: Run, layers: Sequence[str]) -> Run:
     """Return a run that says of some layers that their products are in TensorFloat-32."""
     kept = {

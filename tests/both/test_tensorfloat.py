@@ -184,6 +184,19 @@ def test_inputs_and_weights_show_that_both_sides_have_them() -> None:
         assert f"factors rounded in {rounding} and truncated in {truncating}" in found.notes[0]
 
 
+def test_both_sides_may_round_ties_apart() -> None:
+    """As PyTorch and JAX did on one GPU: three weights whose factors are one unit apart, which in float32 would be a fault."""
+    weight = NETWORKS["dense"](np.random.default_rng(SEED))[0].parts[0].weight
+    apart = weight.copy()
+    apart[0, :3] = shortened(weight[0, :3]) * (1 + 2.0**-10)
+    assert first_divergence(*runs(None, None, weight=apart)).verdict == "unknown"
+    found = first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart))
+    assert found.verdict in ("same", "rounding")
+    assert "products of both runs are in TensorFloat-32, so rounding is that of it" in found.notes[0]
+    assert first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart, gain=1.02)).verdict == "scale"
+    assert first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart, leak=0.87)).verdict == "leak"
+
+
 def test_a_fault_beside_them_is_named_first() -> None:
     found = first_divergence(*runs(None, TENSORFLOAT, leak=0.87, reset="zero"))
     assert [cause.kind for cause in found.causes] == ["leak", "dtype"]

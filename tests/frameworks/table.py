@@ -19,7 +19,7 @@ WAYS = [
     ("", "`NeuronConfig`, `set_spiking_mode`", "`spikingjelly.SurrogateFunction(instance)`"),
     ("Norse", "`LIFParameters(method=...)`, a name", "a name, inside `with norse.methods(name=instance):`"),
     ("Sinabs", "`surrogate_grad_fn=`", "`sinabs.SurrogateGradient(instance)`"),
-    ("", "`spike_fn=`", "`sinabs.SingleSpike(instance)`"),
+    ("", "`spike_fn=`", "`sinabs.SingleSpike(instance)`; `sinabs.MultiSpike(instance, most)`, which counts"),
     ("Rockpool", "`spike_generation_fn=` of `LIFTorch` and its kin", "`rockpool.SpikeGeneration(instance)`"),
     ("", "`LIFJax`", "nothing: `step_pwl` is built in"),
     ("lava-dl", "nowhere", "nothing; call the neurons inside `with lava_dl.spikes_with(instance):`"),
@@ -81,8 +81,8 @@ no gradients, see [the limits](meaning.md#limits).
 ## What was learned moves by name
 
 `Spike` has the same names, bounds and initial values in torch, in Flax NNX, in Flax linen and in Equinox.
-`reset_parameters()` sets every value as it was given, in place in torch and NNX; in Equinox it returns the layer, and in linen it is
-`init`. `.surrogate` has the present values of what is learned; in linen they are asked for by
+`reset_parameters()` sets every value as it was given, in place in torch and NNX; in Equinox it returns the layer, and in linen
+it is `init`. `.surrogate` has the present values of what is learned; in linen they are asked for by
 `layer.apply(variables, method="present_surrogate")`.
 
 ```python

@@ -12,8 +12,8 @@ from conftest import Row
 from digits import STEPS, train_torch
 
 from arcana import presets
-from arcana.surrogate import FastSigmoid
-from arcana.torch.adapters.sinabs import SingleSpike, SurrogateGradient
+from arcana.surrogate import FastSigmoid, Gaussian
+from arcana.torch.adapters.sinabs import MultiSpike, SingleSpike, SurrogateGradient
 
 GRADIENTS: list[tuple[Any, str, dict[str, float]]] = [
     (sinabs.activation.SingleExponential, "single_exponential", {"grad_width": 0.7, "grad_scale": 0.9}),
@@ -52,6 +52,24 @@ def test_spike_fn(row: Row) -> None:
     training = train_torch(lambda spike_fn: network(1.0, spike_fn=spike_fn), sinabs.activation.SingleSpike, ours, scores)
     training.check()
     row("Sinabs", "sinabs", "`adapters.sinabs.SingleSpike`", "`LIF`, `SingleSpike`, `SingleExponential`", training)
+
+
+def test_counts_with_h_at_each_threshold(row: Row) -> None:
+    """Sinabs' own counts, whose gradient is its Gaussian at each of the thresholds, added up by hand."""
+    most, threshold, sigma = 4, 0.25, 0.2
+
+    def repeated(v_mem: torch.Tensor, spike_threshold: torch.Tensor) -> torch.Tensor:
+        one = sinabs.activation.Gaussian(sigma=sigma)
+        return sum(one(v_mem, k * spike_threshold) for k in range(1, most + 1))
+
+    def counting(spike_fn: Any) -> torch.nn.Module:
+        return network(threshold, spike_fn=spike_fn, surrogate_grad_fn=repeated)
+
+    # A density whose width is in units of the threshold.
+    ours = MultiSpike(Gaussian(sigma=sigma / threshold), most)
+    training = train_torch(counting, sinabs.activation.MaxSpike(most), ours, scores)
+    training.check()
+    row("Sinabs", "sinabs", "`adapters.sinabs.MultiSpike`", "`LIF`, `MaxSpike`, `Gaussian` at each threshold", training)
 
 
 def test_a_threshold_that_trains_has_a_gradient() -> None:

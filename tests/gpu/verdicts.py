@@ -43,24 +43,34 @@ def of_kind(session: Session, kind: str) -> None:
     for cause, fault in faults.items():
         pair = (torch_cpu, dataclasses.replace(jax_there, **fault))
         session.check(f"another {cause} on the device, {kind}", functools.partial(judged, run, pair, {cause}))
-    for where in (torch_there, jax_there):
-        plain, itself = dataclasses.replace(where, tf32=True), dataclasses.replace(where, tf32=None)
-        for what, other in (("TensorFloat-32", plain), ("products as they are by default", itself)):
-            session.check(f"{where.framework}, {what}, {kind}", functools.partial(judged, run, (where, other), None))
+    # By themselves a GPU may take fewer bits or not, by the library, the layer and its size.
+    reduced = {
+        f"{where.framework}, {what}": (where, dataclasses.replace(where, tf32=tf32))
+        for where in (torch_there, jax_there)
+        for what, tf32 in (("TensorFloat-32", True), ("products as they are by default", None))
+    }
+    reduced["PyTorch and JAX on the device, TensorFloat-32"] = (
+        dataclasses.replace(torch_there, tf32=True),
+        dataclasses.replace(jax_there, tf32=True),
+    )
+    for what, pair in reduced.items():
+        session.check(f"{what}, {kind}", functools.partial(judged, run, pair, {"same", "rounding", "dtype"}))
+        said = functools.partial(judged, run, pair, {"same", "rounding"}, "tensorfloat32")
+        session.check(f"{what}, as dtype says, {kind}", said)
+    pair = (torch_cpu, dataclasses.replace(jax_there, tf32=None, leak=0.95))
+    session.check(f"another leak on the device with its default, {kind}", functools.partial(judged, run, pair, {"leak"}))
 
 
 def _run(given: Numbers, where: Where) -> Run:
     return run_of(where, given)
 
 
-def judged(run: Any, pair: tuple[Where, Where], verdicts: set[str] | None) -> dict[str, Any]:
+def judged(run: Any, pair: tuple[Where, Where], verdicts: set[str], dtype: str | None = None) -> dict[str, Any]:
     """Return the verdict, its cause, and how far the potentials of the first step are apart."""
     one, other = (run(where) for where in pair)
-    found = first_divergence(one, other)
-    causes = [each.kind for each in found.causes]
+    found = first_divergence(one, other, dtype=dtype)
     first = max(float(abs(layer.potentials[0] - other.layers[name].potentials[0]).max()) for name, layer in one.layers.items())
     fired = {name: float(layer.spikes.mean()) for name, layer in one.layers.items()}
-    values = {"verdict": found.verdict, "causes": causes, "first step apart": first, "fired": fired, "differing": found.differing}
-    if verdicts is None:
-        return {**values, "detail": str(found)[:600]}
-    return {"ok": found.verdict in verdicts, **values, "detail": str(found)[:600]}
+    values = {"causes": [each.kind for each in found.causes], "first step apart": first, "fired": fired}
+    values |= {"verdict": found.verdict, "differing": found.differing, "detail": str(found)[:600]}
+    return {"ok": found.verdict in verdicts, **values}

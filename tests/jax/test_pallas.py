@@ -60,6 +60,22 @@ def test_what_a_kernel_computes_in_its_own_way(surrogate: Surrogate, dtype: str)
     np.testing.assert_allclose(slopes, expected, rtol=0, atol=close)
 
 
+class Staircase(Surrogate):
+    """A definition of one's own that shows which of two whole numbers a half is rounded to."""
+
+    @staticmethod
+    def derivative(v: Any, xp: Any) -> Any:
+        return xp.round(v) + 100
+
+
+def test_halves_are_rounded_to_even_in_a_kernel_too() -> None:
+    halves = np.arange(-4.5, 5.0)
+    near = np.nextafter(np.float32(0.5), np.float32([0, 1]))
+    v = jnp.asarray([*halves, *near, *-near, 0.3, -0.0, 8388607.5, -8388607.5, 2.0**30, jnp.inf, -jnp.inf, jnp.nan], jnp.float32)
+    slopes = spikes_and_slopes(Staircase(), v, interpret=True)(v)[1]
+    np.testing.assert_array_equal(np.asarray(slopes), np.asarray(jnp.round(v) + 100))
+
+
 @every_surrogate
 def test_lowered_for_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine that has one, where a quotient is had by way of float64."""

@@ -13,7 +13,7 @@ from every import every_surrogate
 from arcana.surrogate import FastSigmoid, get
 from arcana.torch import fast_sigmoid
 from arcana.torch.adapters.rockpool import SpikeGeneration
-from arcana.torch.adapters.sinabs import SingleSpike, SurrogateGradient
+from arcana.torch.adapters.sinabs import MultiSpike, SingleSpike, SurrogateGradient
 
 ADAPTERS: list[Any] = [SpikeGeneration, SingleSpike, SurrogateGradient]
 each_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda each: each.__name__)
@@ -48,6 +48,23 @@ def test_sinabs(name: str) -> None:
     slopes = torch.autograd.grad(spikes.sum(), (potential, threshold))
     torch.testing.assert_close(slopes, (h, -h.sum()))
     assert torch.equal(SurrogateGradient(surrogate)(potential.detach(), threshold.detach()), h)
+
+
+@pytest.mark.parametrize("name", ["fast_sigmoid", "gaussian"])
+def test_sinabs_counts(name: str) -> None:
+    """Spike by spike, and the gradient of the counts for potential and threshold."""
+    surrogate, most = get(name), 4
+    potential = torch.linspace(-1, 5, 61, dtype=torch.float64).requires_grad_()
+    threshold = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    v = [(potential / threshold - k).detach() for k in range(1, most + 1)]
+    h = sum(surrogate.derivative(each) for each in v) / threshold.detach()
+    counts = MultiSpike(surrogate, most).apply(potential, threshold)
+    assert torch.equal(counts, sum(surrogate(each) for each in v))
+    slopes = torch.autograd.grad(counts.sum(), (potential, threshold))
+    torch.testing.assert_close(slopes, (h, -(h * potential.detach()).sum() / threshold.detach()))
+    assert MultiSpike(surrogate, 4) == copy.deepcopy(MultiSpike(surrogate, 4)) != MultiSpike(surrogate, 3)
+    with pytest.raises(ValueError, match="most must be from 1 to 128, got 0"):
+        MultiSpike(surrogate, 0)
 
 
 @every_surrogate

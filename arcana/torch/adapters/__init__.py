@@ -6,6 +6,6 @@ imported by `arcana.torch`; `from arcana.torch.adapters import sinabs` asks for 
 - lava_dl: `spikes_with`, for the neurons of `lava.lib.dl.slayer`
 - norse: `methods`, names for `LIFParameters(method=...)`
 - rockpool: `SpikeGeneration`, for `spike_generation_fn=`
-- sinabs: `SingleSpike` for `spike_fn=`, `SurrogateGradient` for `surrogate_grad_fn=`
+- sinabs: `SingleSpike` and `MultiSpike` for `spike_fn=`, `SurrogateGradient` for `surrogate_grad_fn=`
 - spikingjelly: `SurrogateFunction`, where a node asks for `spiking` or for a `SurrogateFunctionBase`
 """
