@@ -14,6 +14,7 @@ import numpy as np
 
 from arcana.testing._cause import Cause
 from arcana.testing._evidence import FEW, WITHIN, Evidence, Fit, lag
+from arcana.testing._rounding import UNIT
 from arcana.testing._values import Array
 
 LATEST = 3
@@ -235,7 +236,8 @@ def _leak(found: Evidence, by_neuron: bool, start: int = 0) -> Tried:
 def _which_constant(found: Evidence, kept: float, change: float, by_neuron: bool, start: int) -> tuple[str, str]:
     """Return whether the leak of the potential or of the synaptic current differs: after a reset only the first law holds."""
     numbers = ""
-    if not by_neuron and np.isfinite(kept):
+    # In the noise of coarse products the constant itself is not known, only by how much it differs.
+    if not by_neuron and np.isfinite(kept) and found.unit <= UNIT["float32"]:
         numbers = f", {kept - change:.4g} in {found.names[0]} and {kept:.4g} in {found.names[1]}"
     later = found.mask & ~found.never & (found.since >= 2) & found.over
     later[:start] = False

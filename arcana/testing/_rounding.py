@@ -107,13 +107,14 @@ def rounded(values: Array, dtype: str) -> Array:
     return to_float(from_float(values, dtype), dtype).astype(np.float64)
 
 
-def shortened(values: Array, *, truncated: bool = False) -> Array:
-    """Return the values as factors in TensorFloat-32, in float64: rounded, ties away from zero, or truncated.
+def shortened(values: Array, *, truncated: bool = False, even: bool = False) -> Array:
+    """Return the values as factors in TensorFloat-32, in float64: rounded, ties away from zero or to even, or truncated.
 
-    Matrix units drop the last bits of what they get; libraries round before (`cvt.rna.tf32.f32` of PTX).
+    Matrix units drop the last bits of what they get; libraries round before (`cvt.rna.tf32.f32` of PTX, or as integers).
     """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    half = np.where(np.isfinite(values) & (not truncated), 1 << (DROPPED - 1), 0).astype(np.uint32)
+    half = (1 << (DROPPED - 1)) - 1 + (bits >> DROPPED & 1 if even else 1)
+    half = np.where(np.isfinite(values) & (not truncated), half, 0).astype(np.uint32)
     return ((bits + half) >> DROPPED << DROPPED).view(np.float32).astype(np.float64)
 
 

@@ -36,8 +36,8 @@ class Found:
         lawful: the layers whose differences are within rounding, and yet follow a law that no cause explains.
         resembling: the layers that differ as products in TensorFloat-32 would have it, where nothing shows whether they do.
         reduced: the layers in which inputs and weights show it.
-        shared: the layers in which they show it of both runs alike.
         in_order: whether samples or neurons had another order, and the search went on in the order of the one run.
+        shared: the layers in which they show it of both runs alike.
     """
 
     causes: tuple[Cause, ...]
@@ -47,8 +47,8 @@ class Found:
     lawful: tuple[str, ...] = ()
     resembling: tuple[str, ...] = ()
     reduced: tuple[Reduced, ...] = ()
-    shared: tuple[str, ...] = ()
     in_order: bool = False
+    shared: tuple[str, ...] = ()
 
 
 def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:

@@ -87,9 +87,13 @@ def _of_layer(found: Evidence, x: Array, ways: list[Sum]) -> Iterator[Reduced]:
         return
     for each in ways:
         plain = each.of(x, each.weight)
-        rounded, truncated = (each.of(*(shortened(a, truncated=cut) for a in (x, each.weight))) for cut in (False, True))
-        changes = {"rounded": rounded - plain, "truncated": truncated - plain, "": rounded - truncated}
-        for way, change in changes.items():
+        rounded, even, truncated = (
+            each.of(*(shortened(a, truncated=cut, even=tie) for a in (x, each.weight)))
+            for cut, tie in ((False, False), (False, True), (True, False))
+        )
+        changes = [("rounded", rounded - plain), ("truncated", truncated - plain), ("", rounded - truncated)]
+        # Few factors are ties, which a library may round to even.
+        for way, change in [*changes, ("rounded", even - plain), ("", even - truncated)]:
             if (explained := _explained(found, change)) is not None:
                 yield Reduced(found.pair.name, way, *explained)
                 return

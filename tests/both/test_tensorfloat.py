@@ -42,6 +42,7 @@ def test_factors_have_ten_bits() -> None:
     unit = 2.0**-10
     ties = np.array([1 + unit / 2, -1 - unit / 2, 1 + 1.5 * unit])
     assert shortened(ties).tolist() == [1 + unit, -1 - unit, 1 + 2 * unit]
+    assert shortened(ties, even=True).tolist() == [1, -1, 1 + 2 * unit]
     assert shortened(ties, truncated=True).tolist() == [1, -1, 1 + unit]
     odd = np.array([np.inf, -np.inf, np.nan, 0.0, np.finfo(np.float32).max])
     np.testing.assert_array_equal(shortened(odd), [np.inf, -np.inf, np.nan, 0, np.inf])
@@ -128,6 +129,17 @@ def test_an_input_that_is_no_number_hides_nothing() -> None:
     assert "in layer 'layer 1' and layer 'layer 2'" in found.causes[0].evidence
 
 
+def test_ties_that_are_rounded_to_even_are_no_other_cause() -> None:
+    """Every weight is a tie, which the run of the helpers rounds away from zero."""
+    network, inputs = NETWORKS["dense"](np.random.default_rng(SEED))
+    weight = (network.parts[0].weight.view(np.uint32) & 0xFFFFE000 | 0x1000).view(np.float32)
+    even = shortened(weight, even=True).astype(np.float32)
+    assert 0.4 < np.mean(even != _ten_bits(weight, 0.5)) < 0.6
+    sides = [run(network.part(0, weight=each), inputs) for each in (weight, even)]
+    (cause,) = first_divergence(sides[0], dataclasses.replace(sides[1], parameters=sides[0].parameters)).causes
+    assert (cause.kind, cause.where) == ("dtype", "layer 1")
+
+
 def test_one_layer_may_have_them_alone() -> None:
     (cause,) = first_divergence(*runs(None, None, title="affine channels, margins alone", products=TENSORFLOAT)).causes
     assert (cause.kind, cause.where) == ("dtype", "layer 1")
@@ -202,6 +214,12 @@ def test_a_fault_beside_them_is_named_first() -> None:
     assert [cause.kind for cause in found.causes] == ["leak", "dtype"]
     found = first_divergence(*runs(None, TENSORFLOAT, reset="zero"))
     assert [cause.kind for cause in found.causes] == ["reset", "dtype"]
+
+
+def test_constants_are_not_told_in_their_noise() -> None:
+    (leak, *_) = first_divergence(*runs(TENSORFLOAT, TRUNCATED, leak=0.89), dtype=TENSORFLOAT).causes
+    assert leak.kind == "leak"
+    assert "one step before, where none fired: the leak (this explains" in leak.evidence
 
 
 def test_a_threshold_is_compared_in_float32() -> None:
