@@ -65,6 +65,7 @@ FORWARD: dict[str, Callable[[torch.Tensor, Surrogate], torch.Tensor]] = {
 }
 
 
+@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.filterwarnings("ignore:`torch.jit", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("other", [False, True])
 @pytest.mark.parametrize("way", FORWARD)
