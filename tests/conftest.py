@@ -27,6 +27,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: with threads of their own as well they wait for each other, at twice the CPU time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Modules and tests stay: no garbage is looked for until they are there, and none among them later. What compiles makes a great
 # many objects that it keeps, so it is looked for every 20,000 of them and not every 700.
 gc.disable()
