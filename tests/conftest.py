@@ -7,6 +7,7 @@ minutes or another installation: `nox -s distribution`, `gpu_script` and `triton
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from pathlib import Path
@@ -25,6 +26,15 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: with threads of their own as well they wait for each other, at twice the CPU time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Modules and tests stay: no garbage is looked for until they are there, and none among them later. What compiles makes a great
+# many objects that it keeps, so it is looked for every 20,000 of them and not every 700.
+gc.disable()
+gc.set_threshold(20_000)
 
 for _name in EXPECTED:
     importlib.import_module(f"arcana.{_name}")
@@ -52,10 +62,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
     for item in session.items:
         name = getattr(item, "callspec", None) and item.callspec.params.get("name")
         if name:
             SELECTED.setdefault((item.path, item.originalname), {})[name] = None
+
+
+@pytest.fixture
+def quick_collection() -> None:
+    """Have the test's collections of garbage pass over all that was there before, which takes them a second or two."""
+    gc.freeze()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import numpy as np
 import page
 import pytest
 import targets
-from command import arcana_command, assert_one_line
+from command import arcana_command, arcana_here, assert_one_line
 from every import every_surrogate
 from known_values import KNOWN
 from pages import speed
@@ -502,4 +502,4 @@ def test_what_cannot_run_says_what_to_install(without: tuple[str, ...], argument
     ],
 )
 def test_a_wrong_option_is_one_line(arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:
-    assert_one_line(arcana_command("bench", *arguments), 2, *parts)
+    assert_one_line(arcana_here("bench", *arguments), 2, *parts)

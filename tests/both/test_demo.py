@@ -6,13 +6,15 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
-from command import arcana_command, assert_one_line
+from command import arcana_command, arcana_here, assert_one_line
 
 from arcana.demo.comparison import compare_networks, compare_trainings, relative_difference
 from arcana.demo.experiment import Digits, Experiment, TrainingSettings, prepare
 from arcana.demo.training import Training, train
+from arcana.jax._compat import enable_x64
 from arcana.surrogate import FastSigmoid
 
 SHORT = TrainingSettings(surrogate=FastSigmoid(), epochs=2)
@@ -25,8 +27,6 @@ def experiment() -> Experiment:
 
 @pytest.fixture(scope="module")
 def trainings(experiment: Experiment) -> dict[str, Training]:
-    import jax
-
     from arcana.demo import jax_network, torch_network
 
     # optax mixes float and int32 in its bias correction, which the strict promotion of these tests forbids.
@@ -188,18 +188,19 @@ def test_what_cannot_run_says_what_to_install(without: tuple[str, ...], argument
     ],
 )
 def test_a_wrong_option_is_one_line(arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:
-    assert_one_line(arcana_command("demo", *arguments), 2, *parts)
+    assert_one_line(arcana_here("demo", *arguments), 2, *parts)
 
 
 def test_an_unknown_backend_is_refused() -> None:
-    process = arcana_command("demo", "--backend", "tensorflow")
+    process = arcana_here("demo", "--backend", "tensorflow")
     assert process.returncode == 2
     assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_defaults_read_95_of_100_digits(tmp_path: Path, seed: int) -> None:
-    process = arcana_command("demo", "--json", "--seed", str(seed), "--output", str(tmp_path / "demo.png"))
+    with enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        process = arcana_here("demo", "--json", "--seed", str(seed), "--output", str(tmp_path / "demo.png"))
     assert process.returncode == 0, process.stderr
     for backend in json.loads(process.stdout)["backends"].values():
         assert backend["test_accuracy"][-1] > 0.95

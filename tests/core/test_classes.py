@@ -198,6 +198,7 @@ def make(factor: float) -> type[Surrogate]:
     return Mine
 
 
+@pytest.mark.usefixtures("quick_collection")
 def test_a_key_is_never_used_again() -> None:
     """A graph that outlives a class must not find the one that was made after it."""
     keys = []

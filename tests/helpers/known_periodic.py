@@ -79,7 +79,8 @@ def square_slope(v: mpf, period: mpf, terms: int) -> mpf:
 
 def square_spread(v: mpf, period: mpf, terms: int) -> mpf:
     def term(odd: int, angle: mpf) -> mpf:
-        return abs(mp.cos(angle)) + abs(angle * mp.sin(angle))
+        cosine, sine = mp.cos_sin(angle)
+        return abs(cosine) + abs(angle * sine)
 
     return 4 / period * series(v, period, terms, term)
 

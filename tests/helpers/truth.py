@@ -43,13 +43,14 @@ def exact(
         if which == "parameter" and np.isinf(x):
             x = np.copysign(2.0**1008 if dtype == "float64" else 2.0**112, x)
         x, cotangent = mpf(float(x)), mpf(cotangent)
-        formula = known.by_parameter[parameter] if which == "parameter" else getattr(known, which)
-        found.append(float(cotangent * formula(x, **numbers)))
-        h, spread = abs(known.h(x, **numbers)), known.sensitivity(x, **numbers)
+        h, spread = known.h(x, **numbers), known.sensitivity(x, **numbers)
+        formula = known.by_parameter[parameter] if which == "parameter" else known.slope
+        found.append(float(cotangent * (h if which == "h" else formula(x, **numbers))))
+        size = abs(h) + spread
         if which == "parameter":
-            h = abs((known.rise_terms or known.rise)(x, **numbers)) + abs(x) * (h + spread)
-            h, spread = (h / abs(numbers[parameter]) if numbers[parameter] else mpf(0)), mpf(0)
-        terms.append(float(abs(cotangent) * (h + spread)))
+            size = abs((known.rise_terms or known.rise)(x, **numbers)) + abs(x) * size
+            size = size / abs(numbers[parameter]) if numbers[parameter] else mpf(0)
+        terms.append(float(abs(cotangent) * size))
     values, sizes = np.array(found), np.array(terms)
     if which == "slope":
         sizes = sizes * 0 + np.abs(values[np.isfinite(values)]).max(initial=0.0)
@@ -73,15 +74,33 @@ def assert_exact(found: Array, exactly: tuple[Array, Array], factor: float, dtyp
     assert (off <= allowed).all(), (off[worst] / allowed[worst], found[finite][worst], expected[finite][worst])
 
 
-def hard_cases(name: str, subnormals: bool) -> list[tuple[Surrogate, Array, Array, str]]:
-    """Every parameter set of a surrogate on 600 patterns of the hard sample, in float32 and float64: (surrogate, v, c, dtype)."""
-    cases = []
-    for dtype in ("float32", "float64"):
-        bits = np.random.default_rng(2).choice(hard_sample(dtype), 600, replace=False)
-        bits = bits[~np.isnan(to_float(bits, dtype)) & (subnormals | ~is_subnormal(bits, dtype))]
-        c = np.random.default_rng(3).uniform(0.5, 2, bits.size).astype(dtype).view(bits.dtype)
-        cases += [(get(name, **parameters), bits, c, dtype) for parameters in variants(name)]
-    return cases
+@functools.cache
+def hard_potentials(dtype: str) -> tuple[Array, Array]:
+    """600 patterns of the hard sample, but for NaN, and as many of a cotangent."""
+    v = np.random.default_rng(2).choice(hard_sample(dtype), 600, replace=False)
+    v = v[~np.isnan(to_float(v, dtype))]
+    return v, np.random.default_rng(3).uniform(0.5, 2, v.size).astype(dtype).view(v.dtype)
+
+
+def hard_cases(name: str) -> list[tuple[Surrogate, Array, Array, str]]:
+    """Every parameter set of a surrogate on the hard potentials, in float32 and float64: (surrogate, v, c, dtype)."""
+    dtypes = ("float32", "float64")
+    return [(get(name, **parameters), *hard_potentials(dtype), dtype) for dtype in dtypes for parameters in variants(name)]
+
+
+@functools.cache
+def exact_of_hard_case(surrogate: Surrogate, dtype: str) -> tuple[Array, Array]:
+    """c · h of one of `hard_cases` by `exact`, once for both frameworks."""
+    v, c = hard_potentials(dtype)
+    return exact("h", surrogate, v.view(dtype), c.view(dtype), dtype)
+
+
+def assert_hard_case(gradient: Array, surrogate: Surrogate, dtype: str, subnormals: bool) -> None:
+    """The bit patterns of a gradient of one of `hard_cases` against the paper, at subnormal potentials too or not."""
+    compared = subnormals | ~is_subnormal(hard_potentials(dtype)[0], dtype)
+    values, sizes = exact_of_hard_case(surrogate, dtype)
+    exactly = values[compared], sizes[compared]
+    assert_exact(gradient.view(dtype)[compared], exactly, 4, dtype, least=8 * max(1.0, surrogate.peak))
 
 
 @functools.cache
