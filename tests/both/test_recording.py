@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import tracemalloc
+import types
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -420,6 +421,27 @@ def test_a_plain_comparison_is_named() -> None:
     with recording(network, functions=[(network.first, "spike"), (network.second, "spike")]) as recorded:
         network(x)
     check(recorded.run)
+
+
+def test_a_plain_comparison_of_jax_is_named() -> None:
+    def fire(v: Any) -> Any:
+        return jnp.asarray(v >= 0, v.dtype)
+
+    mine = types.SimpleNamespace(fire=fire)
+
+    def step(v: Any, current: Any) -> Any:
+        spikes = mine.fire(v := 0.5 * v + current)
+        return v - spikes, None
+
+    currents = jnp.asarray(np.random.default_rng(0).normal(0, 1, (20, 3, 4)), jnp.float32)
+    with recording(functions=[(mine, "fire")]) as recorded:
+        jax.jit(lambda start: jax.lax.scan(step, start, currents))(jnp.zeros((3, 4), jnp.float32))
+    layer = recorded.run.layers["layer 1"]
+    assert layer.potentials.shape == (20, 3, 4)
+    assert layer.spikes is not None
+    assert layer.spikes.any()
+    np.testing.assert_array_equal(layer.spikes, layer.potentials >= 0)
+    assert mine.fire is fire
 
 
 def twice(x: torch.Tensor) -> None:
