@@ -111,6 +111,16 @@ class Lopsided(Window):
         return xp.where(xp.abs(v) <= 1.0, xp.where(v < 0, v, v * (1 + 1e-8)), 0.0)
 
 
+class Uneven(Window):
+    @staticmethod
+    def facts() -> Facts:
+        return Facts(peak=1.0, area=1.0, support=(-1.0, 1.0), even=True)
+
+    @staticmethod
+    def derivative(v: Any, xp: Any) -> Any:
+        return Window.derivative(v, xp) * xp.where(v > 0, 1.0 - 1e-12, -1.0)
+
+
 FAULTS = {
     Branches: ("runs", "a formula may not branch on a value: write xp.where(condition, a, b); ValueError"),
     Misspells: ("runs", "AttributeError: xp.exq does not exist: a definition may use only abs, "),
@@ -125,6 +135,7 @@ FAULTS = {
     TooWide: ("support", "h is 0 up to 1.01 already"),
     TooNarrow: ("support", "h(np.float64(1.0)) is not 0"),
     Lopsided: ("area", "e-09 by quadrature, 0 stated"),
+    Uneven: ("even", "h(-v) = h(v) at "),
 }
 
 

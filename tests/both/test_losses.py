@@ -320,6 +320,8 @@ def test_what_a_layer_holds_is_taken_whole_or_refused_by_name() -> None:
     spikes = STEPS > 9
     tensor = torch.tensor(STEPS, dtype=torch.bfloat16, requires_grad=True)
     assert Run.of((tensor, spikes)).layers["layer 1"].potentials.dtype.name == "bfloat16"
+    every = {"potentials": STEPS, "spikes": spikes, "threshold": None, "refractory": None, "margins": True, "dtype": "float32"}
+    assert Run.of({"a": every}).layers["a"].margins
     with pytest.raises(TypeError, match="layer 'a': potentials is a masked array"):
         Run.of({"a": (np.ma.masked_array(STEPS, spikes), spikes)})
     with pytest.raises(TypeError, match="layer 'a': spikes has dtype str"):
