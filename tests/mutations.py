@@ -193,6 +193,26 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "arcana/torch/_eager/program.py",
         "with torch.inference_mode(True), torch.no_grad():",
     ): "a program records nothing, so its constants may be of inference mode",
+    (
+        "arcana/testing/_surrogate.py",
+        "step = np.maximum(np.abs(finite), 1e-6) * 1.0099999999999999e-06",
+    ): "any small step does",
+    (
+        "arcana/torch/_eager/cuda.py",
+        "self._bits[kind] = [(each.to(written.dtype).view(WORDS[written.dtype]).item()) for each in values]",
+    ): "an integer's item is an int",
+    (
+        "arcana/_core/surrogate.py",
+        "return (self).facts(**{name: getattr(self, name) for name in self.own_names()})",
+    ): "a static method of the class is the instance's too",
+    (
+        "arcana/testing/_resets.py",
+        "if acts.sum() < FEW or (found.over & found.never).sum() > 0.02 * max(2, found.never.sum()):",
+    ): "a count is above both or below both",
+    (
+        "arcana/testing/_definition.py",
+        "given = surrogate.sensitivities(np.zeros(1), xp, (np.zeros(1)), **fields)",
+    ): "the names are asked for, not the numbers",
 }
 """Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
 

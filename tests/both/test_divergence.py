@@ -413,3 +413,12 @@ def test_a_layer_without_a_number_has_no_units_in_the_last_place(potential: floa
     said = str(first_divergence((potentials, potentials > 1), (potentials, potentials > 1)))
     assert "nan ULP" not in said
     assert "layer 'layer 1'" in said
+
+
+def test_what_no_cause_explains_counts_neurons_of_both_signs() -> None:
+    generator = np.random.default_rng(0)
+    potentials = generator.normal(0, 0.1, (6, 5, 40)).astype(np.float32)
+    other = potentials + generator.normal(0, 0.01, potentials.shape).astype(np.float32)
+    found = first_divergence(fire(potentials), fire(other))
+    assert found.verdict == "unknown"
+    assert "the potentials of 200 neurons differ" in found.causes[0].evidence

@@ -33,6 +33,7 @@ def texts(path: Path) -> list[str]:
 def test_what_the_picture_says(tmp_path: Path) -> None:
     found(6).plot(tmp_path / "runs.svg")
     drawn = texts(tmp_path / "runs.svg")
+    assert {"Largest difference of potentials", "0 not shown"} <= set(drawn)
     assert {"threshold", "rounding", "hidden: rounding accounts for"} <= set(drawn)
     assert any("Neuron (1, 2) of" in text for text in drawn)
     assert any(text.startswith("JAX only: 8 spikes") for text in drawn)
