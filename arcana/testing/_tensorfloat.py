@@ -152,9 +152,11 @@ def _holds(potentials: Array, plain: Array, change: Array) -> bool:
 
     What all samples of a neuron have in common, a bias or a threshold that was taken off, is left out.
     """
-    if len(potentials) < 2 or not np.isfinite(potentials).all() or not np.any(change):
+    if not np.isfinite(potentials).all():
         return False
     y, a, b = (np.ravel(x - x.mean(axis=0)) for x in (potentials, plain, change))
+    if not (np.any(a) and np.any(b)):
+        return False
     (gain, part), with_it, *_ = np.linalg.lstsq(np.stack([a, b], axis=1), y, rcond=None)
     rest = y - a * (a @ y) / (a @ a)
     return bool(

@@ -16,6 +16,8 @@ from networks import _ten_bits, run
 from arcana.testing import Divergence, Layer, Run, first_divergence
 from arcana.testing._products import sums
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, shortened
+from arcana.testing._sides import side_by_side
+from arcana.testing._tensorfloat import shared
 
 TENSORFLOAT, TRUNCATED = "tensorfloat32", "tensorfloat32, truncated"
 SWITCHES = (
@@ -207,6 +209,15 @@ def test_both_sides_may_round_ties_apart() -> None:
     assert "products of both runs are in TensorFloat-32, so rounding is that of it" in found.notes[0]
     assert first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart, gain=1.02)).verdict == "scale"
     assert first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart, leak=0.87)).verdict == "leak"
+
+
+def test_samples_that_are_all_alike_show_nothing() -> None:
+    sides = []
+    for each in runs(TENSORFLOAT, TRUNCATED):
+        assert each.inputs is not None
+        layers = {name: Layer(layer.potentials[:, [0, 0]], layer.spikes[:, [0, 0]]) for name, layer in each.layers.items()}
+        sides.append(Run(layers, each.inputs[:, [0, 0]], each.parameters))
+    assert not shared(*sides, side_by_side(*sides, 1.0, None))
 
 
 def test_a_fault_beside_them_is_named_first() -> None:
