@@ -185,12 +185,14 @@ def learnable(checks: Checks) -> str:
         mode = f"JAX {mode}" if name.startswith("jax") else mode
         both = ("fixed", "learnable")
         times = [f"{values[f'{each}_us']:.4g}" for each in both]
-        held = [f"{values[f'{each}_bytes']:.1f}" if f"{each}_bytes" in values else "" for each in both]
+        held = ", ".join(f"{values[f'{each}_bytes']:.1f}" for each in both if f"{each}_bytes" in values)
         kernels = [values[f"{each}_kernels_us"] for each in both if f"{each}_kernels_us" in values]
         of_kernels = f"{kernels[1] / kernels[0]:.2f}" if kernels else ""
-        rows.append([mode, f"`{shape}`", _count(size), *times, f"{values['ratio']:.2f}", of_kernels, *held])
-    head = ["mode", "surrogate", "elements", "fixed µs", "learnable µs", "ratio", "of kernels", "fixed bytes", "learnable bytes"]
-    return markdown("A parameter that trains, forward + backward, beside fixed numbers; bytes an element at the peak", head, rows)
+        rows.append([mode, f"`{shape}`", _count(size), *times, f"{values['ratio']:.2f}", of_kernels, held])
+    head = ["mode", "surrogate", "elements", "fixed µs", "trained µs", "ratio", "of kernels", "bytes"]
+    return markdown(
+        "A parameter that trains, forward + backward, beside fixed numbers; bytes an element at the peak of both", head, rows
+    )
 
 
 def layer(checks: Checks) -> str:

@@ -85,7 +85,8 @@ class Spike(eqx.Module):
 
         >>> from arcana.surrogate import FastSigmoid
         >>> layer = Spike(FastSigmoid(scale=25.0), learnable="scale")
-        >>> trained = eqx.tree_at(lambda layer: layer.learned, layer, {"scale": jnp.array([3.0])})
+        >>> scale = {"scale": jnp.array([3.0])}
+        >>> trained = eqx.tree_at(lambda layer: layer.learned, layer, scale)
         >>> trained.surrogate, trained.reset_parameters().surrogate
         (FastSigmoid(scale=3.0), FastSigmoid(scale=25.0))
         """

@@ -68,7 +68,8 @@ class Spike(nn.Module):
 
         >>> from arcana.surrogate import FastSigmoid
         >>> layer = Spike(FastSigmoid(scale=25.0), learnable=("scale",))
-        >>> layer.apply({"params": {"scale": jnp.array([3.0])}}, method="present_surrogate")
+        >>> trained = {"params": {"scale": jnp.array([3.0])}}
+        >>> layer.apply(trained, method="present_surrogate")
         FastSigmoid(scale=3.0)
         """
         layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype)

@@ -93,7 +93,8 @@ class MultiSpike:
 
     >>> import torch
     >>> from arcana.surrogate import FastSigmoid
-    >>> MultiSpike(FastSigmoid(scale=25.0), most=3).apply(torch.tensor([0.9, 1.0, 2.5, 9.0]), 1.0)
+    >>> potential = torch.tensor([0.9, 1.0, 2.5, 9.0])
+    >>> MultiSpike(FastSigmoid(scale=25.0), most=3).apply(potential, 1.0)
     tensor([0., 1., 2., 3.])
     """
 
