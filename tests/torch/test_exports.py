@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import shutil
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from arcana.rules import Integer
-from arcana.surrogate import FastSigmoid, Sigmoid
+from arcana.surrogate import FastSigmoid
 from arcana.torch import Spike, spike
 
 EXPORTING = pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="torch before 2.7 does not say so")
@@ -72,37 +68,6 @@ def test_splitting_by_pipeline_warns() -> None:
     pipelining = pytest.importorskip("torch.distributed.pipelining", reason="torch is built without distributed")
     with pytest.warns(UserWarning, match=WARNING):
         pipelining.pipeline(Network(), (inputs(),), split_spec={"last": pipelining.SplitPoint.BEGINNING})
-
-
-class Firing(Network):
-    """Its spikes and counts: inside of it, and of potentials as they are given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = Spike(Sigmoid(), 0.0, rule=Integer(3, step=0.25))
-
-    def forward(self, x: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        hidden = self.fire(self.first(x))
-        return hidden, self.count(self.last(hidden) + 0.5), spike(v, Sigmoid()), self.count(v)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor compiles with g++")
-# torch's own, of which each version has others.
-@pytest.mark.filterwarnings("ignore")
-def test_a_package_of_aotinductor_has_the_same_spikes(tmp_path: Path) -> None:
-    """At thresholds, their neighbours and subnormals too, which a compiler that is told to be fast would take for 0."""
-    network, x = Firing(), inputs()
-    edges = [0.0, 1e-45, 1e-40, 0.25, 0.25 - 2**-26, 0.5, 1.0, math.inf]
-    v = torch.tensor([*edges, *(-each for each in edges), math.nan])
-    with torch.no_grad():
-        program = torch.export.export(network, (x, v))
-        expected = network(x, v)
-    package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "network.pt2"))
-    found = torch._inductor.aoti_load_package(package)(x, v)
-    assert [each.unique().numel() for each in found] == [2, 3, 2, 4]
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_compiling_and_plain_training_do_not_warn() -> None:
