@@ -124,7 +124,7 @@ NOTES = """
 
 ## What is not
 
-- Two GPUs, several machines and NCCL were not used. [On a GPU](gpu.md) is one GPU.
+- Two GPUs and several machines were not used, and NCCL on a mesh of one: [On a GPU](gpu.md) is one GPU.
 - `torch.func` transforms of a `DTensor`, which PyTorch does not promise for any function, were not tried.
 - FSDP2 on a CPU needs PyTorch after 2.6, and JAX 0.7.2 shards a parameter's gradient under explicit axes like the potential:
   [versions](versions.md).

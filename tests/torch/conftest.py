@@ -13,4 +13,4 @@ from torch._dynamo import guards
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 if hasattr(guards, "profile_guard_manager"):
-    setattr(guards, "profile_guard_manager", lambda *_: 0.0)  # noqa: B010
+    setattr(guards, "profile_guard_manager", lambda *_: 0.0)  # noqa: B010  (pyright knows no such attribute)
