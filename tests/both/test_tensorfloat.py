@@ -207,6 +207,8 @@ def test_both_sides_may_round_ties_apart() -> None:
     found = first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart))
     assert found.verdict in ("same", "rounding")
     assert "products of both runs are in TensorFloat-32, so rounding is that of it" in found.notes[0]
+    # Where they do not differ by it, float32 judges, which is stricter.
+    assert first_divergence(*runs(TENSORFLOAT, TENSORFLOAT)).dtype == "float32"
     assert first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart, gain=1.02)).verdict == "scale"
     assert first_divergence(*runs(TENSORFLOAT, TENSORFLOAT, weight=apart, leak=0.87)).verdict == "leak"
 

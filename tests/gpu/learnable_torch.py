@@ -18,7 +18,7 @@ from arcana.torch import spike
 SIZES = (1 << 10, 1 << 16, 1 << 20, 1 << 24)
 PARAMETERS = {
     "fast_sigmoid": "scale",
-    "atan": "scale",
+    "atan": "slope",
     "sigmoid": "slope",
     "gaussian": "sigma",
     "rectangular": "width",
@@ -58,9 +58,8 @@ def measured(session: Session, name: str, n: int, mode: str) -> dict[str, Any]:
 
 
 def of(name: str) -> dict[str, str | None]:
-    numbers = get(name).numbers
-    parameter = PARAMETERS[name] if PARAMETERS[name] in numbers else next(each for each in numbers if each != "gain")
-    return {"fixed": None, "learnable": parameter}
+    """Return the parameter that trains in each of the calls."""
+    return {"fixed": None, "learnable": PARAMETERS[name]}
 
 
 def call_of(name: str, parameter: str | None, n: int, mode: str, device: str) -> Callable[[], Any]:

@@ -6,10 +6,10 @@ import dataclasses
 import functools
 from typing import Any
 
-from device_runs import Numbers, Where, numbers, run_of
+from device_runs import Where, numbers, run_of
 from session import Session
 
-from arcana.testing import Run, first_divergence
+from arcana.testing import first_divergence
 
 KINDS = ("dense", "convolution")
 
@@ -22,7 +22,7 @@ def main(session: Session, framework: str) -> None:
 def of_kind(session: Session, kind: str) -> None:
     device, small = session.settings.device, session.settings.small
     given = numbers(kind, steps=12 if small else 60, samples=2 if small else 8, width=16 if small else 256)
-    run = functools.cache(functools.partial(_run, given))
+    run = functools.cache(functools.partial(run_of, given=given))
     torch_cpu, torch_there = Where("torch", "cpu"), Where("torch", device)
     jax_cpu, jax_there = Where("jax", "cpu"), Where("jax", device)
     rounding = {
@@ -59,10 +59,6 @@ def of_kind(session: Session, kind: str) -> None:
         session.check(f"{what}, as dtype says, {kind}", said)
     pair = (torch_cpu, dataclasses.replace(jax_there, tf32=None, leak=0.95))
     session.check(f"another leak on the device with its default, {kind}", functools.partial(judged, run, pair, {"leak"}))
-
-
-def _run(given: Numbers, where: Where) -> Run:
-    return run_of(where, given)
 
 
 def judged(run: Any, pair: tuple[Where, Where], verdicts: set[str], dtype: str | None = None) -> dict[str, Any]:
