@@ -226,6 +226,15 @@ class Expression:
         """Whether h is 1 everywhere, and the cotangent is the gradient."""
         return self.h is self.tape.one
 
+    def sides(self, numbers: Mapping[str, float]) -> np.ndarray:
+        """Return h where the comparison is true, and where it is not, by NumPy in float64."""
+        assert self.mask is not None
+        values: dict[Symbol, Any] = {symbol: np.float64(numbers[name]) for name, symbol in self.parameters.items()}
+        values[self.mask] = np.array([True, False])
+        with np.errstate(all="ignore"):
+            compute([self.h], values, NUMPY, np.float64(0))
+        return values[self.h]
+
 
 @per_class_cache
 def trace(formula: Formula, names: tuple[str, ...]) -> Expression | None:

@@ -178,7 +178,8 @@ def _computed(
     """Compute a product from the expressions of dG/dparameter and of h; ±FAR stands for ±inf, beside h's limit there."""
     whole = expression.tape.replaced(of_h.h, {of_h.v: expression.v})
     values: dict[Any, Any] = {symbol: parameters[name] for name, symbol in expression.parameters.items()}
-    values |= {expression.v: xp.where(xp.infinite(v), xp.sign(v) * xp.number(FAR[dtype]), v)}
+    far = xp.number(FAR[dtype])
+    values |= {expression.v: xp.where(xp.infinite(v), xp.where(v > 0, far, -far), v)}
     first, *others = summands(expression.h, whole)
     if others:
         compute([expression.h], values, xp, xp.zeros_like(v))

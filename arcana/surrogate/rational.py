@@ -30,8 +30,8 @@ def _fast_sigmoid(v: Any, xp: Any, scale: Any) -> Any:
 
 def _fast_sigmoid_sensitivity(v: Any, xp: Any, h: Any, scale: Any) -> Any:
     """|v|·v·h, and its limit where h, 1/(scale·v)² there, is soon no normal number."""
-    x, narrowness = xp.abs(v * scale), xp.reciprocal(scale)
-    return xp.where(x > 2.0**62, xp.sign(v) * xp.square(narrowness), h * v * xp.abs(v))
+    limit = xp.square(xp.reciprocal(scale))
+    return xp.where(xp.abs(v * scale) > 2.0**62, xp.where(v > 0, limit, -limit), h * v * xp.abs(v))
 
 
 def sign_outside(v: Any, xp: Any, bound: Any) -> Any:

@@ -74,10 +74,17 @@ class Derivative:
         if self.kept is Kept.POTENTIAL:
             return self.derivative()
         expression, values = self._expression()
-        if kept:
-            assert expression.mask is not None
-            # The spikes have a history; the comparison has none, so that h has none either.
-            values[expression.mask] = kept[0] if kept[0].dtype is torch.bool else kept[0] != 0
+        if not kept:
+            return self._computed(expression.h, values)
+        assert expression.mask is not None
+        if kept[0].dtype is torch.int8:
+            # Not by a comparison, which a compiler would keep in the place of the integers.
+            sides = [torch.tensor(side, device=kept[0].device) for side in (True, False)]
+            true, false = (self._computed(expression.h, values | {expression.mask: side}) for side in sides)
+            share = kept[0].to(self.dtype)
+            return share * true + (1 - share) * false
+        # The spikes have a history; the comparison has none, so that h has none either.
+        values[expression.mask] = kept[0] if kept[0].dtype is torch.bool else kept[0] != 0
         return self._computed(expression.h, values)
 
     def _expression(self) -> tuple[Expression, dict[Symbol, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 
 from arcana._core import Formula, Kept, class_of
@@ -20,13 +21,31 @@ _EXPORTED = (
 )
 
 
+class InGraph(Composable):
+    """`Composable` in a graph, where a comparison is kept as integers: inductor's C++ reads and converts bools one by one."""
+
+    @staticmethod
+    def forward(
+        v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any
+    ) -> tuple[torch.Tensor, ...]:
+        spikes, *mask = Composable.forward(v, key, settings, names, *values)
+        formula, parameters = Formula(class_of(key), settings), dict(zip(names, values, strict=True))
+        if formula.kept(parameters) not in (Kept.MASK, Kept.SPIKES):
+            return (spikes,)
+        expression = formula.expression(parameters)
+        # Backward multiplies by 0 and 1.
+        if expression is None or not (np.abs(expression.sides(parameters)) <= np.finfo(np.float32).max).all():
+            return spikes, *mask
+        return spikes, (mask or [spikes])[0].to(torch.float32).to(torch.int8)
+
+
 def composable(v: torch.Tensor, key: str, settings: tuple[Any, ...], names: tuple[str, ...], *values: Any) -> torch.Tensor:
-    """Return the spikes of v by `Composable`; warn where torch.export, which drops its rule, is asked for a gradient."""
+    """Return the spikes of v by `InGraph`; warn where torch.export, which drops its rule, is asked for a gradient."""
     if is_exporting() and torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in (v, *values)):
         warnings.warn(_EXPORTED, UserWarning, stacklevel=2)
 
     def call(v: torch.Tensor, *values: Any) -> torch.Tensor:
-        return Composable.apply(v, key, settings, names, *values)[0]
+        return InGraph.apply(v, key, settings, names, *values)[0]
 
     if any(map(distributed, (v, *values))):
         from arcana.torch._dtensor import by_parts

@@ -86,8 +86,8 @@ class Composable(torch.autograd.Function):
         # The class, and not its key: autograd then holds the class until backward.
         ctx.formula = Formula(class_of(key), settings)
         ctx.kept = ctx.formula.kept(dict(zip(ctx.names, values, strict=True)))
-        kept = {Kept.POTENTIAL: [v], Kept.MASK: mask, Kept.SPIKES: [spikes], Kept.NOTHING: []}[ctx.kept]
-        ctx.count = len(kept)
+        kept = mask or {Kept.POTENTIAL: [v], Kept.SPIKES: [spikes], Kept.NOTHING: []}[ctx.kept]
+        ctx.count, ctx.masks = len(kept), len(mask)
         tensors, ctx.rest = _split(values)
         ctx.mark_non_differentiable(*mask)
         ctx.save_for_backward(*kept, *tensors)
@@ -125,8 +125,7 @@ class Composable(torch.autograd.Function):
             if moving:
                 for i, slope in zip(moving, derivative.sensitivities([ctx.names[i] for i in moving]), strict=True):
                     total = total + dots[i].to(dtype) * slope
-            nothing = (None,) if ctx.kept is Kept.MASK else ()
-            return total.to(derivative.given), *nothing
+            return total.to(derivative.given), *[None] * ctx.masks
 
 
 class SpikeFunctionMeta(DefinitionMeta, type(torch.autograd.Function)):

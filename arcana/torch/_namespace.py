@@ -41,7 +41,7 @@ def fmod(dividend: torch.Tensor, divisor: torch.Tensor | float) -> torch.Tensor:
 
 def sign(v: torch.Tensor) -> torch.Tensor:
     # torch.sign(NaN) is 0, and a primitive would lose the NaN.
-    return torch.where(v.isnan(), v.detach(), torch.sign(v))
+    return torch.where(v != v, v.detach(), torch.sign(v))
 
 
 class TorchNamespace(Namespace):

@@ -87,8 +87,8 @@ def tensors(count: int) -> list[torch.Tensor]:
 
 
 def in_bytes(name: str) -> list[tuple[torch.dtype, int]]:
-    """What a compiler keeps where h follows one comparison: a byte an element, for the spikes too."""
-    return [(torch.bool, COUNT)] if KNOWN[name].kept in (Kept.SPIKES, Kept.MASK) else []
+    """What a compiler keeps where h follows one comparison: a byte an element, for the spikes too, and no bools."""
+    return [(torch.int8, COUNT)] if KNOWN[name].kept in (Kept.SPIKES, Kept.MASK) else []
 
 
 @every_surrogate
