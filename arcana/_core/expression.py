@@ -196,7 +196,7 @@ class Expression:
         mask: the comparison that is h's only way from v, if there is one: then h takes as many values as it, and one byte
             an element is enough to know h.
         fired: the comparison that the spikes are.
-        derived: of dG/dparameter as the definition has it, the same as derived from G.
+        stated: whether it is dG/dparameter as the definition has it, and not derived from G.
     """
 
     tape: Tape
@@ -205,7 +205,7 @@ class Expression:
     h: Symbol
     mask: Symbol | None
     fired: Symbol
-    derived: Expression | None = None
+    stated: bool = False
 
     @property
     def kept(self) -> Kept:
@@ -215,11 +215,6 @@ class Expression:
         if self.mask is None:
             return Kept.POTENTIAL
         return Kept.SPIKES if self.mask is self.fired else Kept.MASK
-
-    @property
-    def stated(self) -> bool:
-        """Whether it is dG/dparameter as the definition has it."""
-        return self.derived is not None
 
     @property
     def passes(self) -> bool:

@@ -122,6 +122,10 @@ class Namespace:
         """Return a result at v for a sum, which a backend whose compiler contracts products into sums keeps apart."""
         return y
 
+    def held(self, v: Any, bound: float) -> Any:
+        """Return v held within ±bound; NaN stays."""
+        return self.maximum(self.minimum(v, bound), -bound)
+
     def reached(self, v: Any, threshold: Any, at_threshold: bool) -> Any:
         """Whether v >= threshold, or v > threshold if it is not reached there; both are arrays."""
         reached = self.at_least(v, threshold)

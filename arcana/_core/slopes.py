@@ -70,7 +70,7 @@ def _as_defined(formula: Formula, names: tuple[str, ...], along: str, derived: E
         tape, v, parameters, own = recorded(formula, functools.partial(formula.sensitivity, along), names)
     except Exception:
         return derived
-    found = Expression(tape, v, parameters, own, None, tape.record("nonnegative", v), derived)
+    found = Expression(tape, v, parameters, own, None, tape.record("nonnegative", v), stated=True)
     potentials, numbers = sample(formula.definition, names)
     potentials = np.nan_to_num(potentials, nan=0.0, posinf=math.inf, neginf=-math.inf)
     finite = np.nan_to_num(potentials, posinf=FAR["float64"], neginf=-FAR["float64"])
@@ -80,7 +80,7 @@ def _as_defined(formula: Formula, names: tuple[str, ...], along: str, derived: E
         h = np.broadcast_to(formula.evaluate("derivative", potentials, NUMPY, numbers), finite.shape)
         # As it stands, and as it is computed beside an h that is there.
         every = [evaluated(found.h, v, parameters, finite, numbers)]
-        every += [_computed(found, of_h, "float64", numbers, NUMPY, potentials, h, one, lambda: h)] if of_h else []
+        every += [_computed(found, of_h, numbers, NUMPY, finite, h, one, lambda: h)] if of_h else []
     # A slope of a wave grows with v: at ±FAR it is a number by chance.
     known = np.abs(other) < 1e100
     close = [np.abs(each[known] - other[known]) <= 1e-9 + 1e-6 * np.abs(other[known]) for each in every]
@@ -154,20 +154,36 @@ def slope_product(
         cotangent: in the computing dtype.
         product: makes cotangent · h, to be multiplied.
     """
-    expression, of_h = trace_slope(formula, tuple(parameters), along, True), trace(formula, tuple(parameters))
+    names = tuple(parameters)
+    expression, of_h = trace_slope(formula, names, along, True), trace(formula, names)
     if expression is None or of_h is None:
         return None
-    whole = expression.tape.replaced(of_h.h, {of_h.v: expression.v})
-    if expression.derived and len(summands(expression.h, whole)) > 1:
-        # A compiler would keep an array for each of its terms.
-        expression = expression.derived
-    return _computed(expression, of_h, dtype, parameters, xp, v, h, cotangent, product)
+    if _settles(formula, names, along):
+        finite = xp.held(v, float(np.finfo(dtype).max))
+    else:
+        far = xp.number(FAR[dtype])
+        finite = xp.where(xp.infinite(v), xp.where(v > 0, far, -far), v)
+    return _computed(expression, of_h, parameters, xp, finite, h, cotangent, product)
+
+
+@per_class_cache
+def _settles(formula: Formula, names: tuple[str, ...], along: str) -> bool:
+    """Whether dG/dparameter is the same far out, however large a number stands for an infinite potential."""
+    expression, of_h = trace_slope(formula, names, along, True), trace(formula, names)
+    assert expression is not None
+    assert of_h is not None
+    infinite, one = np.array([math.inf, -math.inf]), np.ones(2)
+    _, numbers = sample(formula.definition, names)
+    with np.errstate(all="ignore"):
+        h = np.broadcast_to(formula.evaluate("derivative", infinite, NUMPY, numbers), (2,))
+        far = [np.copysign(bound, infinite) for bound in (FAR["float64"], np.finfo(np.float64).max)]
+        found = [_computed(expression, of_h, numbers, NUMPY, v, h, one, lambda: h) for v in far]
+    return np.array_equal(*found)
 
 
 def _computed(
     expression: Expression,
     of_h: Expression,
-    dtype: str,
     parameters: Mapping[str, Any],
     xp: Any,
     v: Any,
@@ -175,21 +191,31 @@ def _computed(
     cotangent: Any,
     product: Callable[[], Any],
 ) -> Any:
-    """Compute a product from the expressions of dG/dparameter and of h; ±FAR stands for ±inf, beside h's limit there."""
+    """Compute a product from the expressions of dG/dparameter and of h. v is finite; h may be the limit at an infinite one."""
     whole = expression.tape.replaced(of_h.h, {of_h.v: expression.v})
-    values: dict[Any, Any] = {symbol: parameters[name] for name, symbol in expression.parameters.items()}
-    far = xp.number(FAR[dtype])
-    values |= {expression.v: xp.where(xp.infinite(v), xp.where(v > 0, far, -far), v)}
-    first, *others = summands(expression.h, whole)
-    if others:
-        compute([expression.h], values, xp, xp.zeros_like(v))
-        return cotangent * values[expression.h]
-    # A constant first: what it makes smaller might overflow.
-    factors = [x for x in (first.constant, *first.arrays) if x is not None]
+    values: dict[Any, Any] = {symbol: parameters[name] for name, symbol in expression.parameters.items()} | {expression.v: v}
     values[whole] = h
-    compute([x for x in factors if isinstance(x, Symbol)], values, xp, xp.zeros_like(v))
-    found = (values[x] if isinstance(x, Symbol) else x for x in factors)
-    return functools.reduce(operator.mul, found, product() if first.of_h else cotangent)
+
+    def value(x: Any) -> Any:
+        if isinstance(x, Symbol):
+            compute([x], values, xp, xp.zeros_like(v))
+        return values[x] if isinstance(x, Symbol) else x
+
+    def times(slope: Any) -> Any:
+        first, *others = summands(slope, whole)
+        if others:
+            return cotangent * value(slope)
+        found, arrays = product() if first.of_h else cotangent, first.arrays
+        chosen = next((x for x in arrays if x.operation == "where" and any(each is whole for each in needed([x]))), None)
+        if chosen is not None:
+            # On either side by itself, so that there too the product with h, if it has one, is the one that is made.
+            mask, *sides = chosen.operands
+            found = xp.where(value(mask), *map(times, sides))
+            arrays = [x for x in arrays if x is not chosen]
+        # A constant first: what it makes smaller might overflow.
+        return functools.reduce(operator.mul, (value(x) for x in (first.constant, *arrays) if x is not None), found)
+
+    return times(expression.h)
 
 
 def _products(symbol: Any, h: Symbol) -> list[tuple[list[Symbol], list[Any]]]:

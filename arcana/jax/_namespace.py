@@ -198,6 +198,10 @@ class JaxNamespace(Namespace):
         # A choice that XLA cannot foresee, and which is always the same but for NaN; optimization_barrier does not stop it.
         return jnp.where(y == y, y, v)
 
+    def held(self, v: Any, bound: float) -> jax.Array:
+        most = self._dtype.type(bound)
+        return jax.lax.clamp(-most, v, most)
+
     def infinite(self, v: Any) -> jax.Array:
         return infinite(v)
 

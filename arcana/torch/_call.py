@@ -27,7 +27,7 @@ from arcana._core import (
 from arcana.torch._checks import TENSORS
 from arcana.torch._compat import transformed, without_function_modes
 from arcana.torch._derivative import Derivative
-from arcana.torch._eager.chunks import in_chunks, summed_in_chunks
+from arcana.torch._eager.chunks import Sums, in_chunks, summed_in_chunks
 from arcana.torch._eager.kernels import CompiledKernels, compiler_wanted, wanted
 from arcana.torch._eager.masks import few
 from arcana.torch._eager.program import (
@@ -39,6 +39,7 @@ from arcana.torch._eager.program import (
     learnable_program,
     program,
     sample,
+    sums_of,
 )
 
 if typing.TYPE_CHECKING:
@@ -197,8 +198,8 @@ class Call:
         if any(asked[1:]) and v.numel() and not (torch.is_grad_enabled() or transformed(cotangent) or cotangent.is_meta):
             if kernels and (gradients := kernels.gradients(v, tensors, cotangent, asked[1:])):
                 return gradients
-            for near in (True, False) if v.is_cpu else (False,):
-                key = (*asked[1:], near)
+            for way in _WAYS if v.is_cpu else _WAYS[-1:]:
+                key = (*asked[1:], *way)
                 ready = known[key] if key in known else self._once(known, key, functools.partial(self._ready, v, tensors))
                 if ready and (gradients := ready.gradients(v, tensors, cotangent, asked)):
                     return gradients
@@ -218,17 +219,22 @@ class Call:
 
     def _ready(self, v: torch.Tensor, tensors: Sequence[torch.Tensor], key: tuple[bool, ...]) -> Ready | None:
         """Return the program of the parameters that are asked for with its constants, if there is one that is believed."""
-        *asked, near = key
-        program = self.learnable(asked, near)
+        *asked, near, exact = key
+        program = self.learnable(asked, near, exact)
         limit = self._limit(tensors) if near else math.inf
         if program is None or limit == 0:
             return None
-        return Ready(program, program.fold(self.derivative(v, tensors).parameters, {}), self.dtype, limit)
+        constants = program.fold(self.derivative(v, tensors).parameters, {})
+        if any(not constants[i].abs().min().item() > 0 for i in program.bounds):
+            return None
+        shapes = [x.shape for x, wanted in zip(tensors, asked, strict=True) if wanted]
+        sums = [sums_of(terms, constants, shape) for terms, shape in zip(program.terms, shapes, strict=True)]
+        return Ready(program, constants, sums, self.dtype, limit)
 
-    def learnable(self, asked: Sequence[bool], near: bool) -> LearnableProgram | None:
+    def learnable(self, asked: Sequence[bool], near: bool, exact: bool) -> LearnableProgram | None:
         """Return the program of the parameters that are asked for, if there is one that is believed; see `learnable_program`."""
         along = tuple(name for name, wanted in zip(self.names, asked, strict=True) if wanted)
-        program = learnable_program(self.formula, (*self.numbers, *self.names), along, self.dtype, near)
+        program = learnable_program(self.formula, (*self.numbers, *self.names), along, self.dtype, near, exact)
         if program and not program.verdict:
             try:
                 program.verdict.append(self._learnable_agrees(program, along, near))
@@ -256,6 +262,10 @@ class Call:
         return Derivative(self.formula, v, {**self.numbers, **dict(zip(self.names, tensors, strict=True))})
 
 
+_WAYS = ((True, False), (True, True), (False, True))
+"""Whether potentials are near, and whether bounds may be 0: the quicker programs first. On a GPU nobody looks at values."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Ready:
     """A program of a call whose parameters are asked for, with its constants.
@@ -263,12 +273,14 @@ class Ready:
     Attributes:
         program: the program.
         constants: of the tensors of one call.
+        sums: of the parameters that are asked for.
         dtype: to compute in.
         limit: how large a potential may be; inf for any.
     """
 
     program: LearnableProgram
     constants: list[torch.Tensor]
+    sums: list[Sums]
     dtype: torch.dtype
     limit: float
 
@@ -277,12 +289,13 @@ class Ready:
     ) -> list[torch.Tensor | None] | None:
         """Return the gradients that are asked for; None where a potential is larger than the program is made for."""
         out = torch.empty_like(v) if v.dtype is cotangent.dtype else torch.empty_like(v, dtype=cotangent.dtype)
-        shapes = [x.shape for x, wanted in zip(tensors, asked[1:], strict=True) if wanted]
-        sums = summed_in_chunks(self.program, v, cotangent, out, self.constants, self.dtype, shapes)
+        sums = summed_in_chunks(self.program, v, cotangent, out, self.constants, self.dtype, self.sums)
         if self.limit < math.inf and not self._within(sums):
             return None
         found = iter(sums[self.program.bounded :])
-        of_each = [next(found).to(x.dtype) if wanted else None for x, wanted in zip(tensors, asked[1:], strict=True)]
+        of_each = [next(found) if wanted else None for wanted in asked[1:]]
+        if any(x.dtype is not self.dtype for x in tensors):
+            of_each = [y if y is None else y.to(x.dtype) for x, y in zip(tensors, of_each, strict=True)]
         return [out if asked[0] else None, *of_each]
 
     def _within(self, sums: Sequence[torch.Tensor]) -> bool:
@@ -293,7 +306,7 @@ class Ready:
 
 
 def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
-    """Return the numbers that the tensors hold and their dtypes, if each holds one in this process's memory.
+    """Return the numbers that the tensors hold, their dtypes and axes, if each holds one in this process's memory.
 
     0.0 and −0.0 are two.
     """
@@ -302,7 +315,7 @@ def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
         if not isinstance(x, torch.Tensor) or not x.is_cpu or x.numel() != 1 or transformed(x):
             return None
         number = x.item()
-        found += [number or str(number), x.dtype]
+        found += [number or str(number), x.dtype, x.ndim]
     return tuple(found)
 
 
@@ -347,12 +360,12 @@ def call_of(
             surrogate._calls[_call_with_numbers] = cached
         return surrogate._calls[_call_with_numbers](v.dtype, v.device, thresholds, **parameters), (), None
     given = tuple(parameters.values())
-    if any(isinstance(value, torch.fx.Proxy) for value in given):
-        return None, (), None
     numbers, key = _values(given), (v.dtype, v.device, thresholds, *parameters)
     call = surrogate._calls.get(key)
     if call and (numbers in call.known if numbers else all(map(_unseen, given))) and all(_fits(x, v) for x in given):
         return call, given, call.known[numbers] if numbers else {}
+    if any(isinstance(value, torch.fx.Proxy) for value in given):
+        return None, (), None
     return _call_with_tensors(v, surrogate, parameters, thresholds, key, numbers)
 
 

@@ -95,6 +95,9 @@ class TorchNamespace(Namespace):
     # torch evaluates number / tensor as reciprocal times number, which rounds twice; here the number is a tensor by now.
     divide = staticmethod(torch.div)
 
+    def held(self, v: torch.Tensor, bound: float) -> torch.Tensor:
+        return v.clamp(-bound, bound)
+
     def maximum(self, x: torch.Tensor, bound: torch.Tensor | float) -> torch.Tensor:
         # torch.maximum halves the derivative at a tie.
         return self.where(x <= bound, bound, x)

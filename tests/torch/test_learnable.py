@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from arcana import surrogate as definitions
 from arcana._core import FAR
-from arcana.surrogate import FastSigmoid, Surrogate
-from arcana.torch import spike
+from arcana.surrogate import FastSigmoid, Surrogate, formula, parameter
+from arcana.torch import evaluate, spike
 from arcana.torch._call import Call, Ready, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks
@@ -50,7 +50,36 @@ def test_every_parameter_has_a_program(name: str, key: str) -> None:
         call, *_ = call_of(torch.zeros(3, dtype=dtype), surrogate, {key: given[0]})
         assert call is not None
         for near in (True, False):
-            assert call._ready(torch.zeros(3, dtype=dtype), given, (True, near)) is not None
+            assert call._ready(torch.zeros(3, dtype=dtype), given, (True, near, False)) is not None
+
+
+class Floored(Surrogate):
+    """h is v, and no less than a floor that may be 0, where torch.maximum of −0.0 is another zero than xp.maximum's."""
+
+    floor: float = parameter(0.5, at_least=-1)
+
+    @formula
+    def derivative(v: Any, xp: Any, *, floor: Any) -> Any:
+        return xp.maximum(v, floor)
+
+    @formula
+    def primitive(v: Any, xp: Any, *, floor: Any) -> Any:
+        held = xp.maximum(v, floor)
+        return held * v - xp.square(held) * 0.5 + 0.5
+
+
+@pytest.mark.parametrize("floor", [0.0, -0.0])
+def test_a_bound_of_zero_takes_no_maximum_of_pytorchs(floor: float) -> None:
+    v, given = torch.tensor([-0.0, 0.0, -1.0, 1.0]), torch.tensor(floor)
+    call, *_ = call_of(v, Floored(), {"floor": given})
+    assert call is not None
+    assert call._ready(v, (given,), (True, True, False)) is None
+    assert call._ready(v, (torch.tensor(0.5),), (True, True, False)) is not None
+    leaves = v.clone().requires_grad_(), given.clone().requires_grad_()
+    for_v, for_floor = torch.autograd.grad(spike(leaves[0], Floored(), floor=leaves[1]).sum(), leaves)
+    expected = evaluate(Floored(), "derivative", v, floor=given)
+    assert for_v.numpy().tobytes() == expected.numpy().tobytes()
+    assert for_floor == -1.0  # v − floor, where v is below
 
 
 @every_parameter
@@ -119,7 +148,7 @@ def test_without_a_program_the_gradients_are_the_same_and_have_no_history() -> N
 def program_of(surrogate: Surrogate, near: bool, **tensors: torch.Tensor) -> tuple[Call, LearnableProgram]:
     call, *_ = call_of(torch.zeros(3), surrogate, tensors)
     assert call is not None
-    ready = call._ready(torch.zeros(3), tuple(tensors.values()), (*(True for _ in tensors), near))
+    ready = call._ready(torch.zeros(3), tuple(tensors.values()), (*(True for _ in tensors), near, not near))
     assert ready is not None
     return call, ready.program
 
@@ -166,7 +195,7 @@ def test_a_random_primitive_has_the_derivative_that_pytorch_finds(formula: Formu
     given = torch.tensor(slope, dtype=torch.float64)
     call, *_ = call_of(v, surrogate, {"slope": given})
     assert call is not None
-    ready = call._ready(v, (given,), (True, True))
+    ready = call._ready(v, (given,), (True, True, False))
     if ready is None:
         return
     with torch.no_grad():

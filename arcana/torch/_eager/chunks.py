@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
-    from arcana.torch._eager.program import LearnableProgram, Term
+    from arcana.torch._eager.program import LearnableProgram
 
 CHUNK = 1 << 20
 """Elements: long enough to outweigh the calls, and short enough for a last-level cache."""
 
-SLOPES = 1 << 18
+SLOPES = 1 << 19
 """Elements, where the results are summed: its programs have more tensors at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums:
+    """The gradient of a parameter.
+
+    Attributes:
+        terms: places of one or two arrays among a program's results, and what the sum of their product is multiplied by.
+        shape: of the parameter.
+        single: whether that is one number.
+    """
+
+    terms: Sequence[tuple[int, int | None, torch.Tensor | None]]
+    shape: torch.Size
+    single: bool
 
 
 def in_chunks(
@@ -55,49 +71,56 @@ def summed_in_chunks(
     out: torch.Tensor,
     constants: Sequence[torch.Tensor],
     dtype: torch.dtype,
-    shapes: Sequence[torch.Size],
+    sums: Sequence[Sums],
 ) -> list[torch.Tensor]:
-    """Write cotangent · h to out, and return the sums of the program, each of a shape that broadcasts to v's.
+    """Write cotangent · h to out, and return the sums.
 
     The first is Σ v² where the program is of near potentials alone. What is summed is never held for more than a chunk.
     """
+    if v.dtype is dtype is out.dtype and out.numel() <= SLOPES:
+        return _summed(program, v, cotangent, out, constants, sums)
     found = []
     for *chunk, results in _chunks([v, cotangent, out], constants, SLOPES):
         narrow = results.dtype is not dtype
-        wide = _widened(chunk, dtype) if narrow or chunk[0].dtype is not dtype else chunk
-        arrays = program.run(*wide, torch.empty_like(results, dtype=dtype) if narrow else results, *constants)
+        written = torch.empty_like(results, dtype=dtype) if narrow else results
+        wide_v, wide_cotangent = _widened(chunk, dtype)
+        found.append(_summed(program, wide_v, wide_cotangent, written, constants, sums))
         if narrow:
-            results.copy_(arrays[0])
-        sums = [_sum(terms, arrays, constants, shape) for terms, shape in zip(program.terms, shapes, strict=True)]
-        found.append([_dot(wide[0], wide[0]), *sums] if program.bounded else sums)
+            results.copy_(written)
     return found[0] if len(found) == 1 else [torch.stack(each).sum(0) for each in zip(*found, strict=True)]
 
 
-def _sum(
-    terms: Sequence[Term], arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor], shape: torch.Size
-) -> torch.Tensor:
-    """Return the sum of some terms."""
-    total = None
-    for each in terms:
-        left, right = arrays[each.left], None if each.right is None else arrays[each.right]
-        factor = None if each.factor is None else constants[each.factor]
+def _summed(
+    program: LearnableProgram,
+    v: torch.Tensor,
+    cotangent: torch.Tensor,
+    out: torch.Tensor,
+    constants: Sequence[torch.Tensor],
+    sums: Sequence[Sums],
+) -> list[torch.Tensor]:
+    """Do the same for one chunk, all of it in the computing dtype."""
+    arrays = program.run(v, cotangent, out, *constants)
+    found = [_sum(each, arrays) for each in sums]
+    return [_dot(v, v), *found] if program.bounded else found
+
+
+def _sum(sums: Sums, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    total, shape = None, sums.shape
+    for left, right, factor in sums.terms:
+        x, y = arrays[left], None if right is None else arrays[right]
         if factor is not None and factor.numel() > 1 and factor.shape != shape:
-            left, factor = left * factor, None
-        if shape.numel() > 1:
-            found = (left if right is None else left * right).sum_to_size(shape)
-        else:
-            found = left.sum() if right is None else _dot(left, right)
-            found = found.view(shape) if shape else found
+            x, factor = x * factor, None
+        found = _dot(x, y) if sums.single and y is not None else (x if y is None else x * y).sum_to_size(shape)
         found = found if factor is None else found * factor
         total = found if total is None else total + found
     assert total is not None
-    return total
+    return total if total.shape == shape else total.view(shape)
 
 
 def _dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     if not x.is_cpu or x.shape != y.shape:
         return (x * y).sum()
-    return torch.dot(*(each if each.ndim == 1 else each.reshape(-1) for each in (x, y)))
+    return torch.dot(x, y) if x.ndim == 1 else torch.dot(x.reshape(-1), y.reshape(-1))
 
 
 def _widened(arrays: Sequence[torch.Tensor], dtype: torch.dtype) -> Sequence[torch.Tensor]:

@@ -239,7 +239,7 @@ class CudaKernels:
         return self._program.written(kind.name, self._names(kind))
 
     def _learnable(self, kind: Kind) -> LearnableProgram:
-        program = self._call.learnable(kind.asked, near=False)
+        program = self._call.learnable(kind.asked, near=False, exact=True)
         if program is None:
             msg = "the gradient of a parameter has no program"
             raise UntraceableError(msg)

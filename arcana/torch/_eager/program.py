@@ -36,6 +36,7 @@ from arcana._core import (
     summands,
     usual_values,
 )
+from arcana.torch._eager.chunks import Sums
 from arcana.torch._eager.masks import WORDS, few
 from arcana.torch._eager.operations import (
     BITS,
@@ -221,6 +222,7 @@ class LearnableProgram:
         fold: makes of the parameters the constants, arrays of the parameters' shapes.
         few: takes v, the cotangent, the tensor to write cotangent · h to and the constants, and gives that and other arrays.
         many: does the same, quicker for many elements.
+        bounds: which of the constants bound a maximum or a minimum, and must be neither 0 nor NaN.
         terms: of each parameter the products whose sums are added up.
         bounded: whether it is right of near potentials alone; else its sums are NaN where an infinite one needs more.
         written: makes the pass for a kernel that is written here, of the names of the parameters that are tensors: of v and the
@@ -231,6 +233,7 @@ class LearnableProgram:
     fold: Constants
     few: Function
     many: Function
+    bounds: list[int]
     terms: tuple[tuple[Term, ...], ...]
     bounded: bool
     written: Callable[[Iterable[str]], Written]
@@ -245,7 +248,7 @@ class LearnableProgram:
 
 @per_class_cache
 def learnable_program(
-    formula: Formula, names: tuple[str, ...], along: tuple[str, ...], dtype: torch.dtype, near: bool
+    formula: Formula, names: tuple[str, ...], along: tuple[str, ...], dtype: torch.dtype, near: bool, exact: bool
 ) -> LearnableProgram | None:
     """Return the program of a formula whose parameters `along` are asked for; None where it cannot be traced or written.
 
@@ -255,34 +258,38 @@ def learnable_program(
         along: those whose gradients are asked for.
         dtype: to compute in.
         near: whether no potential is infinite, nor so large that a product overflows, so that nothing is chosen for those.
+        exact: whether bounds that depend on the parameters may be 0 or NaN.
     """
     traced, slopes = formula.expression(names), [formula.slope(names, name, guarded=not near) for name in along]
     if traced is None or None in slopes:
         return None
     try:
-        return _learnable_program(traced, [each for each in slopes if each], dtype, near)
+        return _learnable_program(traced, [each for each in slopes if each], dtype, near, exact)
     except Exception:
         # As for h.
         return None
 
 
-def _learnable_program(traced: Expression, slopes: list[Expression], dtype: torch.dtype, near: bool) -> LearnableProgram:
+def _learnable_program(
+    traced: Expression, slopes: list[Expression], dtype: torch.dtype, near: bool, exact: bool
+) -> LearnableProgram:
     tape = traced.tape
     v, cotangent = inputs = [tape.record("kept"), tape.record("cotangent")]
-    write = functools.partial(written_out, dtype=dtype, short=False)
+    write = functools.partial(written_out, dtype=dtype, short=False, exact=exact)
     symbol = tape.replaced(traced.h, {traced.v: v})
-    h = write(symbol, exact=True)
+    h = write(symbol)
     product = with_numbers(tape.record("mul", cotangent, h))
     far = [tape.replaced(each.h, {each.v: v if near else tape.record("finite", v)}) for each in slopes]
     # h itself stays as it is.
     symbols = [tape.replaced(each, {symbol: symbol}, functools.partial(_of_near, tape)) for each in far] if near else far
-    written = [write(each, exact=not near, known={symbol: h}) for each in symbols]
+    written = [write(each, known={symbol: h}) for each in symbols]
     # Far from the threshold another order of the factors might overflow.
     terms = [_terms(each, cotangent, h, product) if near else [(cotangent, with_numbers(each), None)] for each in written]
     every = [each for found in terms for each in found]
     results = list(dict.fromkeys([product, *(x for left, right, _ in every for x in (left, right) if x is not None)]))
     constants = {key(factor): factor for *_, factor in every if factor is not None} | constants_of(results, inputs)
     place: dict[Any, int] = {x: i for each in (results, constants) for i, x in enumerate(each)}
+    bounds = {each for result in results for each in bounds_of(result)}
     few, many = (Writer(functions, inputs, *results).function(constants) for functions in (PLAIN, BITS))
 
     def by_kernels() -> Pass:
@@ -294,6 +301,7 @@ def _learnable_program(traced: Expression, slopes: list[Expression], dtype: torc
         Constants(traced, constants.values(), dtype),
         few,
         many,
+        bounds=[i for i, each in enumerate(constants) if each in bounds],
         terms=tuple(
             tuple(Term(place[a], None if b is None else place[b], None if c is None else place[key(c)]) for a, b, c in each)
             for each in terms
@@ -413,6 +421,18 @@ def product_of(term: Term, arrays: Sequence[torch.Tensor], constants: Sequence[t
     """Return a term at every element."""
     product = arrays[term.left] if term.right is None else arrays[term.left] * arrays[term.right]
     return product if term.factor is None else product * constants[term.factor]
+
+
+def sums_of(terms: Iterable[Term], constants: Sequence[torch.Tensor], shape: torch.Size) -> Sums:
+    """Return the gradient of a parameter of this shape."""
+    single, found = shape.numel() == 1, []
+    for each in terms:
+        factor = None if each.factor is None else constants[each.factor]
+        # A product of the parameter's shape needs no view of that shape.
+        if factor is not None and single and factor.numel() == 1:
+            factor = factor.reshape(shape)
+        found.append((each.left, each.right, factor))
+    return Sums(found, shape, single)
 
 
 def agrees(program: Program, constants: list[torch.Tensor], plain: Callable[[], torch.Tensor], v: torch.Tensor) -> bool:
