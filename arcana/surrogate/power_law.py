@@ -102,9 +102,8 @@ class QPseudoSpike(Surrogate):
         x = xp.abs(v * steepness)
         far = x > 2.0**62
         # There h is 0 long before its product with x is, if q is near 1.
-        beyond = xp.where(far, xp.abs(v), xp.zeros_like(v) + 1)
-        tail = xp.power(beyond, 1 - q) * xp.power(steepness, 1 - q)
-        limit = tail * (xp.log(beyond) + (xp.log(steepness) - 1))
+        logarithm = xp.log(xp.where(far, xp.abs(v), xp.zeros_like(v) + 1)) + xp.log(steepness)
+        limit = xp.exp(logarithm * (1 - q)) * (logarithm - 1)
         near = xp.where(far, xp.zeros_like(v), x)
         return {"q": xp.where(far, limit, h * ((near + 1) * xp.log1p(near) - near)) * xp.sign(v) * 0.5}
 
