@@ -47,6 +47,9 @@ if typing.TYPE_CHECKING:
 
     Kernels = CompiledKernels | CudaKernels | None
 
+REMEMBERED = 256
+"""Of how many values of a call's tensors something is known at a time: of every layer of a network, with a few KiB each."""
+
 Known = dict[Any, Any]
 """What is made of the values of a call's tensors: programs with their constants."""
 
@@ -78,7 +81,7 @@ class Call:
         self.record: Callable[..., torch.Tensor] | None = None
         """`apply` of the definition's Function, once it has been asked for."""
         self.known: dict[tuple[Any, ...], Known] = {}
-        """By the values of its tensors, where each holds one number, what is made of them: a step of training asks often."""
+        """By the values of its tensors, where they are few, what is made of them: a step of training asks often."""
         # What is made here outlives the call; a mode around the first call must not enter it.
         with torch.inference_mode(False), without_function_modes():
             # A GPU takes the number along with the comparison; from its own memory it is half as quick.
@@ -306,16 +309,24 @@ class Ready:
 
 
 def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
-    """Return the numbers that the tensors hold, their dtypes and axes, if each holds one in this process's memory.
+    """Return the values that the tensors hold, their dtypes and shapes, if they are few and in this process's memory.
 
     0.0 and −0.0 are two.
     """
     found: list[Any] = []
     for x in tensors:
-        if not isinstance(x, torch.Tensor) or not x.is_cpu or x.numel() != 1 or transformed(x):
+        if not isinstance(x, torch.Tensor) or not x.is_cpu or transformed(x):
             return None
-        number = x.item()
-        found += [number or str(number), x.dtype, x.ndim]
+        count = x.numel()
+        if count == 1:
+            number = x.item()
+            found += [number or str(number), x.dtype, x.ndim]
+        elif count <= MOST:
+            # NumPy has no bfloat16.
+            words = x.detach().resolve_neg().contiguous().view(torch.uint8)
+            found += [words.numpy().tobytes(), x.dtype, x.shape]
+        else:
+            return None
     return tuple(found)
 
 
@@ -377,7 +388,7 @@ def _call_with_tensors(
     key: Any,
     values: tuple[Any, ...] | None,
 ) -> tuple[Call, tuple[torch.Tensor, ...], Known]:
-    """Return the call and its tensors, checked; and keep what has been checked: names, and values that are one number each."""
+    """Return the call and its tensors, checked; and keep what has been checked: names, and values that are few."""
     checked_potential(surrogate, v, TENSORS)
     formula, checked = checked_call(surrogate, v, parameters, TENSORS, thresholds)
     tensors = {name: value for name, value in checked.items() if isinstance(value, torch.Tensor)}
@@ -387,9 +398,9 @@ def _call_with_tensors(
     if tuple(tensors) == tuple(parameters):
         surrogate._calls[key] = call
         if values:
-            if len(call.known) >= MOST:
+            if len(call.known) >= REMEMBERED:
                 call.known.clear()
-            call.known[values] = known
+            known = call.known.setdefault(values, known)
     return call, tuple(tensors.values()), known
 
 

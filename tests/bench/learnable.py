@@ -2,7 +2,8 @@
 
 Forward and backward, for every surrogate and parameter, in turn in one run: the least time at each of some sizes, and the bytes
 an element at the peak beyond the arguments, for PyTorch as the kernel counts them and for JAX as XLA plans them. FastSigmoid
-written by hand stands beside them, for what a second gradient costs anyway. The documentation's table is made from the file.
+is there twice more: by hand, for what a second gradient costs anyway, and with a value for each of 64 channels. The table in the
+documentation is made from the file.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ COMPILED = ("atan", "fast_sigmoid", "rectangular", "sigmoid", "triangular")
 AT_MOST = {("torch", "eager"): (2.0, 1.5, 1.5), ("torch", "compiled"): (1.1,) * 3, ("jax", "compiled"): (1.2,) * 3}
 BYTES = 16.0
 FIXED = "fixed"
-BY_HAND = " by hand"
+BY_HAND, BY_CHANNEL = " by hand", " by channel"
+CHANNELS = 64
 COLUMNS = ("framework", "mode", "surrogate", "parameter", "n", "unit", "fixed", "learnable", "ratio", "at most")
 
 
@@ -75,7 +77,7 @@ class Cell:
 
 
 def definition_of(surrogate: str) -> Surrogate:
-    return definitions.get(surrogate.removesuffix(BY_HAND))
+    return definitions.get(surrogate.removesuffix(BY_HAND).removesuffix(BY_CHANNEL))
 
 
 def parameters_of(surrogate: str) -> list[str]:
@@ -83,15 +85,21 @@ def parameters_of(surrogate: str) -> list[str]:
 
 
 @functools.cache
-def arrays(n: int) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(0)
-    return generator.standard_normal(n, np.float32), generator.standard_normal(n, np.float32)
+def arrays(surrogate: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    generator, shape = np.random.default_rng(0), (n // CHANNELS, CHANNELS) if surrogate.endswith(BY_CHANNEL) else (n,)
+    return generator.standard_normal(shape, np.float32), generator.standard_normal(shape, np.float32)
+
+
+def value_of(surrogate: str, parameter: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the parameter's default, as one number or for each channel."""
+    every = (CHANNELS,) if surrogate.endswith(BY_CHANNEL) else shape
+    return np.full(every, getattr(definition_of(surrogate), parameter), np.float32)
 
 
 def torch_call(surrogate: str, parameter: str | None, n: int, mode: str) -> Callable[[], Any]:
     definition = definition_of(surrogate)
-    v, cotangent = (torch.from_numpy(x.copy()) for x in arrays(n))
-    learnable = {parameter: torch.tensor([getattr(definition, parameter)], requires_grad=True)} if parameter else {}
+    v, cotangent = (torch.from_numpy(x.copy()) for x in arrays(surrogate, n))
+    learnable = {parameter: torch.from_numpy(value_of(surrogate, parameter, (1,))).requires_grad_()} if parameter else {}
     leaves = (v.requires_grad_(), *learnable.values())
 
     def ours(v: torch.Tensor, *tensors: Any) -> torch.Tensor:
@@ -107,8 +115,8 @@ def torch_call(surrogate: str, parameter: str | None, n: int, mode: str) -> Call
 
 def jax_function(surrogate: str, parameter: str | None, n: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     definition = definition_of(surrogate)
-    v, cotangent = (jnp.asarray(x) for x in arrays(n))
-    given = (v, jnp.float32(getattr(definition, parameter))) if parameter else (v,)
+    v, cotangent = (jnp.asarray(x) for x in arrays(surrogate, n))
+    given = (v, jnp.asarray(value_of(surrogate, parameter, ()))) if parameter else (v,)
 
     def ours(v: jax.Array, *values: Any) -> jax.Array:
         return arcana.jax.spike(v, definition, **({parameter: values[0]} if parameter else {}))
@@ -162,7 +170,7 @@ def measured(surrogates: list[str], seconds: float) -> Iterator[Cell]:
     bytes(1 << 24)
     for (framework, mode), bounds in AT_MOST.items():
         for surrogate in surrogates:
-            if (framework, mode) == ("torch", "compiled") and surrogate.removesuffix(BY_HAND) not in COMPILED:
+            if (framework, mode) == ("torch", "compiled") and definition_of(surrogate).name not in COMPILED:
                 continue
             for n, at_most in zip(SIZES, bounds, strict=True):
                 yield from times(framework, mode, surrogate, n, seconds, at_most)
@@ -188,7 +196,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="CSV")
     arguments = parser.parse_args()
     cells = []
-    every = ["fast_sigmoid" + BY_HAND, *(x for x in definitions.names() if parameters_of(x))]
+    every = ["fast_sigmoid" + BY_HAND, "fast_sigmoid" + BY_CHANNEL, *(x for x in definitions.names() if parameters_of(x))]
     for cell in measured(arguments.surrogate or every, arguments.seconds):
         cells.append(cell)
         row = [str(each) for each in cell.row()]

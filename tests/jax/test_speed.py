@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every import every_surrogate
+from every import every_parameter, every_surrogate
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
@@ -101,6 +101,19 @@ def test_no_more_is_kept_than_needed(name: str, dtype: str, fires_at_threshold: 
     assert found == expected[KNOWN[name].kept_when(fires_at_threshold)]
     traced = jax.eval_shape(lambda x: jax.vjp(surrogate, x)[1], v)
     assert [x.size * x.dtype.itemsize for x in jax.tree.leaves(traced)] == [size for _, size in found]
+
+
+@every_parameter
+def test_a_parameter_that_trains_takes_one_array_more(name: str, key: str) -> None:
+    """What is summed is made once, by itself, with no array for a term of it or a choice on the way."""
+    v, value = jnp.zeros(4096), jnp.float32(getattr(definitions.get(name), key))
+
+    def both(v: jax.Array, value: jax.Array, cotangent: jax.Array) -> Any:
+        return jax.vjp(lambda v, value: spike(v, definitions.get(name), **{key: value}), v, value)[1](cotangent)
+
+    planned: Any = jax.jit(both).lower(v, value, v).compile().memory_analysis()
+    # The gradient of v, and what is summed.
+    assert (planned.temp_size_in_bytes + planned.output_size_in_bytes) // v.nbytes == 2
 
 
 def test_parameters_that_are_arrays_keep_v() -> None:

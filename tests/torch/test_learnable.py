@@ -175,6 +175,29 @@ def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:
     assert [(x.shape, x.device.type) for x in found] == [((3,), "meta"), ((), "meta")]
 
 
+def test_what_is_known_of_the_values_of_channels_is_found_by_their_bits() -> None:
+    """A step of training changes them where they are, by `.data` too, and one value may be −0.0."""
+    v, c = torch.randn(5, 3, generator=torch.Generator().manual_seed(4)), torch.linspace(0.5, 2, 15).view(5, 3)
+    scale = torch.tensor([2.0, 3.0, 4.0], dtype=torch.bfloat16).float()
+    call, _, known = call_of(v, FastSigmoid(), {"scale": scale})
+    assert call is not None
+    assert call_of(v, FastSigmoid(), {"scale": scale.clone()})[2] is known
+    before = ours(FastSigmoid(), v, c, scale=scale)
+    scale.data[1] = 9.0
+    assert call_of(v, FastSigmoid(), {"scale": scale})[2] is not known
+    after = ours(FastSigmoid(), v, c, scale=scale)
+    torch.testing.assert_close(after, [x.float() for x in own(FastSigmoid(), v, c, scale=scale)])
+    assert (before[0] == after[0]).tolist() == [True, False, True]
+    leaks = [torch.tensor([zero, 1.0]) for zero in (0.0, -0.0)]
+    one, other = (call_of(v[:, :2], definitions.get("leaky_step"), {"leak": leak})[2] for leak in leaks)
+    assert one is not other
+    large = torch.full((2000,), 3.0)
+    assert call_of(torch.zeros(2000), FastSigmoid(), {"scale": large})[2] == {}
+    scale[0] = -1.0
+    with pytest.raises(ValueError, match="scale must be"):
+        call_of(v, FastSigmoid(), {"scale": scale})
+
+
 def with_primitive(formula: Formula) -> Surrogate:
     """A surrogate whose G is the formula, whatever its h."""
 

@@ -120,7 +120,10 @@ def _sum(sums: Sums, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
 def _dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     if not x.is_cpu or x.shape != y.shape:
         return (x * y).sum()
-    return torch.dot(x, y) if x.ndim == 1 else torch.dot(x.reshape(-1), y.reshape(-1))
+    if x.ndim == 1:
+        return torch.dot(x, y)
+    flat = x.reshape(-1)
+    return torch.dot(flat, flat if y is x else y.reshape(-1))
 
 
 def _widened(arrays: Sequence[torch.Tensor], dtype: torch.dtype) -> Sequence[torch.Tensor]:
