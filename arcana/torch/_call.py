@@ -321,7 +321,7 @@ def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
         if count == 1:
             number = x.item()
             found += [number or str(number), x.dtype, x.ndim]
-        elif count <= MOST:
+        elif count <= MOST and x.is_floating_point() and x.layout is torch.strided:
             # NumPy has no bfloat16.
             words = x.detach().resolve_neg().contiguous().view(torch.uint8)
             found += [words.numpy().tobytes(), x.dtype, x.shape]

@@ -196,6 +196,8 @@ def test_what_is_known_of_the_values_of_channels_is_found_by_their_bits() -> Non
     scale[0] = -1.0
     with pytest.raises(ValueError, match="scale must be"):
         call_of(v, FastSigmoid(), {"scale": scale})
+    with pytest.raises(TypeError, match="scale must be a floating-point tensor, got complex64"):
+        call_of(v, FastSigmoid(), {"scale": torch.ones(3, dtype=torch.complex64).conj()})
 
 
 def with_primitive(formula: Formula) -> Surrogate:
