@@ -178,7 +178,7 @@ def _settles(formula: Formula, names: tuple[str, ...], along: str) -> bool:
         h = np.broadcast_to(formula.evaluate("derivative", infinite, NUMPY, numbers), (2,))
         far = [np.copysign(bound, infinite) for bound in (FAR["float64"], np.finfo(np.float64).max)]
         found = [_computed(expression, of_h, numbers, NUMPY, v, h, one, lambda: h) for v in far]
-    return np.array_equal(*found)
+    return bool(np.isfinite(found).all()) and np.array_equal(*found)
 
 
 def _computed(

@@ -14,7 +14,7 @@ from every import every_parameter
 from arcana import surrogate as definitions
 from arcana._core.expression import Symbol, Tape, UntraceableError, compute
 from arcana._core.numpy import NAMESPACE
-from arcana._core.slopes import _FLAT, _RULES, slope, summands
+from arcana._core.slopes import _FLAT, _RULES, _settles, slope, summands
 from arcana.surrogate import Surrogate, parameter
 from arcana.testing._definition import definition_rows
 
@@ -217,3 +217,18 @@ def test_the_same_formula_is_traced_once() -> None:
     traces = [FastSigmoid(scale=scale).formula.slope(("scale",), "scale") for scale in (1.0, 2.0)]
     assert traces[0] is traces[1] is not None
     assert functools.reduce(lambda x, y: x and y, [traces[0].mask is None, traces[0].kept.value == "potential"])
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "settled"),
+    [
+        ("atan", "slope", True),
+        ("fast_sigmoid", "scale", True),
+        ("escape_exponential", "width", False),
+        ("leaky_step", "leak", False),
+    ],
+)
+def test_whether_any_large_number_stands_for_infinity(name: str, key: str, settled: bool) -> None:
+    """Where h has come to 0, or the choice is another one: not where h stays, nor where the slope is v itself."""
+    surrogate = definitions.get(name)
+    assert _settles(surrogate.formula, tuple(surrogate.numbers), key) is settled
