@@ -163,11 +163,13 @@ class Spike(torch.nn.Module):
         """Return a learnable parameter inside its domain, with the gradient of that value."""
         if not self._given.bounded(name):
             return stored
+        low, high = self._given.domain(name, "float64" if stored.dtype is torch.float64 else "float32")
+        if in_sight(stored):
+            ends = (stored,) if stored.numel() == 1 else stored.detach().aminmax()
+            if all(low <= each.item() <= high for each in ends):
+                return stored
         # Not in a half type, where the nearest value inside may be 0.
         wide = stored if stored.dtype is torch.float64 else stored.float()
-        low, high = self._given.domain(name, "float64" if wide.dtype is torch.float64 else "float32")
-        if in_sight(stored) and low <= stored.detach().min().item() and stored.detach().max().item() <= high:
-            return stored
         # Plus 0, which has the gradient of a value that was not moved.
         return wide.detach().clamp(low, high) + (wide - wide.detach())
 
