@@ -40,7 +40,7 @@ from arcana._core.expression import (
 from arcana._core.formula import AT_ZERO, Formula, Thresholds
 from arcana._core.generated import DefinitionMeta, GeneratedClass, SurrogateFunction
 from arcana._core.missing import MissingDependencyError
-from arcana._core.misuse import warn_of_library
+from arcana._core.misuse import preset_uncalled, warn_of_library
 from arcana._core.namespace import FAR, FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace, compute_dtype
 from arcana._core.numpy import NAMESPACES as NUMPY_NAMESPACES
 from arcana._core.parameters import parameter, positive
@@ -93,6 +93,7 @@ __all__ = [
     "parameter",
     "per_class_cache",
     "positive",
+    "preset_uncalled",
     "register_pytrees",
     "register_pytrees_with_jax",
     "run",

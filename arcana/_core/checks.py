@@ -11,7 +11,7 @@ import numpy as np
 from arcana._core.backend import Arrays
 from arcana._core.formula import AT_ZERO, Formula, Thresholds
 from arcana._core.generated import DefinitionMeta, SurrogateFunction
-from arcana._core.misuse import written
+from arcana._core.misuse import is_rule, preset_uncalled, written
 from arcana._core.namespace import compute_dtype
 from arcana._core.parameters import checked_static
 from arcana._core.surrogate import Surrogate
@@ -155,10 +155,17 @@ def _kind(given: Any) -> str:
 
 
 def _advice(given: Any, caller: str, v: Any) -> str:
+    if is_rule(given):
+        rule = f"{given.__name__}(…)" if isinstance(given, type) else repr(given)
+        return "; that is a rule, which goes beside a surrogate" + (
+            f": write rule={rule}" if caller in ("spike", "Spike") else ""
+        )
+    if preset_uncalled(given):
+        return f"; that makes one: write {given.__name__}()"
     if isinstance(v, (Surrogate, SurrogateFunction, DefinitionMeta)) or (isinstance(v, type) and issubclass(v, Surrogate)):
         return f"; the arguments are exchanged: write {_FORMS[caller]}"
     if isinstance(given, str):
-        return f"; a name is looked up by arcana.surrogate.get({given!r})"
+        return f"; a name is looked up by arcana.{'presets' if '.' in given else 'surrogate'}.get({given!r})"
     if isinstance(given, Mapping):
         return "; a dict that to_dict wrote is read by arcana.surrogate.from_dict"
     if isinstance(getattr(given, "surrogate", None), Surrogate):
