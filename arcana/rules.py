@@ -393,7 +393,12 @@ def _check(formula: Formula, rule: Rule, numbers: tuple[tuple[str, float], ...],
 def _checked(rule: str, name: str, value: Any, low: float, high: float) -> float:
     """Return a number of a rule as a float, or raise an error."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        msg = f"{rule}: {name} must be a number, got {value!r} ({type(value).__name__})"
+        array = (
+            "; a threshold that is an array divides: v = potential / threshold - 1, in units of it"
+            if hasattr(value, "shape")
+            else ""
+        )
+        msg = f"{rule}: {name} must be a number, got {value!r} ({type(value).__name__}){array}"
         raise TypeError(msg)
     if not low <= float(value) <= high:
         msg = f"{rule}: {name} must be from {low:g} to {high:g}, got {value!r}"

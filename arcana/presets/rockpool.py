@@ -15,6 +15,8 @@ Integer(most=4, repeat=False, step=1.0)
 
 from __future__ import annotations
 
+from typing import Any
+
 from arcana.presets._registry import preset, rule_preset
 from arcana.rules import Integer
 from arcana.surrogate import ClippedSTE, Exponential
@@ -46,7 +48,7 @@ def periodic_exponential(*, threshold: float = 1.0, window: float = 0.5) -> Expo
 
 
 @rule_preset
-def lif(*, threshold: float = 1.0, max_spikes_per_dt: int = 2**16) -> Integer:
+def lif(*, threshold: float = 1.0, max_spikes_per_dt: float = 2.0**16) -> Integer:
     """`LIFTorch` (torch) and `LIFJax` (JAX) of Rockpool 3.1.0, whichever `spike_generation_fn` they have; v = x − threshold.
 
     spikes = min(floor(x / threshold), max_spikes_per_dt) for x >= threshold, else 0
@@ -56,4 +58,6 @@ def lif(*, threshold: float = 1.0, max_spikes_per_dt: int = 2**16) -> Integer:
     Note: `PeriodicExponential(width=window / threshold)` of v = x/threshold − 1, whose step is 1, has the gradient of Rockpool's
     function of this name, for x and for the threshold, up to x = (max_spikes_per_dt + 1/2)·threshold.
     """
-    return Integer(max_spikes_per_dt, repeat=False, step=threshold)
+    # Rockpool writes it as a float.
+    most: Any = int(max_spikes_per_dt) if float(max_spikes_per_dt).is_integer() else max_spikes_per_dt
+    return Integer(most, repeat=False, step=threshold)

@@ -80,6 +80,8 @@ def test_get_rule_is_the_function_of_the_library() -> None:
     expected = Integer(4, repeat=False, step=0.5)
     by_name = presets.get_rule("sinabs.max_spike", max_num_spikes_per_bin=4, spike_threshold=0.5)
     assert by_name == presets.sinabs.max_spike(max_num_spikes_per_bin=4, spike_threshold=0.5) == expected
+    # As Rockpool's users write it.
+    assert presets.rockpool.lif(max_spikes_per_dt=np.float32(4.0)) == presets.rockpool.lif(max_spikes_per_dt=4)
 
 
 @every_rule
