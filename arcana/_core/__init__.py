@@ -23,7 +23,15 @@ has the call checked (checks), gets a `Formula` and parameters, and computes wit
 
 from arcana._core.backend import BACKENDS, TITLES, Arrays, Backend
 from arcana._core.caches import MOST, per_class_cache
-from arcana._core.checks import AnySurrogate, broadcasts, check_which, checked_call, checked_potential, surrogate_of
+from arcana._core.checks import (
+    AnySurrogate,
+    broadcasts,
+    check_which,
+    checked_call,
+    checked_learnable,
+    checked_potential,
+    surrogate_of,
+)
 from arcana._core.expression import (
     NOTHING,
     Expression,
@@ -81,6 +89,7 @@ __all__ = [
     "broadcasts",
     "check_which",
     "checked_call",
+    "checked_learnable",
     "checked_potential",
     "class_of",
     "compute",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,6 +34,20 @@ def surrogate_of(given: Any, caller: str, v: Any = None) -> Surrogate:
         return given.definition()
     msg = f"{caller} takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {_described(given)}{_advice(given, caller, v)}"
     raise TypeError(msg)
+
+
+def checked_learnable(learnable: Any, surrogate: Surrogate) -> tuple[str, ...]:
+    """Return the names of what a layer learns, each once, or raise a TypeError: they are no names, or none of a parameter."""
+    if not isinstance(learnable, Iterable):
+        rule = f"; a rule is given by its name: write rule={learnable!r}" if is_rule(learnable) else ""
+        msg = f"Spike: learnable must be the names of parameters, got {learnable!r}{rule}"
+        raise TypeError(msg)
+    names = tuple(dict.fromkeys((learnable,) if isinstance(learnable, str) else learnable))
+    for name in names:
+        if name not in ("threshold", "gain", *surrogate.numbers):
+            msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(surrogate.numbers)}"
+            raise TypeError(msg)
+    return names
 
 
 def check_which(which: object) -> None:

@@ -17,6 +17,7 @@ from every import every_surrogate
 import arcana.jax
 import arcana.torch
 from arcana import presets, surrogate as definitions
+from arcana.jax.adapters import equinox, linen, nnx
 from arcana.rules import Integer, Rule, Ternary
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
 from arcana.torch import Spike
@@ -167,7 +168,16 @@ def test_a_formula_has_one_of_two_names(backend: str) -> None:
             lambda: Spike(Integer(4), FastSigmoid()),
             "got arcana.rules.Integer; that is a rule, which goes beside a surrogate: write",
         ),
+        (
+            lambda: Spike(FastSigmoid(), 1.0, Ternary()),
+            "got Ternary(gap=2.0); a rule is given by its name: write rule=Ternary(gap=2.0)",
+        ),
+        (lambda: Spike(FastSigmoid(), 1.0, 3), "Spike: learnable must be the names of parameters, got 3"),
         (lambda: Spike(FastSigmoid(), rule=FastSigmoid()), "and a surrogate is given before it"),
+        (lambda: nnx.Spike(FastSigmoid(), rule=FastSigmoid(scale=3.0)), "write spike(v, surrogate, rule=Integer(4)), got Fast"),
+        (lambda: equinox.Spike(FastSigmoid(), rule="integer"), "Integer(4), say, got 'integer'"),
+        (lambda: linen.Spike(FastSigmoid(), rule=definitions.atan).init({}, jnp.zeros(3)), "rule=Integer(4)), got ATan("),
+        (lambda: nnx.Spike(FastSigmoid(), 1.0, Integer(4)), "a rule is given by its name: write rule=Integer(most=4,"),
         (lambda: arcana.jax.forward_mode(Integer(4)), "got arcana.rules.Integer; that is a rule, which goes beside a surrogate"),
         (lambda: arcana.jax.forward_mode({}), f"forward_mode {TAKES} {{}}; a dict that"),
         (lambda: arcana.jax.forward_mode(jnp.tanh), f"forward_mode {TAKES} "),
