@@ -149,6 +149,7 @@ def _made(name: str, presets: Mapping[str, Callable[..., MadeT]], parameters: di
     """Return what a preset of this kind makes of parameters; an error names it and them."""
     function = presets.get(name)
     if function is None:
+        # Which raises where there is none of the other kind either.
         _find(name)
         kind, write = ("rule", "get_rule") if name in _RULES else ("surrogate", "get")
         msg = f"preset {name!r} is a {kind}: write presets.{write}({name!r})"
