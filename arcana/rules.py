@@ -22,7 +22,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from arcana._core import AT_ZERO, Formula, Surrogate, Thresholds, per_class_cache, usual_values
+from arcana._core import (
+    AT_ZERO,
+    DefinitionMeta,
+    Formula,
+    Surrogate,
+    SurrogateFunction,
+    Thresholds,
+    per_class_cache,
+    preset_uncalled,
+    usual_values,
+)
 
 __all__ = ["Firing", "Heaviside", "Integer", "Rule", "Smooth", "Stochastic", "Ternary"]
 
@@ -331,13 +341,27 @@ def checked_rule(rule: Any, random: Any) -> Rule:
         if rule is None:
             msg = "random numbers are drawn by a rule: write rule=Stochastic() too"
         else:
-            advice = f"write {rule.__name__}(…)" if isinstance(rule, type) and issubclass(rule, Rule) else "Integer(4), say"
-            msg = f"rule must be a rule of arcana.rules, {advice}, got {rule!r}"
+            msg = f"rule must be a rule of arcana.rules, {_instead(rule)}, got {rule!r}"
         raise TypeError(msg)
     if random is not None and not rule.random:
         msg = f"{rule!r} draws no random numbers: leave out random="
         raise TypeError(msg)
     return rule
+
+
+def _instead(given: Any) -> str:
+    """Return what to write where this was given for a rule."""
+    if isinstance(given, type) and issubclass(given, Rule):
+        return f"write {given.__name__}(…)"
+    if isinstance(given, (Surrogate, SurrogateFunction, DefinitionMeta)) or (
+        isinstance(given, type) and issubclass(given, Surrogate)
+    ):
+        return "and a surrogate is given before it: write spike(v, surrogate, rule=Integer(4))"
+    if preset_uncalled(given):
+        return f"write {given.__name__}()"
+    if isinstance(given, str) and "." in given:
+        return f"write arcana.presets.get_rule({given!r})"
+    return "Integer(4), say"
 
 
 def emitted(rule: Rule, v: Any, formula: Formula, parameters: Mapping[str, Any], firing: Firing) -> Any:
@@ -369,7 +393,12 @@ def _check(formula: Formula, rule: Rule, numbers: tuple[tuple[str, float], ...],
 def _checked(rule: str, name: str, value: Any, low: float, high: float) -> float:
     """Return a number of a rule as a float, or raise an error."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        msg = f"{rule}: {name} must be a number, got {value!r} ({type(value).__name__})"
+        array = (
+            "; a threshold that is an array divides: v = potential / threshold - 1, in units of it"
+            if hasattr(value, "shape")
+            else ""
+        )
+        msg = f"{rule}: {name} must be a number, got {value!r} ({type(value).__name__}){array}"
         raise TypeError(msg)
     if not low <= float(value) <= high:
         msg = f"{rule}: {name} must be from {low:g} to {high:g}, got {value!r}"

@@ -10,9 +10,10 @@ import torch
 
 import arcana.jax
 import arcana.torch
+from arcana import presets
 from arcana._core import Arrays, Backend
 from arcana.jax._checks import ARRAYS
-from arcana.rules import Integer, Stochastic
+from arcana.rules import Integer, Rule, Stochastic
 from arcana.surrogate import FastSigmoid, Surrogate, from_dict, get, parameter
 from arcana.torch._checks import TENSORS
 
@@ -27,6 +28,17 @@ class Cauchy(Surrogate):
     @staticmethod
     def derivative(v, xp, *, width, order):
         return xp.reciprocal(xp.abs(v / width) ** order + 1)
+
+
+def of_presets(v: torch.Tensor, name: str) -> None:
+    assert_type(presets.get(name), Surrogate)
+    assert_type(presets.get_rule(name, max_spike_count=4), Rule)
+    assert_type(presets.sinabs.max_spike(max_num_spikes_per_bin=4), Integer)
+    assert_type(arcana.torch.spike(v, presets.get(name), rule=presets.get_rule(name)), torch.Tensor)
+    arcana.torch.spike(v, presets.sinabs.multi_spike())  # pyright: ignore[reportArgumentType]
+    arcana.torch.spike(v, presets.get(name), rule=presets.sinabs.gaussian())  # pyright: ignore[reportArgumentType]
+    presets.sinabs.max_spike(4)  # pyright: ignore[reportCallIssue]
+    presets.sinabs.multi_spike(threshold=0.5)  # pyright: ignore[reportCallIssue]
 
 
 def in_torch(v: torch.Tensor, slopes: torch.Tensor) -> None:

@@ -23,7 +23,15 @@ has the call checked (checks), gets a `Formula` and parameters, and computes wit
 
 from arcana._core.backend import BACKENDS, TITLES, Arrays, Backend
 from arcana._core.caches import MOST, per_class_cache
-from arcana._core.checks import AnySurrogate, broadcasts, check_which, checked_call, checked_potential, surrogate_of
+from arcana._core.checks import (
+    AnySurrogate,
+    broadcasts,
+    check_which,
+    checked_call,
+    checked_learnable,
+    checked_potential,
+    surrogate_of,
+)
 from arcana._core.expression import (
     NOTHING,
     Expression,
@@ -40,7 +48,7 @@ from arcana._core.expression import (
 from arcana._core.formula import AT_ZERO, Formula, Thresholds
 from arcana._core.generated import DefinitionMeta, GeneratedClass, SurrogateFunction
 from arcana._core.missing import MissingDependencyError
-from arcana._core.misuse import warn_of_library
+from arcana._core.misuse import preset_uncalled, warn_of_library
 from arcana._core.namespace import FAR, FUNCTIONS, SHORTCUTS, SIGNIFICANT_BITS, Namespace, compute_dtype
 from arcana._core.numpy import NAMESPACES as NUMPY_NAMESPACES
 from arcana._core.parameters import parameter, positive
@@ -81,6 +89,7 @@ __all__ = [
     "broadcasts",
     "check_which",
     "checked_call",
+    "checked_learnable",
     "checked_potential",
     "class_of",
     "compute",
@@ -93,6 +102,7 @@ __all__ = [
     "parameter",
     "per_class_cache",
     "positive",
+    "preset_uncalled",
     "register_pytrees",
     "register_pytrees_with_jax",
     "run",

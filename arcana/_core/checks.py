@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from arcana._core.backend import Arrays
 from arcana._core.formula import AT_ZERO, Formula, Thresholds
 from arcana._core.generated import DefinitionMeta, SurrogateFunction
-from arcana._core.misuse import written
+from arcana._core.misuse import is_rule, preset_uncalled, written
 from arcana._core.namespace import compute_dtype
 from arcana._core.parameters import checked_static
 from arcana._core.surrogate import Surrogate
@@ -34,6 +34,20 @@ def surrogate_of(given: Any, caller: str, v: Any = None) -> Surrogate:
         return given.definition()
     msg = f"{caller} takes a Surrogate instance, FastSigmoid(scale=25.0) say, got {_described(given)}{_advice(given, caller, v)}"
     raise TypeError(msg)
+
+
+def checked_learnable(learnable: Any, surrogate: Surrogate) -> tuple[str, ...]:
+    """Return the names of what a layer learns, each once, or raise a TypeError: they are no names, or none of a parameter."""
+    if not isinstance(learnable, Iterable):
+        rule = f"; a rule is given by its name: write rule={learnable!r}" if is_rule(learnable) else ""
+        msg = f"Spike: learnable must be the names of parameters, got {learnable!r}{rule}"
+        raise TypeError(msg)
+    names = tuple(dict.fromkeys((learnable,) if isinstance(learnable, str) else learnable))
+    for name in names:
+        if name not in ("threshold", "gain", *surrogate.numbers):
+            msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(surrogate.numbers)}"
+            raise TypeError(msg)
+    return names
 
 
 def check_which(which: object) -> None:
@@ -155,10 +169,17 @@ def _kind(given: Any) -> str:
 
 
 def _advice(given: Any, caller: str, v: Any) -> str:
+    if is_rule(given):
+        rule = f"{given.__name__}(…)" if isinstance(given, type) else repr(given)
+        return "; that is a rule, which goes beside a surrogate" + (
+            f": write rule={rule}" if caller in ("spike", "Spike") else ""
+        )
+    if preset_uncalled(given):
+        return f"; that makes one: write {given.__name__}()"
     if isinstance(v, (Surrogate, SurrogateFunction, DefinitionMeta)) or (isinstance(v, type) and issubclass(v, Surrogate)):
         return f"; the arguments are exchanged: write {_FORMS[caller]}"
     if isinstance(given, str):
-        return f"; a name is looked up by arcana.surrogate.get({given!r})"
+        return f"; a name is looked up by arcana.{'presets' if '.' in given else 'surrogate'}.get({given!r})"
     if isinstance(given, Mapping):
         return "; a dict that to_dict wrote is read by arcana.surrogate.from_dict"
     if isinstance(getattr(given, "surrogate", None), Surrogate):

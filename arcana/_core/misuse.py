@@ -66,11 +66,23 @@ def one_positional(definition: type[Surrogate], caller: str, positional: Sequenc
 
 
 def written(definition: type[Surrogate], positional: Sequence[Any], named: Mapping[str, Any]) -> str:
-    """Return `scale=25.0` for these parameters, a positional or a misspelt one by the name of the nearest."""
+    """Return `scale=25.0` for these parameters, a positional or a misspelt one by the name of the nearest; a rule as one."""
     names = definition.parameter_names()
-    values = dict(zip(names, positional, strict=False))
+    rules = [each for each in positional if is_rule(each)]
+    values = dict(zip(names, [each for each in positional if not is_rule(each)], strict=False))
+    values |= {"rule": rules[0]} if rules else {}
     values |= {name if name in names else _nearest(definition, name) or name: value for name, value in named.items()}
     return ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+
+
+def is_rule(given: Any) -> bool:
+    """Whether this is a rule of `arcana.rules`, which the core does not import, or the class of one."""
+    return hasattr(given, "thresholds") and hasattr(given, "spikes")
+
+
+def preset_uncalled(given: Any) -> bool:
+    """Whether this is a function of `arcana.presets`, which makes a surrogate or a rule."""
+    return callable(given) and str(getattr(given, "__module__", "")).startswith("arcana.presets.")
 
 
 def _nearest(definition: type[Surrogate], name: str) -> str | None:
@@ -83,4 +95,4 @@ def _nearest(definition: type[Surrogate], name: str) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, (numbers.Number, str)) else "..."
+    return repr(value) if isinstance(value, (numbers.Number, str)) or is_rule(value) else "..."

@@ -119,5 +119,7 @@ def _find(name: str) -> type[Surrogate]:
     advice = f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(names())}"
     if ":" in name:
         advice = f"; import {name.partition(':')[0]} first" + (advice if near else "")
+    elif "." in name:
+        advice = f"; what another library computes is arcana.presets.get({name!r})"
     msg = f"unknown surrogate {name!r}{advice}"
     raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""The surrogates of other libraries, by their own names, parameters and defaults, as surrogates of Arcana.
+"""The surrogates and the spike rules of other libraries, by their own names, parameters and defaults.
 
 >>> from arcana import presets
 >>> presets.get("snntorch.fast_sigmoid", slope=25)
@@ -9,6 +9,18 @@ True
 A preset is the formula that the library's code evaluates, with the library's spike at v = 0, where v is the potential minus
 the threshold. Where the code contradicts the paper it is from, or fails, the preset gives what was intended, and its
 description says so in a line that begins with "Differs:". Names are in lower case: `SoftSign` is `soft_sign`.
+
+A library whose spikes are not 0 and 1 alone has presets of `arcana.rules` too, with names of their own: `rule_names` lists them
+and `get_rule` makes one. `describe` says what v is for the library's x, and with which surrogate the gradient is the library's.
+
+>>> import torch
+>>> from arcana.torch import spike
+>>> rule = presets.sinabs.max_spike(max_num_spikes_per_bin=4)
+>>> rule == presets.get_rule("sinabs.max_spike", max_num_spikes_per_bin=4)
+True
+>>> x = torch.tensor([0.5, 1.0, 2.5, 9.0])
+>>> spike(x - 1.0, presets.sinabs.single_exponential(), rule=rule)
+tensor([0., 1., 2., 4.])
 """
 
 from arcana.presets import (
@@ -25,7 +37,7 @@ from arcana.presets import (
     spikingjelly,
     spyx,
 )
-from arcana.presets._registry import defaults, describe, get, names
+from arcana.presets._registry import defaults, describe, get, get_rule, names, rule_names
 
 __all__ = [
     "braincog",
@@ -33,11 +45,13 @@ __all__ = [
     "defaults",
     "describe",
     "get",
+    "get_rule",
     "jaxsnn",
     "lava_dl",
     "names",
     "norse",
     "rockpool",
+    "rule_names",
     "sinabs",
     "slax",
     "snnax",

@@ -1,15 +1,18 @@
 """BrainCog, repository BrainCog-X/Brain-Cog at 3998fd5 (September 2025): `braincog.base.strategy.surrogate`. Read, not run.
 
-Some fire at v = 0 and some do not. `EIGrad` and `RoundGrad`, whose spikes have more than two values, have no preset.
+Some fire at v = 0 and some do not. `EIGrad` and `RoundGrad`, whose spikes have more than two values, are rules.
 
 >>> from arcana import presets
 >>> presets.braincog.sigmoid_grad()
 Sigmoid(slope=1.0)
+>>> presets.braincog.round_grad()
+Integer(most=5, repeat=False, step=1.0)
 """
 
 from __future__ import annotations
 
-from arcana.presets._registry import preset
+from arcana.presets._registry import preset, rule_preset
+from arcana.rules import Integer, Ternary
 from arcana.surrogate import STE, ATan, Rectangular, Sigmoid, Step, Triangular
 
 
@@ -89,3 +92,28 @@ def back_ei_gate_grad() -> Rectangular:
     h(v) = 1 for |v| < 1/2, else 0
     """
     return Rectangular(height=1.0, width=1.0, fires_at_threshold=False)
+
+
+@rule_preset
+def ei_grad() -> Ternary:
+    """`EIGrad` of BrainCog at 3998fd5, whose alpha is not used; v = x.
+
+    spikes = 1 for x > 0, −1 for x < 0, else 0
+
+    Surrogate: `Rectangular(height=0.5, width=1.0)`, which has 1/2 at each of two thresholds.
+    """
+    return Ternary(0.0)
+
+
+@rule_preset
+def round_grad() -> Integer:
+    """`RoundGrad` of BrainCog at 3998fd5; v = x.
+
+    spikes = ceil(min(max(x, −1/2), 9/2))
+
+    Surrogate: `ClippedSTE(lower=-0.5, upper=4.5, fires_at_threshold=False)`.
+
+    Differs: at x = −1/2 and 9/2, where the library's h is 0; and by rounding, since the library adds x to its spikes and takes it
+    off again, so that they need not be whole.
+    """
+    return Integer(5, repeat=False)

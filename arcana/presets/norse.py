@@ -6,11 +6,14 @@ Norse's functions have no default; its neurons pass them an alpha of 100 with ev
 >>> from arcana import presets
 >>> presets.norse.superspike()
 FastSigmoid(scale=100.0, fires_at_threshold=False)
+>>> presets.norse.logistic()
+Stochastic()
 """
 
 from __future__ import annotations
 
-from arcana.presets._registry import preset
+from arcana.presets._registry import preset, rule_preset
+from arcana.rules import Stochastic, Ternary
 from arcana.surrogate import FastSigmoid, Gaussian, InverseSquareRoot, Sigmoid, Triangular
 
 
@@ -66,3 +69,44 @@ def heavi_erfc(*, alpha: float = 100.0) -> Gaussian:
     Note: the derivative of the error function's step with this width is alpha/2 times this.
     """
     return Gaussian(sigma=0.5**0.5 / alpha, gain=2 / alpha, fires_at_threshold=False)
+
+
+@rule_preset
+def logistic() -> Stochastic:
+    """`Logistic.apply(x, k)` of Norse 1.1.0, whose k is the surrogate's; v = x.
+
+    P(spike) = (1 + tanh(k·x))/2
+
+    Surrogate: `Sigmoid(slope=2 * k)`, whose G is the probability.
+
+    Differs: in the gradient, which is 1 − tanh²(k·x) in Norse and k/2 times that here, the slope of the probability; they are the
+    same at k = 2.
+    """
+    return Stochastic()
+
+
+@rule_preset
+def circ_dist() -> Stochastic:
+    """`CircDist.apply(x, alpha)` of Norse 1.1.0, whose alpha is the surrogate's; v = x.
+
+    P(spike) = (1 + x/√(x² + alpha²))/2
+
+    Surrogate: `InverseSquareRoot(width=alpha).unit_area()`, whose G is the probability.
+
+    Differs: in the gradient, which is (1 + (x/alpha)²)^(−3/2) in Norse and 1/(2·alpha) times that here, the slope of the
+    probability; they are the same at alpha = 1/2.
+    """
+    return Stochastic()
+
+
+@rule_preset
+def sign() -> Ternary:
+    """`sign(x, method, alpha)` of Norse 1.1.0, whose method and alpha are the surrogate's; v = x.
+
+    spikes = 1 for x > 0, −1 for x < 0
+
+    Surrogate: `norse.triangle(alpha=alpha)` for the method "triangle", and likewise for the others.
+
+    Differs: at x = 0 alone, where it is −1 in Norse and 0 here.
+    """
+    return Ternary(0.0)

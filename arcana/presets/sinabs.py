@@ -2,17 +2,20 @@
 
 Sinabs gives its functions the potential and the threshold; v is their difference, and the threshold is 1 unless it is given.
 A `mu` that is not 0, which moves the peak away from the threshold, has no preset. h is the same with `MultiSpike` and
-`MaxSpike`, whose spikes count: `rule=Integer(most, repeat=False, step=spike_threshold)` of `arcana.rules`. Sinabs gives a
-threshold no gradient; here, where it is taken off the potential, that is −h.
+`MaxSpike`, whose spikes count: `rule=presets.sinabs.multi_spike()`. Sinabs gives a threshold no gradient; here, where it is taken
+off the potential, that is −h.
 
 >>> from arcana import presets
 >>> presets.sinabs.single_exponential()
 Exponential(slope=2.0, gain=2.0)
+>>> presets.sinabs.max_spike(max_num_spikes_per_bin=4)
+Integer(most=4, repeat=False, step=1.0)
 """
 
 from __future__ import annotations
 
-from arcana.presets._registry import preset
+from arcana.presets._registry import preset, rule_preset
+from arcana.rules import Heaviside, Integer
 from arcana.surrogate import ClippedSTE, Exponential, Gaussian, MultiGaussian, PeriodicExponential
 
 
@@ -65,3 +68,36 @@ def periodic_exponential(*, grad_width: float = 0.5, grad_scale: float = 1.0) ->
     which has it from the same paper (arXiv:2111.01456). A spike here is 1, where Sinabs with `MultiSpike` counts.
     """
     return PeriodicExponential(width=grad_width, gain=grad_scale)
+
+
+@rule_preset
+def single_spike() -> Heaviside:
+    """`SingleSpike` of Sinabs 3.1.3; v = x − spike_threshold.
+
+    spikes = 1 for x >= spike_threshold, else 0
+
+    Surrogate: `sinabs.single_exponential(spike_threshold=spike_threshold)`, or another of `presets.sinabs`.
+    """
+    return Heaviside()
+
+
+@rule_preset
+def multi_spike(*, spike_threshold: float = 1.0) -> Integer:
+    """`MultiSpike` of Sinabs 3.1.3, the default of its layers; v = x − spike_threshold.
+
+    spikes = floor(x / spike_threshold) for x > 0, else 0
+
+    Surrogate: `sinabs.single_exponential(spike_threshold=spike_threshold)`, or another of `presets.sinabs`.
+    """
+    return Integer(None, repeat=False, step=spike_threshold)
+
+
+@rule_preset
+def max_spike(*, max_num_spikes_per_bin: int | None = None, spike_threshold: float = 1.0) -> Integer:
+    """`MaxSpike` of Sinabs 3.1.3, whose None is no limit; v = x − spike_threshold.
+
+    spikes = min(floor(x / spike_threshold), max_num_spikes_per_bin) for x > 0, else 0
+
+    Surrogate: `sinabs.single_exponential(spike_threshold=spike_threshold)`, or another of `presets.sinabs`.
+    """
+    return Integer(max_num_spikes_per_bin, repeat=False, step=spike_threshold)

@@ -3,11 +3,14 @@
 >>> from arcana import presets
 >>> presets.spikingjelly.soft_sign()
 FastSigmoid(scale=2.0)
+>>> presets.spikingjelly.ternary_if_node(v_threshold=0.5)
+Ternary(gap=1.0)
 """
 
 from __future__ import annotations
 
-from arcana.presets._registry import preset
+from arcana.presets._registry import preset, rule_preset
+from arcana.rules import Integer, Stochastic, Ternary
 from arcana.surrogate import (
     S2NN,
     STE,
@@ -186,3 +189,40 @@ def rect(*, alpha: float = 1.0) -> Rectangular:
     h(v) = alpha for |v| < 1/(2·alpha), else 0
     """
     return Rectangular(height=alpha, width=1 / alpha)
+
+
+@rule_preset
+def multi_level_spike_count(*, max_spike_count: int = 4) -> Integer:
+    """`MultiLevelSpikeCount` of SpikingJelly 2.0.0, whose count is 4 in `ILIFNode` and else has no default; v = x − 1/2.
+
+    spikes = round(min(max(x, 0), max_spike_count))
+
+    Surrogate: `ClippedSTE(lower=-0.5, upper=max_spike_count - 0.5)`, which is its default `grad_window`.
+
+    Differs: at x = 1/2, 5/2, 9/2, … alone, where the library rounds down to an even number, and x has reached a threshold here.
+    """
+    return Integer(max_spike_count, repeat=False)
+
+
+@rule_preset
+def ternary_if_node(*, v_threshold: float = 1.0) -> Ternary:
+    """`TernaryIFNode` of SpikingJelly 2.0.0, and its `TernaryLIFNode`; v = x − v_threshold.
+
+    spikes = 1 for x >= v_threshold, −1 for x <= −v_threshold, else 0
+
+    Surrogate: `spikingjelly.sigmoid()`, their default, or any other.
+    """
+    return Ternary(2 * v_threshold)
+
+
+@rule_preset
+def poisson_pass() -> Stochastic:
+    """`PoissonPass` of SpikingJelly 2.0.0, whose input is a probability; v = x − 1/2.
+
+    P(spike) = x, for x from 0 to 1
+
+    Surrogate: `ClippedSTE(lower=-0.5, upper=0.5)`, whose G is the probability.
+
+    Note: beyond 0 and 1, where the library raises an error, the probability is 0 and 1, and h is 0.
+    """
+    return Stochastic()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.fx
 
-from arcana._core import AnySurrogate, Surrogate, surrogate_of, warn_of_library
+from arcana._core import AnySurrogate, Surrogate, checked_learnable, surrogate_of, warn_of_library
 from arcana.torch._checks import distributed, in_sight
 from arcana.torch._compat import placements_of_part
 from arcana.torch._function import spike
@@ -85,12 +85,8 @@ class Spike(torch.nn.Module):
         # Without a docstring of its own an editor shows torch's.
         super().__init__()
         self._given = surrogate_of(surrogate, "Spike", threshold)
-        names = tuple(dict.fromkeys((learnable,) if isinstance(learnable, str) else learnable))
+        names = checked_learnable(learnable, self._given)
         self.learnable = tuple(name for name in names if name != "threshold")
-        for name in self.learnable:
-            if name not in self._given.numbers and name != "gain":
-                msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(self._given.numbers)}"
-                raise TypeError(msg)
         self._first = _checked_threshold(threshold, "threshold" in names)
         self._looked_for_library = False
         if rule is not None:

@@ -7,7 +7,7 @@ a page replaces a line of it, `<!-- written: NAME -->`.
 - docstrings: the parts of a docstring, and what Sphinx makes of one; signatures: those of a framework's classes, as they are
   written; reference: the API's pages
 - speed, accuracy, learnable: tables and pictures of what was measured
-- catalogue: the surrogates' pages; libraries: the functions of other libraries; javascript, playground: the playground
+- catalogue: the surrogates' pages; libraries: the functions and rules of other libraries; javascript, playground: the playground
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def written(name: str) -> str:
         "neuron": pictures.neuron,
         "picture": catalogue.picture,
         "playground": playground.element,
+        "rules": libraries.rules,
         "slower": speed.slower,
         "targets": speed.targets,
         "thumbnails": catalogue.thumbnails,

@@ -80,6 +80,25 @@ def item(name: str) -> str:
     return f'`{call_of(name)}`\n: `presets.get("{name}")`, which is [`{surrogate!r}`]({page}). {verdict(name)}'
 
 
+def rule_row(name: str) -> str:
+    """Return a preset of a rule as a row: the library's function, ours, v of the library's x, and the surrogate beside it."""
+    place, _, surrogate, *_ = _description(name)
+    function, kind = place.split("`")[1], type(presets.get_rule(name)).__name__
+    made = f"`{name}`: [`{kind}`](api/arcana.rules.{kind}.md)"
+    v, beside = (part.removesuffix(".") for part in (place.rpartition("v = ")[2], surrogate.removeprefix("Surrogate: ")))
+    return f"| {place_of(name)[0]} `{function}` | {made} | {v} | {beside} |"
+
+
+def rules() -> str:
+    """Return a table of the rules of other libraries, and what is to be known of each."""
+    names = [name for library in libraries() for name in presets.rule_names(library)]
+    table = ["| library | preset | v | surrogate |", "|---|---|---|---|", *map(rule_row, names)]
+    remarks = [
+        f"- `{name}`. {remark}" for name in names for remark in _description(name) if remark.startswith(("Differs: ", "Note: "))
+    ]
+    return "\n".join([*table, "", *remarks])
+
+
 def tabs() -> str:
     """Return a tab for each library."""
     made = []
@@ -89,5 +108,8 @@ def tabs() -> str:
         spikes = {re.search(r"fires where (v >=? 0)", _description(name)[0])[1] for name in names}  # pyright: ignore[reportOptionalSubscript]
         about = f"{title} {version}; a spike where `{'` or `'.join(sorted(spikes))}`."
         table = "\n\n".join(map(item, names))
+        if counted := presets.rule_names(library):
+            listed = ", ".join(f"`{name}`" for name in counted)
+            table += f"\n\nThe [rules](rules.md#what-other-libraries-do) by which it spikes: {listed}."
         made.append(f":::{{tab-item}} {title}\n:sync: {library}\n\n{about}\n\n{table}\n:::")
     return "\n".join(["::::{tab-set}", ":sync-group: library", "", *made, "::::"])

@@ -84,6 +84,15 @@ def test_every_preset_has_its_line() -> None:
         assert f"`{presets.get(name)!r}`" in tabs
 
 
+def test_every_preset_of_a_rule_has_its_row() -> None:
+    table, tabs = libraries.rules(), libraries.tabs()
+    for name in presets.rule_names():
+        kind = type(presets.get_rule(name)).__name__
+        assert table.count(f"| `{name}`: [`{kind}`](api/arcana.rules.{kind}.md) | x") == 1
+        assert table.count(f"- `{name}`. Differs: ") == presets.describe(name).count("\nDiffers: ")
+        assert tabs.count(f"`{name}`") == 1
+
+
 def test_the_measured_numbers_are_of_this_catalogue() -> None:
     assert set(accuracy.errors()) <= set(names())
     assert {name: rows for name, rows in libraries.compared().items() if name not in presets.names()} == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from every import every_surrogate
 
 import arcana.jax
 import arcana.torch
-from arcana import surrogate as definitions
+from arcana import presets, surrogate as definitions
+from arcana.jax.adapters import equinox, linen, nnx
+from arcana.rules import Integer, Rule, Ternary
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
 from arcana.torch import Spike
 
@@ -23,6 +26,13 @@ BACKENDS = {
     "torch": (arcana.torch, torch.tensor([-0.3, 0.0, 0.4]), "torch.Tensor", "torch.as_tensor(v)"),
     "jax": (arcana.jax, jnp.asarray([-0.3, 0.0, 0.4]), "jax.Array", "jnp.asarray(v)"),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Octaves(Rule):
+    @property
+    def thresholds(self):
+        return ((0.0, 1), (1.0, 1), (3.0, 1))
 
 
 class Required(Surrogate):
@@ -73,6 +83,44 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a layer": (lambda m, v: m.spike(v, Spike(FastSigmoid())), "it holds one: hand over its .surrogate, or call it itself"),
     "another class": (lambda m, v: m.spike(v, dict), f"spike {TAKES} 'dict' (builtins.type)"),
     "two surrogates": (lambda m, v: m.spike(FastSigmoid(), FastSigmoid()), "the potential v comes first, the surrogate after it"),
+    "a rule": (
+        lambda m, v: m.spike(v, presets.sinabs.max_spike(max_num_spikes_per_bin=4)),
+        "arcana.rules.Integer; that is a rule, which goes beside a surrogate: write rule=Integer(most=4, repeat=False, step=1.0)",
+    ),
+    "a rule of one's own": (lambda m, v: m.spike(v, Octaves()), "which goes beside a surrogate: write rule=Octaves()"),
+    "a class of rules": (
+        lambda m, v: m.spike(v, Integer),
+        "that is a rule, which goes beside a surrogate: write rule=Integer(…)",
+    ),
+    "a rule for v": (lambda m, v: m.spike(Integer(4), FastSigmoid()), "v must be a {kind}, got arcana.rules.Integer"),
+    "a rule by position": (
+        lambda m, v: m.fast_sigmoid(v, Integer(4)),
+        "write fast_sigmoid(v, rule=Integer(most=4, repeat=True, step=1.0))",
+    ),
+    "a rule to an instance": (
+        lambda m, v: FastSigmoid()(v, 25, Ternary()),
+        "write FastSigmoid(scale=10.0)(v, scale=25, rule=Ternary(gap=2.0))",
+    ),
+    "a preset uncalled": (lambda m, v: m.spike(v, presets.snntorch.fast_sigmoid), "that makes one: write fast_sigmoid()"),
+    "a preset's name": (
+        lambda m, v: m.spike(v, "snntorch.fast_sigmoid"),
+        "a name is looked up by arcana.presets.get('snntorch.fast_sigmoid')",
+    ),
+    "a surrogate for a rule": (
+        lambda m, v: m.spike(v, FastSigmoid(), rule=presets.sinabs.gaussian()),
+        "and a surrogate is given before it: write spike(v, surrogate, rule=Integer(4)), got Gaussian(sigma=0.5)",
+    ),
+    "a function for a rule": (lambda m, v: m.spike(v, FastSigmoid(), rule=m.atan), "and a surrogate is given before it"),
+    "a class for a rule": (lambda m, v: m.spike(v, FastSigmoid(), rule=m.FastSigmoid), "and a surrogate is given before it"),
+    "a definition for a rule": (lambda m, v: m.spike(v, FastSigmoid(), rule=FastSigmoid), "and a surrogate is given before it"),
+    "a preset of a rule uncalled": (
+        lambda m, v: m.spike(v, FastSigmoid(), rule=presets.sinabs.multi_spike),
+        "rule must be a rule of arcana.rules, write multi_spike(), got <function multi_spike",
+    ),
+    "a rule's name": (
+        lambda m, v: m.spike(v, FastSigmoid(), rule="sinabs.multi_spike"),
+        "write arcana.presets.get_rule('sinabs.multi_spike'), got",
+    ),
     "no default": (lambda m, v: m.spike(v, Required), "Required: width has no default and must be given"),
     "foreign name": (
         lambda m, v: m.fast_sigmoid(v, slope=25),
@@ -116,6 +164,21 @@ def test_a_formula_has_one_of_two_names(backend: str) -> None:
         (lambda: Spike("fast_sigmoid"), f"Spike {TAKES} 'fast_sigmoid'; a name is looked up by arcana.surrogate.get"),
         (lambda: Spike(1.0, FastSigmoid()), "the arguments are exchanged: write Spike(surrogate, threshold)"),
         (lambda: Spike(Spike(FastSigmoid())), "it holds one: hand over its .surrogate"),
+        (
+            lambda: Spike(Integer(4), FastSigmoid()),
+            "got arcana.rules.Integer; that is a rule, which goes beside a surrogate: write",
+        ),
+        (
+            lambda: Spike(FastSigmoid(), 1.0, Ternary()),
+            "got Ternary(gap=2.0); a rule is given by its name: write rule=Ternary(gap=2.0)",
+        ),
+        (lambda: Spike(FastSigmoid(), 1.0, 3), "Spike: learnable must be the names of parameters, got 3"),
+        (lambda: Spike(FastSigmoid(), rule=FastSigmoid()), "and a surrogate is given before it"),
+        (lambda: nnx.Spike(FastSigmoid(), rule=FastSigmoid(scale=3.0)), "write spike(v, surrogate, rule=Integer(4)), got Fast"),
+        (lambda: equinox.Spike(FastSigmoid(), rule="integer"), "Integer(4), say, got 'integer'"),
+        (lambda: linen.Spike(FastSigmoid(), rule=definitions.atan).init({}, jnp.zeros(3)), "rule=Integer(4)), got ATan("),
+        (lambda: nnx.Spike(FastSigmoid(), 1.0, Integer(4)), "a rule is given by its name: write rule=Integer(most=4,"),
+        (lambda: arcana.jax.forward_mode(Integer(4)), "got arcana.rules.Integer; that is a rule, which goes beside a surrogate"),
         (lambda: arcana.jax.forward_mode({}), f"forward_mode {TAKES} {{}}; a dict that"),
         (lambda: arcana.jax.forward_mode(jnp.tanh), f"forward_mode {TAKES} "),
     ],

@@ -235,6 +235,11 @@ def test_repr_shows_own_parameters_and_what_was_changed() -> None:
             TypeError,
             r"^FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold; did you mean scale\?$",
         ),
+        (
+            lambda: definitions.get("norse.tanh"),
+            ValueError,
+            r"what another library computes is arcana\.presets\.get\('norse\.tanh'\)$",
+        ),
         (lambda: definitions.get("zzz"), ValueError, r"^unknown surrogate 'zzz'; there are atan, .*, triangular$"),
         (
             lambda: definitions.from_dict({"surrogate": "elsewhere:Thing", "parameters": {}}),

@@ -10,15 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rule_presets import described
 
 from arcana import presets
+from arcana._core import NUMPY_NAMESPACES
+from arcana.rules import Firing, Integer, Rule
 from arcana.surrogate import FastSigmoid, Surrogate, from_dict
 
 LIBRARIES = [
     *("braincog", "braintools", "jaxsnn", "lava_dl", "norse", "rockpool", "sinabs"),
     *("slax", "snnax", "snntorch", "spikingjelly", "spyx"),
 ]
+WITH_RULES = ["braincog", "norse", "rockpool", "sinabs", "spikingjelly"]
 every_preset = pytest.mark.parametrize("name", presets.names())
+every_rule = pytest.mark.parametrize("name", presets.rule_names())
 
 
 def test_names_are_those_of_twelve_libraries() -> None:
@@ -59,6 +64,68 @@ def test_description_has_the_call_the_formula_and_the_spike(name: str) -> None:
     assert ("fires where v >= 0." in source) == presets.get(name).fires_at_threshold
     assert ("fires where v > 0." in source) != presets.get(name).fires_at_threshold
     assert all(remark.startswith(("Differs: ", "Note: ")) for remark in remarks)
+
+
+def test_names_of_rules_are_none_of_surrogates() -> None:
+    assert sorted({name.partition(".")[0] for name in presets.rule_names()}) == WITH_RULES
+    assert [name for library in LIBRARIES for name in presets.rule_names(library)] == presets.rule_names()
+    assert not set(presets.rule_names()) & set(presets.names())
+    for library in LIBRARIES:
+        own = {name for name, each in vars(getattr(presets, library)).items() if each.__class__.__name__ == "function"}
+        registered = {*presets.names(library), *presets.rule_names(library)}
+        assert {f"{library}.{name}" for name in own - {"preset", "rule_preset"} if name[0] != "_"} == registered
+
+
+def test_get_rule_is_the_function_of_the_library() -> None:
+    expected = Integer(4, repeat=False, step=0.5)
+    by_name = presets.get_rule("sinabs.max_spike", max_num_spikes_per_bin=4, spike_threshold=0.5)
+    assert by_name == presets.sinabs.max_spike(max_num_spikes_per_bin=4, spike_threshold=0.5) == expected
+    # As Rockpool's users write it.
+    assert presets.rockpool.lif(max_spikes_per_dt=np.float32(4.0)) == presets.rockpool.lif(max_spikes_per_dt=4)
+
+
+@every_rule
+def test_preset_of_a_rule_keeps_its_value(name: str) -> None:
+    rule = presets.get_rule(name)
+    assert isinstance(rule, Rule)
+    for copy in (presets.get_rule(name, **presets.defaults(name)), pickle.loads(pickle.dumps(rule))):
+        assert copy == rule
+        assert hash(copy) == hash(rule)
+    for parameter, default in presets.defaults(name).items():
+        other = 3 if default is None else default + 1 if isinstance(default, int) else 1.5 * default
+        assert presets.get_rule(name, **{parameter: other}) != rule, parameter
+
+
+@every_rule
+def test_description_of_a_rule_has_the_call_the_potential_the_spikes_and_a_surrogate(name: str) -> None:
+    call, _, spikes, _, *remarks = presets.describe(name).split("\n\n")
+    assert call == f"{name}({', '.join(f'{key}={value!r}' for key, value in presets.defaults(name).items())})"
+    assert spikes.startswith("P(spike) = " if presets.get_rule(name).random else "spikes = ")
+    assert all(parameter in spikes for parameter in presets.defaults(name))
+    assert all(remark.startswith(("Differs: ", "Note: ")) for remark in remarks)
+    others = {"spike_threshold": 1.0, "k": 1.0, "alpha": 1.0}
+    found = described(name, {key: value for key, value in others.items() if key not in presets.defaults(name)})
+    assert found.potential(2.0) in (1.0, 1.5, 2.0)
+    if found.rule.random:
+        found.rule.check(found.surrogate)
+
+
+# Independent of the presets: (name, x, spikes, gradient), from BrainCog's code.
+RULE_VALUES: list[tuple[str, list[float], list[float], list[float]]] = [
+    ("braincog.ei_grad", [-3.0, -0.5, -0.25, 0.0, 0.25, 0.5, 3.0], [-1, -1, -1, 0, 1, 1, 1], [0, 0, 1, 1, 1, 0, 0]),
+    ("braincog.round_grad", [-3.0, -0.25, 0.0, 0.25, 1.0, 1.25, 4.25, 9.0], [0, 0, 0, 1, 1, 2, 5, 5], [0, 1, 1, 1, 1, 1, 1, 0]),
+]
+
+
+@pytest.mark.parametrize(("name", "x", "spikes", "gradient"), RULE_VALUES)
+def test_value_of_a_rule(name: str, x: list[float], spikes: list[float], gradient: list[float]) -> None:
+    found = described(name, {})
+    v = found.potential(np.array(x))
+    firing = Firing(NUMPY_NAMESPACES["float64"], found.surrogate.fires_at_threshold)
+    np.testing.assert_array_equal(found.rule.spikes(v, firing), spikes)
+    slopes = sum(found.surrogate.derivative(side * (v - at)) for at, side in found.rule.thresholds)
+    np.testing.assert_array_equal(slopes, gradient)
+    assert [each[0] for each in RULE_VALUES] == presets.rule_names("braincog")
 
 
 # Independent of the presets: (name, parameters, v, h), written from what the library's code computes or, marked so, intends.
@@ -149,6 +216,30 @@ ERRORS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
 def test_error(name: str, parameters: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         presets.get(name, **parameters)
+
+
+RULE_ERRORS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
+    ("sinabs.gaussian", {}, ValueError, "preset 'sinabs.gaussian' is a surrogate: write presets.get('sinabs.gaussian')"),
+    ("sinabs.MultiSpike", {}, ValueError, "unknown preset 'sinabs.MultiSpike'; did you mean sinabs.multi_spike"),
+    ("multi_spike", {}, ValueError, "unknown preset 'multi_spike'; did you mean sinabs.multi_spike?"),
+    ("sinabs.multi_spike", {"threshold": 1}, TypeError, "no parameter 'threshold'; did you mean spike_threshold?"),
+    ("norse.logistic", {"k": 2.0}, TypeError, "preset norse.logistic has no parameter 'k'; it has none"),
+    ("sinabs.multi_spike", {"spike_threshold": 0}, ValueError, "sinabs.multi_spike(spike_threshold=0): Integer: step must be"),
+    ("rockpool.lif", {"max_spikes_per_dt": 4.5}, TypeError, "Integer: most must be a whole number, got 4.5"),
+    ("spikingjelly.ternary_if_node", {"v_threshold": -1.0}, ValueError, "Ternary: gap must be from 0 to 1.04858e+06, got -2.0"),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "error", "message"), RULE_ERRORS)
+def test_error_of_a_rule(name: str, parameters: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        presets.get_rule(name, **parameters)
+
+
+def test_a_rule_is_not_got_as_a_surrogate() -> None:
+    message = "preset 'sinabs.multi_spike' is a rule: write presets.get_rule('sinabs.multi_spike')"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        presets.get("sinabs.multi_spike")
 
 
 def test_unknown_library() -> None:

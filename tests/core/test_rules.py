@@ -46,6 +46,7 @@ def test_a_rule_is_a_value(rule: Rule) -> None:
         (lambda: Integer(4, step=0), ValueError, "step must be from 1e-06 to 8192, got 0"),
         (lambda: Integer(4, step=float("nan")), ValueError, "got nan"),
         (lambda: Integer(4, step="1"), TypeError, "step must be a number, got '1'"),  # pyright: ignore[reportArgumentType]
+        (lambda: Integer(4, step=np.ones(3)), TypeError, "an array divides: v = potential / threshold - 1"),  # pyright: ignore[reportArgumentType]
         (lambda: Ternary(-1.0), ValueError, "Ternary: gap must be from 0 to 1.04858e\\+06, got -1.0"),
         (lambda: Ternary(True), TypeError, "gap must be a number, got True"),
     ],

@@ -1,4 +1,4 @@
-"""What the six libraries compute, written to tests/core/peers.json, which the tests without the libraries read.
+"""What the libraries compute, written to tests/core/peers.json, which the tests without the libraries read.
 
 `python tests/peers/freeze.py` writes it, `--check` compares it with what the installed libraries compute now.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from cases import COMPARED, CONSTANTS_IN_FLOAT32, DIFFERENCES, OTHER_PARAMETERS
 from comparison import evaluate_library
+from rule_cases import CASES as RULES, IN_FLOAT32, LIBRARIES as WITH_RULES, Case, evaluate_rule, inputs, meant
 
 from arcana import presets
 from arcana.bench.libraries import LIBRARIES
@@ -25,6 +26,9 @@ FILE = Path(__file__).parents[1] / "core" / "peers.json"
 # With a threshold of 1 or 2 added these are the same numbers; the kinks of most cases are among them, and −0.0.
 GRID = sorted([*np.arange(-8, 9) / 4, *(sign * x for sign in (-1, 1) for x in (1 / 64, 1 / 16, 4.0, 16.0))])
 DIGITS = 12
+
+RULE_GRID = sorted(k / 4 + beside for k in range(-8, 25) for beside in (-1 / 128, 0.0, 1 / 128))
+"""The thresholds of every case, and what lies beside them."""
 
 
 def parameter_sets(name: str) -> list[dict[str, Any]]:
@@ -38,7 +42,15 @@ def frozen() -> dict[str, Any]:
     """The whole file: versions, potentials, and of each preset and parameter set what it is to compute."""
     v = np.array(GRID)
     cases = [_case(name, parameters, v) for name in COMPARED for parameters in parameter_sets(name)]
-    return {"versions": {library: version(library) for library in LIBRARIES}, "v": GRID, "cases": cases}
+    rules = [_rule_case(case, np.array(RULE_GRID)) for case in RULES]
+    return {
+        "versions": {library: version(library) for library in LIBRARIES},
+        "v": GRID,
+        "cases": cases,
+        "rule_versions": {library: version(library) for library in WITH_RULES},
+        "x": RULE_GRID,
+        "rules": rules,
+    }
 
 
 def _case(name: str, parameters: dict[str, Any], v: Any) -> dict[str, Any]:
@@ -55,6 +67,24 @@ def _case(name: str, parameters: dict[str, Any], v: Any) -> dict[str, Any]:
     return {**case, "h": _numbers(difference.meant(v, **parameters)), "library": _numbers(h)}
 
 
+def _rule_case(case: Case, x: Any) -> dict[str, Any]:
+    taken = np.isin(x, inputs(case, x))
+    found = evaluate_rule(case, x[taken])
+    spikes, gradient = meant(case, x[taken], *found)
+    about: dict[str, Any] = {"preset": case.name, "parameters": case.parameters, "others": case.others}
+    about |= {"spikes": _spread(spikes, taken), "gradient": _spread(gradient, taken)}
+    if case.name in IN_FLOAT32:
+        about["digits"] = 6
+    # A gradient that is a factor off is not written twice.
+    return {**about, "library": _spread(found[0], taken)} if (found[0] != spikes).any() else about
+
+
+def _spread(values: Any, taken: Any) -> list[float | str | None]:
+    """Return the values at the inputs that are taken, and nothing at the others."""
+    found = iter(_numbers(values))
+    return [next(found) if each else None for each in taken]
+
+
 def _numbers(values: Any) -> list[float | str]:
     """As many digits as a comparison counts; what JSON has no number for, as text."""
     rounded = [float(f"{float(each):.{DIGITS}g}") for each in values]
@@ -63,9 +93,11 @@ def _numbers(values: Any) -> list[float | str]:
 
 def text(table: dict[str, Any]) -> str:
     """One case a line, so that a change of a library shows as the lines that it changes."""
-    lines = ",\n".join(json.dumps(case) for case in table["cases"])
-    head = f'"versions": {json.dumps(table["versions"])},\n"v": {json.dumps(table["v"])}'
-    return f'{{{head},\n"cases": [\n{lines}\n]}}\n'
+    parts = [
+        "[\n" + ",\n".join(json.dumps(case) for case in value) + "\n]" if key in ("cases", "rules") else json.dumps(value)
+        for key, value in table.items()
+    ]
+    return "{" + ",\n".join(f'"{key}": {part}' for key, part in zip(table, parts, strict=True)) + "}\n"
 
 
 def main() -> None:
@@ -85,9 +117,10 @@ def main() -> None:
 
 
 def _alike(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    if old["versions"] != new["versions"] or old["v"] != new["v"] or len(old["cases"]) != len(new["cases"]):
+    if any(old.get(key) != new[key] for key in new if key not in ("cases", "rules")):
         return False
-    return all(_same(one, other) for one, other in zip(old["cases"], new["cases"], strict=True))
+    pairs = [(old.get(key, []), new[key]) for key in ("cases", "rules")]
+    return all(len(one) == len(other) and all(map(_same, one, other)) for one, other in pairs)
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

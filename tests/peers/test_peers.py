@@ -16,8 +16,8 @@ from arcana.bench.candidates import grid
 from arcana.bench.libraries import LIBRARIES, original, plain, shipped
 from arcana.surrogate import Surrogate
 
-# What the libraries have and no preset can be: `WITHOUT_PRESET` in table.py says why.
-NOT_EXPRESSIBLE = {"SSO", "custom_surrogate", "MultiLevelSpikeCount", "PoissonPass", "heaviside"}
+# What the libraries have and no preset can be: docs/from-other-libraries.md says why.
+NOT_EXPRESSIBLE = {"SSO", "custom_surrogate", "heaviside"}
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 every_case = pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_defaults_of_norse_are_its_neurons() -> None:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_every_surrogate_has_a_preset(library: str) -> None:
-    ours = {plain(name.partition(".")[2]) for name in presets.names(library)}
+    ours = {plain(name.partition(".")[2]) for name in (*presets.names(library), *presets.rule_names(library))}
     assert {name for name in shipped(library) if plain(name) not in ours} <= NOT_EXPRESSIBLE
 
 

@@ -61,7 +61,7 @@ class Spike(eqx.Module):
         dtype: Any = jnp.float32,
         rule: Rule | None = None,
     ) -> None:
-        layer = layer_of(surrogate, threshold, learnable, shape, dtype)
+        layer = layer_of(surrogate, threshold, learnable, shape, dtype, rule)
         self.given, self.first_threshold, self.rule = layer.surrogate, values_of(layer.threshold), rule
         self.learned = {name: jnp.asarray(value) for name, value in layer.learned.items()}
         self.fixed_threshold = None if "threshold" in layer.learned else layer.threshold

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import numbers
 import sys
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,12 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from arcana._core import AnySurrogate, Surrogate, checked_potential, surrogate_of, warn_of_library
+from arcana._core import AnySurrogate, Surrogate, checked_learnable, checked_potential, surrogate_of, warn_of_library
 from arcana.jax._checks import ARRAYS
 from arcana.jax._function import spike
-
-if typing.TYPE_CHECKING:
-    from arcana.rules import Rule
+from arcana.rules import Rule, checked_rule
 
 
 class Layer(NamedTuple):
@@ -43,14 +40,13 @@ def layer_of(
     learnable: Iterable[str] | str = (),
     shape: int | Sequence[int] = 1,
     dtype: Any = jnp.float32,
+    rule: Rule | None = None,
 ) -> Layer:
     """Return the checked arguments of a layer, and its initial values; the words are those of `arcana.torch.Spike`."""
     given = surrogate_of(surrogate, "Spike", threshold)
-    names = dict.fromkeys((learnable,) if isinstance(learnable, str) else learnable)
-    for name in names:
-        if name not in ("threshold", "gain", *given.numbers):
-            msg = f"Spike: {name!r} cannot be learned; there are threshold, gain, {', '.join(given.numbers)}"
-            raise TypeError(msg)
+    names = checked_learnable(learnable, given)
+    if rule is not None:
+        checked_rule(rule, None)
     first = _checked_threshold(threshold)
     size = (shape,) if isinstance(shape, int) else tuple(shape)
     values = {name: np.asarray(first if name == "threshold" else getattr(given, name)) for name in names}

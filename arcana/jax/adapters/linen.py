@@ -57,7 +57,7 @@ class Spike(nn.Module):
     @nn.compact
     def __call__(self, v: jax.Array, random: Any = None) -> jax.Array:
         """Return the spikes of v."""
-        layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype)
+        layer = layer_of(self.surrogate, self.threshold, self.learnable, self.shape, self.dtype, self.rule)
         learned = {name: self.param(name, lambda _, value=value: jnp.asarray(value)) for name, value in layer.learned.items()}
         return spikes(v, layer.surrogate, layer.threshold, learned, self.rule, random)
 

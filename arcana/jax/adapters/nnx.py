@@ -54,7 +54,7 @@ class Spike(nnx.Module):
         dtype: Any = jnp.float32,
         rule: Rule | None = None,
     ) -> None:
-        layer = layer_of(surrogate, threshold, learnable, shape, dtype)
+        layer = layer_of(surrogate, threshold, learnable, shape, dtype, rule)
         self._given, self._first, self._rule = layer.surrogate, values_of(layer.threshold), rule
         self.learnable = tuple(layer.learned)
         if "threshold" not in layer.learned:
