@@ -19,6 +19,7 @@ from flax import nnx
 import arcana.jax.adapters.layer
 from arcana.jax.adapters import equinox, linen
 from arcana.jax.adapters.nnx import Spike as NnxSpike
+from arcana.rules import Integer
 from arcana.surrogate import FastSigmoid, Gaussian, Rectangular, Surrogate, get
 from arcana.torch import Spike
 
@@ -180,6 +181,13 @@ def test_the_surrogate_is_the_present_one() -> None:
 
 
 GIVEN = np.array([0.25, 0.5, -1.0])
+
+
+@each_system
+def test_a_printed_layer_shows_its_surrogate_and_its_rule(system: System) -> None:
+    text = str(system.make(FastSigmoid(scale=25.0), learnable="threshold", rule=Integer(4)))
+    assert "scale=25.0" in text
+    assert "Integer(most=4" in text
 
 
 @pytest.mark.parametrize("threshold", [0.1, GIVEN], ids=["number", "array"])

@@ -55,7 +55,7 @@ class Spike(nnx.Module):
         rule: Rule | None = None,
     ) -> None:
         layer = layer_of(surrogate, threshold, learnable, shape, dtype, rule)
-        self._given, self._first, self._rule = layer.surrogate, values_of(layer.threshold), rule
+        self.given, self._first, self.rule = layer.surrogate, values_of(layer.threshold), rule
         self.learnable = tuple(layer.learned)
         if "threshold" not in layer.learned:
             number = isinstance(layer.threshold, float)
@@ -66,7 +66,7 @@ class Spike(nnx.Module):
     @property
     def surrogate(self) -> Surrogate:
         """The surrogate with the present values of what is learned, where each has one value for all channels."""
-        return present(self._given, {name: getattr(self, name)[...] for name in self.learnable})
+        return present(self.given, {name: getattr(self, name)[...] for name in self.learnable})
 
     def reset_parameters(self) -> None:
         """Set every value as it was given, in place; each keeps its dtype. A layer of `nnx.eval_shape` gets its values so.
@@ -82,10 +82,10 @@ class Spike(nnx.Module):
             self.threshold = self._first
         own = ("threshold", *self.learnable)
         held = {name: value for name, value in nnx.to_pure_dict(nnx.state(self)).items() if name in own}
-        nnx.update(self, {name: first_values(self._given, self._first, name, value) for name, value in held.items()})
+        nnx.update(self, {name: first_values(self.given, self._first, name, value) for name, value in held.items()})
 
     def __call__(self, v: jax.Array, random: Any = None) -> jax.Array:
         """Return the spikes of v."""
         learned = {name: getattr(self, name)[...] for name in self.learnable}
         fixed = self.threshold[...] if isinstance(self.threshold, nnx.Variable) else self.threshold
-        return spikes(v, self._given, fixed, learned, self._rule, random)
+        return spikes(v, self.given, fixed, learned, self.rule, random)
