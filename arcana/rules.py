@@ -34,7 +34,7 @@ from arcana._core import (
     usual_values,
 )
 
-__all__ = ["Firing", "Heaviside", "Integer", "Rule", "Smooth", "Stochastic", "Ternary"]
+__all__ = ["Firing", "Heaviside", "Integer", "Rule", "Smooth", "Stochastic", "Ternary", "from_dict"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +100,15 @@ class Rule:
         """Return the spikes of v, an array of the computing dtype; they may be cast and have no derivative of their own."""
         terms = [firing.reached(v, at) if direction > 0 else -firing.reached(-v, -at) for at, direction in self.thresholds]
         return functools.reduce(operator.add, terms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict of plain values from which `from_dict` makes an equal rule.
+
+        >>> from arcana.rules import Ternary
+        >>> Ternary(gap=1.0).to_dict()
+        {'rule': 'Ternary', 'parameters': {'gap': 1.0}}
+        """
+        return {"rule": _public_name(type(self)), "parameters": dataclasses.asdict(self)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,6 +342,40 @@ class Smooth(Rule):
         """Return G."""
         assert firing.primitive is not None
         return firing.primitive()
+
+
+def from_dict(data: Mapping[str, Any]) -> Rule:
+    """Return the rule that `to_dict` wrote.
+
+    A rule of your own is found once its module has been imported; nothing is imported on the word of the data.
+
+    Raises:
+        ValueError: a key is missing, or there is no such rule.
+
+    >>> from arcana.rules import Integer, from_dict
+    >>> from_dict(Integer(4).to_dict()) == Integer(4)
+    True
+    """
+    missing = {"rule", "parameters"} - set(data)
+    if missing:
+        msg = f"a rule's dict has the keys 'rule' and 'parameters'; missing: {', '.join(sorted(missing))}"
+        raise ValueError(msg)
+    name, known = data["rule"], {_public_name(each): each for each in _kinds(Rule)}
+    if name not in known:
+        own = f"import {name.partition(':')[0]} first" if ":" in str(name) else f"there are {', '.join(sorted(known))}"
+        msg = f"unknown rule {name!r}; {own}"
+        raise ValueError(msg)
+    return known[name](**data["parameters"])
+
+
+def _public_name(rule: type[Rule]) -> str:
+    """Return the class's name, with its module before it where it is a user's."""
+    return rule.__name__ if rule.__module__ == __name__ else f"{rule.__module__}:{rule.__qualname__}"
+
+
+def _kinds(rule: type[Rule]) -> list[type[Rule]]:
+    """Return the class's subclasses, and theirs."""
+    return [kind for each in rule.__subclasses__() for kind in (each, *_kinds(each))]
 
 
 def checked_rule(rule: Any, random: Any) -> Rule:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 import pickle
 from typing import Any
 
@@ -13,10 +15,21 @@ from known_values import KNOWN
 from rules import COUNTING, RULES, derivative, potentials, spikes
 
 from arcana._core import AT_ZERO, NUMPY_NAMESPACES, Formula
-from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
+from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary, from_dict
 from arcana.surrogate import FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, get
 
 POINTS = np.array([-3.31, -1.93, -0.713, 0.053, 0.417, 1.337, 2.221, 5.617])
+
+
+@dataclasses.dataclass(frozen=True)
+class Octaves(Rule):
+    """A rule of a user's own."""
+
+    first: float = 1.0
+
+    @property
+    def thresholds(self) -> tuple[tuple[float, int], ...]:
+        return ((0.0, 1), (self.first, 1), (3 * self.first, 1))
 
 
 def formula_of(surrogate: Surrogate, rule: Rule) -> Formula:
@@ -54,6 +67,28 @@ def test_a_rule_is_a_value(rule: Rule) -> None:
 def test_a_rule_refuses_what_it_cannot_be(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("rule", [*RULES, Octaves(first=0.5)], ids=str)
+def test_a_rule_goes_to_json_and_back(rule: Rule) -> None:
+    assert from_dict(json.loads(json.dumps(rule.to_dict()))) == rule
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"rule": "Integer"}, "missing: parameters"),
+        (
+            {"rule": "integer", "parameters": {}},
+            "unknown rule 'integer'; there are Heaviside, Integer, Smooth",
+        ),
+        ({"rule": "elsewhere:Own", "parameters": {}}, "unknown rule 'elsewhere:Own'; import elsewhere first"),
+        ({"rule": "Ternary", "parameters": {"gap": -1.0}}, "Ternary: gap must be from 0 to"),
+    ],
+)
+def test_a_dict_of_no_rule_is_refused(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_dict(data)
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
