@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 
 GUARDS: dict[str, list[str]] = {
     "arcana/presets": ["tests/core/test_frozen_peers.py tests/core/test_presets.py"],
+    "arcana/rules.py": ["tests/core/test_rules.py tests/both/test_rules.py", "tests/torch/test_rules.py tests/jax/test_rules.py"],
     "arcana/_core": [
         "tests/core/test_definitions.py tests/core/test_creation.py tests/core/test_house.py",
         "tests/core",

@@ -108,10 +108,14 @@ def test_a_function_without_a_rule_is_an_error() -> None:
 
 
 def test_no_number_of_a_side_that_is_not_taken_comes_through() -> None:
-    """The chain rule by products makes 0 · inf of it."""
-    p, result = traced(lambda p, xp: xp.where(p > 1, xp.log(xp.where(p > 1, p - 1, 1.0)), xp.sqrt(p - 1) * 0 + p))
-    found = value(slope(result, p), p, np.array([0.5, 1.0, 1.5, 3.0]))
-    np.testing.assert_array_equal(found[2:], [2.0, 0.5])
+    """The chain rule by products makes 0 · inf of it, on either side of the choice."""
+    at = np.array([0.5, 1.0, 1.5, 3.0])
+    for function, expected in (
+        (lambda p, xp: xp.where(p > 1, xp.log(p - 1), p * 3), [3.0, 3.0, 2.0, 0.5]),
+        (lambda p, xp: xp.where(p != 1.5, p * p, xp.sqrt(p - 3) * 0 + xp.reciprocal(p - 3)), [1.0, 2.0, math.nan, 6.0]),
+    ):
+        p, result = traced(function)
+        np.testing.assert_array_equal(value(slope(result, p), p, at), expected)
 
 
 def test_each_choice_is_made_once() -> None:

@@ -13,6 +13,7 @@ import torch
 from every import every_parameter
 from formulas import Formula, formulas
 from hypothesis import HealthCheck, given, settings, strategies
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from arcana import surrogate as definitions
 from arcana._core import FAR
@@ -21,7 +22,7 @@ from arcana.torch import spike
 from arcana.torch._call import Call, Ready, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks
-from arcana.torch._eager.program import LearnableProgram, product_of
+from arcana.torch._eager.program import NEAR, LearnableProgram, product_of
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -51,6 +52,46 @@ def test_every_parameter_has_a_program(name: str, key: str) -> None:
         assert call is not None
         for near in (True, False):
             assert call._ready(torch.zeros(3, dtype=dtype), given, (True, near)) is not None
+
+
+class Comparisons(TorchDispatchMode):
+    """The numbers that something is compared with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[float] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket is torch.ops.aten.gt:
+            self.numbers.append(float(args[1]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("clipped_reciprocal", "bound"),
+        ("fast_sigmoid", "scale"),
+        ("inverse_square_root", "width"),
+        ("log_abs", "slope"),
+        ("multi_gaussian", "height"),
+        ("multi_gaussian", "scale"),
+        ("multi_gaussian", "spread"),
+        ("one_sided_fast_sigmoid", "scale"),
+        ("q_pseudo_spike", "q"),
+    ],
+)
+def test_of_near_potentials_none_is_asked_whether_it_is_far(name: str, key: str) -> None:
+    """The gradients would be the same, by half as many operations again."""
+    surrogate, v = definitions.get(name), torch.tensor([-0.3, 0.4, 2.0])
+    given = (torch.tensor(getattr(surrogate, key)),)
+    call, *_ = call_of(v, surrogate, {key: given[0]})
+    for near in (True, False):
+        ready = call._ready(v, given, (True, near))
+        assert ready is not None
+        with Comparisons() as seen:
+            ready.program.few(v, torch.ones(3), torch.empty(3), *ready.constants)
+        assert any(x > NEAR * NEAR for x in seen.numbers) != near
 
 
 @every_parameter
