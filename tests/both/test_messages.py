@@ -78,6 +78,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda m, v: m.fast_sigmoid(v, slope=25),
         "FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold; did you mean scale?",
     ),
+    "a name of no kin": (lambda m, v: m.fast_sigmoid(v, foo=25), "it has scale, gain, fires_at_threshold; did you mean scale?"),
     "misspelt": (lambda m, v: m.spike(v, FastSigmoid(), scal=25), "did you mean scale?"),
     "a list": (lambda m, v: m.fast_sigmoid(v, scale=[1.0]), "got [1.0] (list); make a {kind} of it"),
     "text": (lambda m, v: m.fast_sigmoid(v, scale="a"), "FastSigmoid: scale must be a number or a {kind}, got 'a' (str)"),
@@ -100,6 +101,11 @@ def test_a_wrong_call_says_what_to_write(wrong: str, backend: str) -> None:
     call, message = WRONG[wrong]
     with pytest.raises(TypeError, match=re.escape(message.replace("{kind}", kind).replace("{convert}", convert))):
         call(module, v)
+
+
+def test_of_several_parameters_none_is_meant_by_a_name_of_no_kin() -> None:
+    with pytest.raises(TypeError, match=r"no parameter 'foo'; it has scale, width, gain, fires_at_threshold$"):
+        arcana.torch.triangular(torch.zeros(3), foo=25)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

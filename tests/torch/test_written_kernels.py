@@ -446,6 +446,22 @@ def test_elements_beyond_32_bits_are_counted_in_64(stand_in: list[str]) -> None:
     assert "int64" not in kernels._source(Kind("backward", aligned=True, wide=False)).text
 
 
+@pytest.mark.parametrize(
+    ("number", "start", "scale", "expected"), [(32, 0, 0, True), (33, 0, 0, False), (32, 1, 0, False), (32, 0, 1, False)]
+)
+def test_a_kernel_is_told_of_whole_units_from_their_start(
+    number: int, start: int, scale: int, expected: bool, stand_in: list[str]
+) -> None:
+    """It may then read and write sixteen bytes at once, which beyond the end, or from between two units, is an error."""
+    v, given = torch.zeros(number + start)[start:], torch.ones(4)[scale : scale + 1]
+    call, *_ = call_of(v, definitions.get("fast_sigmoid"), {"scale": given})
+    kernels = cuda.CudaKernels(call)
+    assert kernels.pull([v], [given], torch.ones(number)) is not None
+    assert [each.aligned for each in kernels._launches] == [expected]
+    (spikes,) = kernels.fire(v[:0])
+    assert spikes.shape == (0,)
+
+
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(formulas(), strategies.sampled_from(["float32", "float64", "bfloat16"]), strategies.booleans())
 def test_a_random_formula(stand_in: list[str], formula: Formula, dtype: str, as_tensor: bool) -> None:
