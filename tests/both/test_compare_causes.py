@@ -331,6 +331,39 @@ class Own(torch.autograd.Function):
         return c / (1 + ctx.scale * v.abs()) ** 2, None
 
 
+class Apart(torch.autograd.Function):
+    """The same with a setup_context, so that forward gets no context, and with the number first."""
+
+    @staticmethod
+    def forward(scale: int, v: torch.Tensor) -> torch.Tensor:
+        return (v >= 0).to(v.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[int, torch.Tensor], output: torch.Tensor) -> None:
+        ctx.scale = inputs[0]
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, c: torch.Tensor) -> tuple[None, torch.Tensor]:
+        (v,) = ctx.saved_tensors
+        return None, c / (1 + ctx.scale * v.abs()) ** 2
+
+
+class Between(Apart):
+    """The same with a context, and with a number before and after."""
+
+    @staticmethod
+    def forward(ctx: Any, scale: int, v: torch.Tensor, times: int) -> torch.Tensor:
+        Apart.setup_context(ctx, (scale, v), v)
+        return (v >= 0).to(v.dtype) * times
+
+    setup_context = torch.autograd.Function.setup_context
+
+    @staticmethod
+    def backward(ctx: Any, c: torch.Tensor) -> tuple[None, torch.Tensor, None]:
+        return *Apart.backward(ctx, c), None
+
+
 @jax.custom_vjp
 def own(v: jax.Array) -> jax.Array:
     return (v >= 0).astype(v.dtype)
@@ -342,6 +375,8 @@ own.defvjp(lambda v: (own(v), v), lambda v, c: (c / (1 + 3.0 * jnp.abs(v)) ** 2,
 SEEN: dict[str, Callable[[Any], Any]] = {
     "torch, ours": lambda v: arcana.torch.fast_sigmoid(v, scale=3.0),
     "torch, somebody's": lambda v: Own.apply(v, 3.0),
+    "torch, somebody's of the number first": lambda v: Apart.apply(3, v),
+    "torch, somebody's of a number before and after": lambda v: Between.apply(3, v, 1),
     "jax, ours": lambda v: arcana.jax.fast_sigmoid(v, scale=3.0),
     "jax, ours under a transform": lambda v: jax.vjp(lambda x: arcana.jax.fast_sigmoid(x, scale=3.0), v),
     "jax, somebody's": own,

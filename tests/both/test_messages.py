@@ -103,9 +103,13 @@ def test_a_wrong_call_says_what_to_write(wrong: str, backend: str) -> None:
         call(module, v)
 
 
-def test_of_several_parameters_none_is_meant_by_a_name_of_no_kin() -> None:
-    with pytest.raises(TypeError, match=r"no parameter 'foo'; it has scale, width, gain, fires_at_threshold$"):
-        arcana.torch.triangular(torch.zeros(3), foo=25)
+@pytest.mark.parametrize(
+    ("name", "advice"), [("slope", "; did you mean scale?"), ("sigma", "; did you mean width?"), ("foo", "")]
+)
+def test_of_several_parameters_the_one_of_its_kin_is_meant(name: str, advice: str) -> None:
+    words = f"has no parameter '{name}'; it has scale, width, gain, fires_at_threshold{advice}"
+    with pytest.raises(TypeError, match=re.escape(words) + "$"):
+        arcana.torch.triangular(torch.zeros(3), **{name: 25})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -272,7 +272,9 @@ def test_a_parameter_on_another_device_takes_no_kernel(stand_in: list[str]) -> N
     assert kernels.pull([v], [torch.tensor(2.0)], c) is not None
 
 
-@pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative"])
+@pytest.mark.parametrize(
+    "layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative", "negative 0-d"]
+)
 @each_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES)
 def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
     generator = torch.Generator().manual_seed(6)
@@ -286,6 +288,7 @@ def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
         "0-d": lambda: (v[0, 0, 0, 0], c[0, 0, 0, 0]),
         "empty": lambda: (v[:0], c[:0]),
         "negative": lambda: (v, torch.complex(c, c).conj().imag),
+        "negative 0-d": lambda: (v[0, 0, 0, 0], torch.complex(c, c).conj().imag[0, 0, 0, 0]),
     }[layout]()
     if layout == "empty":
         x = v.requires_grad_()
