@@ -187,6 +187,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "rows = [0.5, 0.7575000000000001, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]",
     ): "any factors do",
     (
+        "arcana/torch/_eager/program.py",
+        "rows = [0.5, 0.75, 0.9, 1.0, 1.0, 1.1, 1.2625, 1.5]",
+    ): "any factors do",
+    (
+        "arcana/_core/expression.py",
+        "edges = [x * factor for x in usual.values() for factor in (0.5, 1.01, 2.0)]",
+    ): "any factors do",
+    (
         "arcana/torch/_eager/chunks.py",
         "CHUNK = 2 << 20",
     ): "pieces of any length give the same numbers",

@@ -392,3 +392,12 @@ def test_the_derivative_of_each_call_is_seen(way: str) -> None:
     (((margins, slopes),),) = seen().slopes
     np.testing.assert_array_equal(margins, v)
     np.testing.assert_allclose(slopes, FastSigmoid(scale=3.0).derivative(v), rtol=1e-7)
+
+
+def test_a_derivative_that_is_the_same_for_the_whole_batch_is_seen_at_each_of_its_elements() -> None:
+    v = np.array([-0.3, 0.0, 0.7])
+    with seeing("jax") as seen:
+        jax.vmap(arcana.jax.ste)(jnp.asarray(v))
+    (((margins, slopes),),) = seen().slopes
+    np.testing.assert_array_equal(margins, v)
+    np.testing.assert_array_equal(slopes, [1.0, 1.0, 1.0])

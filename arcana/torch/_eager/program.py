@@ -280,7 +280,7 @@ def _learnable_program(traced: Expression, slopes: list[Expression], dtype: torc
     # Far from the threshold another order of the factors might overflow.
     terms = [_terms(each, cotangent, h, product) if near else [(cotangent, with_numbers(each), None)] for each in written]
     every = [each for found in terms for each in found]
-    results = list(dict.fromkeys([product, *(x for left, right, _ in every for x in (left, right) if x is not None)]))
+    results = [product, *(x for left, right, _ in every for x in (left, right) if x is not None)]
     constants = {key(factor): factor for *_, factor in every if factor is not None} | constants_of(results, inputs)
     place: dict[Any, int] = {x: i for each in (results, constants) for i, x in enumerate(each)}
     few, many = (Writer(functions, inputs, *results).function(constants) for functions in (PLAIN, BITS))
