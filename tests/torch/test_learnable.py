@@ -228,7 +228,7 @@ def test_far_potentials_have_the_gradient_of_a_wide_dtype(name: str, key: str) -
     """Beyond what the quick program is for, up to inf, one potential after the other beside some that are near."""
     surrogate = definitions.get(name)
     value = torch.tensor(getattr(surrogate, key))
-    for far in (1e5, -1e12, 1e19, -1e25, math.inf, -math.inf):
+    for far in (1e5, -1e12, 1e19, -4e19, -1e25, math.inf, -math.inf):
         v, c = torch.tensor([0.3, far, -0.2]), torch.tensor([0.5, -2.0, 1.5])
         found = ours(surrogate, v, c, **{key: value.clone()})[0].double()
         finite = v.nan_to_num(posinf=FAR["float32"], neginf=-FAR["float32"])
