@@ -26,13 +26,12 @@ class Inlined(PrimitiveLeafPlugin):
     def lower(self, ctx: Any, eqn: Any) -> None:
         """Write the operations of one equation."""
         operands = [jax.ShapeDtypeStruct(x.aval.shape, x.aval.dtype) for x in eqn.invars]
-        closed = jax.make_jaxpr(lambda *given: self._function(*given, **eqn.params))(*operands)
-        for variable, value in zip(closed.jaxpr.constvars, closed.consts, strict=True):
-            ctx.bind_const_for_var(variable, jax.device_get(value))
-        for outer, inner in zip(eqn.invars, closed.jaxpr.invars, strict=True):
+        # Without constants, which our functions do not have.
+        jaxpr = jax.make_jaxpr(lambda *given: self._function(*given, **eqn.params))(*operands).jaxpr
+        for outer, inner in zip(eqn.invars, jaxpr.invars, strict=True):
             ctx.bind_value_for_var(inner, ctx.get_value_for_var(outer))
-        lower_jaxpr_eqns(ctx, closed.jaxpr, source=self.primitive)
-        for outer, inner in zip(eqn.outvars, closed.jaxpr.outvars, strict=True):
+        lower_jaxpr_eqns(ctx, jaxpr, source=self.primitive)
+        for outer, inner in zip(eqn.outvars, jaxpr.outvars, strict=True):
             ctx.bind_value_for_var(outer, ctx.get_value_for_var(inner))
 
 

@@ -51,7 +51,9 @@ class InverseSquareRoot(Surrogate):
     @staticmethod
     def sensitivities(v: Any, xp: Any, h: Any, *, width: Any) -> dict[str, Any]:
         square = xp.abs(v * (v * xp.square(xp.reciprocal(width))))
-        return {"width": xp.where(square > 2.0**62, xp.sign(v), h * xp.reciprocal(width) * v * square)}
+        far = square > 2.0**62
+        near = xp.where(far, xp.zeros_like(v), square)
+        return {"width": xp.where(far, xp.sign(v), h * xp.reciprocal(width) * v * near)}
 
     @staticmethod
     def facts(*, width: float) -> Facts:

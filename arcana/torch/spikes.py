@@ -16,6 +16,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from torch.autograd.function import FunctionCtx
 
 from arcana.torch import _rules
 from arcana.torch._call import Call
@@ -127,10 +128,11 @@ class _Watch:
         name = f"{function.__module__}.{function.__qualname__}"
 
         def slope(*given: Any) -> torch.Tensor:
-            first = next(i for i, each in enumerate(given) if _is_floating(each))
             # A forward without a setup_context has the context before its arguments.
-            rest = given[first + 1 :]
-            return _slope(lambda v: function.apply(*given[1 if first else 0 : first], v, *rest), given[first])
+            arguments = [x for x in given if not isinstance(x, FunctionCtx)]
+            first = next(i for i, each in enumerate(arguments) if _is_floating(each))
+            before, v, after = arguments[:first], arguments[first], arguments[first + 1 :]
+            return _slope(lambda x: function.apply(*before, x, *after), v)
 
         self.change(function, "forward", staticmethod(self.seen(function.forward, name, slope, MARGINS.get(package))))
 

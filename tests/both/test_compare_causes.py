@@ -18,7 +18,9 @@ import torch
 
 import arcana.jax
 import arcana.torch
+from arcana.surrogate import FastSigmoid
 from arcana.testing import ComparisonError, compare
+from arcana.testing._seen import seeing
 
 STEPS, SAMPLES = 4, 6
 generator = np.random.default_rng(0)
@@ -311,3 +313,91 @@ def test_a_surrogate_that_no_spike_function_shows_is_told_from_the_spikes() -> N
     # The first row is the potential −1.
     ratio = 4 / 5 * float(np.cosh(2.5) / np.cosh(2)) ** 2
     assert f"its gradients differ from the first row on: the surrogate (torch/JAX is {ratio:.4g} in the median" in cause.evidence
+
+
+class Own(torch.autograd.Function):
+    """A spike function that somebody wrote, which returns the potential after the reset too."""
+
+    @staticmethod
+    def forward(ctx: Any, v: torch.Tensor, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx.save_for_backward(v)
+        ctx.scale = scale
+        spikes = (v >= 0).to(v.dtype)
+        return spikes, v - spikes
+
+    @staticmethod
+    def backward(ctx: Any, c: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (v,) = ctx.saved_tensors
+        return c / (1 + ctx.scale * v.abs()) ** 2, None
+
+
+class Apart(torch.autograd.Function):
+    """The same with a setup_context, so that forward gets no context, and with the number first."""
+
+    @staticmethod
+    def forward(scale: int, v: torch.Tensor) -> torch.Tensor:
+        return (v >= 0).to(v.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[int, torch.Tensor], output: torch.Tensor) -> None:
+        ctx.scale = inputs[0]
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, c: torch.Tensor) -> tuple[None, torch.Tensor]:
+        (v,) = ctx.saved_tensors
+        return None, c / (1 + ctx.scale * v.abs()) ** 2
+
+
+class Between(Apart):
+    """The same with a context, and with a number before and after."""
+
+    @staticmethod
+    def forward(ctx: Any, scale: int, v: torch.Tensor, times: int) -> torch.Tensor:
+        Apart.setup_context(ctx, (scale, v), v)
+        return (v >= 0).to(v.dtype) * times
+
+    setup_context = torch.autograd.Function.setup_context
+
+    @staticmethod
+    def backward(ctx: Any, c: torch.Tensor) -> tuple[None, torch.Tensor, None]:
+        return *Apart.backward(ctx, c), None
+
+
+@jax.custom_vjp
+def own(v: jax.Array) -> jax.Array:
+    return (v >= 0).astype(v.dtype)
+
+
+own.defvjp(lambda v: (own(v), v), lambda v, c: (c / (1 + 3.0 * jnp.abs(v)) ** 2,))
+
+
+SEEN: dict[str, Callable[[Any], Any]] = {
+    "torch, ours": lambda v: arcana.torch.fast_sigmoid(v, scale=3.0),
+    "torch, somebody's": lambda v: Own.apply(v, 3.0),
+    "torch, somebody's of the number first": lambda v: Apart.apply(3, v),
+    "torch, somebody's of a number before and after": lambda v: Between.apply(3, v, 1),
+    "jax, ours": lambda v: arcana.jax.fast_sigmoid(v, scale=3.0),
+    "jax, ours under a transform": lambda v: jax.vjp(lambda x: arcana.jax.fast_sigmoid(x, scale=3.0), v),
+    "jax, somebody's": own,
+}
+
+
+@pytest.mark.parametrize("way", SEEN)
+def test_the_derivative_of_each_call_is_seen(way: str) -> None:
+    backend = way.partition(",")[0]
+    v = np.array([-0.3, 0.0, 0.7, 2.0])
+    with seeing(backend) as seen:
+        SEEN[way](torch.from_numpy(v) if backend == "torch" else jnp.asarray(v))
+    (((margins, slopes),),) = seen().slopes
+    np.testing.assert_array_equal(margins, v)
+    np.testing.assert_allclose(slopes, FastSigmoid(scale=3.0).derivative(v), rtol=1e-7)
+
+
+def test_a_derivative_that_is_the_same_for_the_whole_batch_is_seen_at_each_of_its_elements() -> None:
+    v = np.array([-0.3, 0.0, 0.7])
+    with seeing("jax") as seen:
+        jax.vmap(arcana.jax.ste)(jnp.asarray(v))
+    (((margins, slopes),),) = seen().slopes
+    np.testing.assert_array_equal(margins, v)
+    np.testing.assert_array_equal(slopes, [1.0, 1.0, 1.0])

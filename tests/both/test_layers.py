@@ -213,6 +213,8 @@ def test_reset_as_torchs_layer_is(threshold: Any, learnable: tuple[str, ...]) ->
     if isinstance(layer.threshold, float):
         layer.threshold = 7.0
     assert layer.learnable == tuple(name for name in names if name in learnable)
+    # A checkpoint of its state has no first values.
+    assert set(nnx.to_pure_dict(nnx.state(layer))) == {*learnable, *([] if isinstance(threshold, float) else ["threshold"])}
     assert getattr(layer, learnable[-1])[...].tolist() == [7.0] * 3
     nnx.jit(lambda layer: layer.reset_parameters())(layer)
     check(layer)

@@ -126,6 +126,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda m, v: m.fast_sigmoid(v, slope=25),
         "FastSigmoid has no parameter 'slope'; it has scale, gain, fires_at_threshold; did you mean scale?",
     ),
+    "a name of no kin": (lambda m, v: m.fast_sigmoid(v, foo=25), "it has scale, gain, fires_at_threshold; did you mean scale?"),
     "misspelt": (lambda m, v: m.spike(v, FastSigmoid(), scal=25), "did you mean scale?"),
     "a list": (lambda m, v: m.fast_sigmoid(v, scale=[1.0]), "got [1.0] (list); make a {kind} of it"),
     "text": (lambda m, v: m.fast_sigmoid(v, scale="a"), "FastSigmoid: scale must be a number or a {kind}, got 'a' (str)"),
@@ -148,6 +149,15 @@ def test_a_wrong_call_says_what_to_write(wrong: str, backend: str) -> None:
     call, message = WRONG[wrong]
     with pytest.raises(TypeError, match=re.escape(message.replace("{kind}", kind).replace("{convert}", convert))):
         call(module, v)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("slope", "; did you mean scale?"), ("sigma", "; did you mean width?"), ("foo", "")]
+)
+def test_of_several_parameters_the_one_of_its_kin_is_meant(name: str, advice: str) -> None:
+    words = f"has no parameter '{name}'; it has scale, width, gain, fires_at_threshold{advice}"
+    with pytest.raises(TypeError, match=re.escape(words) + "$"):
+        arcana.torch.triangular(torch.zeros(3), **{name: 25})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -37,3 +37,14 @@ def test_two_observers_hear_alike(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert one[-1] is other[-1] is Last
     assert one == other
+
+
+def test_an_observer_that_comes_while_a_class_is_told_of_hears_of_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_OBSERVERS", list(registry._OBSERVERS))
+    heard: list[type[Surrogate]] = []
+    registry.observe_classes(lambda cls: registry.observe_classes(heard.append) if cls.__name__ == "Told" else None)
+
+    class Told(FastSigmoid):
+        pass
+
+    assert heard.count(Told) == 1

@@ -13,7 +13,7 @@ from every import every_parameter
 
 from arcana import surrogate as definitions
 from arcana._core.expression import Symbol, Tape, UntraceableError, compute
-from arcana._core.numpy import NAMESPACE
+from arcana._core.numpy import NAMESPACE, NAMESPACES
 from arcana._core.slopes import _FLAT, _RULES, _settles, slope, summands
 from arcana.surrogate import Surrogate, parameter
 from arcana.testing._definition import definition_rows
@@ -108,10 +108,14 @@ def test_a_function_without_a_rule_is_an_error() -> None:
 
 
 def test_no_number_of_a_side_that_is_not_taken_comes_through() -> None:
-    """The chain rule by products makes 0 · inf of it."""
-    p, result = traced(lambda p, xp: xp.where(p > 1, xp.log(xp.where(p > 1, p - 1, 1.0)), xp.sqrt(p - 1) * 0 + p))
-    found = value(slope(result, p), p, np.array([0.5, 1.0, 1.5, 3.0]))
-    np.testing.assert_array_equal(found[2:], [2.0, 0.5])
+    """The chain rule by products makes 0 · inf of it, on either side of the choice."""
+    at = np.array([0.5, 1.0, 1.5, 3.0])
+    for function, expected in (
+        (lambda p, xp: xp.where(p > 1, xp.log(p - 1), p * 3), [3.0, 3.0, 2.0, 0.5]),
+        (lambda p, xp: xp.where(p != 1.5, p * p, xp.sqrt(p - 3) * 0 + xp.reciprocal(p - 3)), [1.0, 2.0, math.nan, 6.0]),
+    ):
+        p, result = traced(function)
+        np.testing.assert_array_equal(value(slope(result, p), p, at), expected)
 
 
 def test_each_choice_is_made_once() -> None:
@@ -154,6 +158,22 @@ def test_what_a_definition_says_of_a_parameter_is_used(name: str, key: str) -> N
     traced = surrogate.formula.slope(tuple(numbers), key)
     assert traced is not None
     assert traced.stated == (key in said)
+
+
+@every_parameter
+def test_what_a_definition_says_of_a_parameter_is_as_near_in_float32_at_every_magnitude(name: str, key: str) -> None:
+    surrogate = definitions.get(name)
+    if not surrogate.sensitivities:
+        return
+    magnitudes = 2.0 ** np.arange(-20, 90, 0.25)
+    v = np.concatenate([-magnitudes, magnitudes]).astype(np.float32)
+    found = []
+    for dtype in (np.float32, np.float64):
+        xp, numbers = NAMESPACES[dtype.__name__], {each: dtype(value) for each, value in surrogate.numbers.items()}
+        with np.errstate(all="ignore"):
+            h = surrogate.formula.evaluate("derivative", v.astype(dtype), xp, numbers)
+            found.append(type(surrogate).sensitivities(v.astype(dtype), xp, h, **surrogate.formula.fields(numbers)).get(key, 0.0))
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
 
 
 class Wide(Surrogate):

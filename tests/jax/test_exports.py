@@ -16,6 +16,7 @@ import pytest
 from every import every_surrogate
 from flax import nnx
 
+from arcana.jax import spike
 from arcana.jax.adapters import equinox
 from arcana.jax.adapters.nnx import Spike
 from arcana.surrogate import FastSigmoid, get
@@ -96,3 +97,33 @@ def test_orbax_saves_a_layer(tmp_path: Path) -> None:
         restored = checkpointer.restore(tmp_path / "layer", fresh)
     nnx.replace_by_pure_dict(state, restored)
     assert nnx.merge(definition, state).scale[...].tolist() == [5.0, 6.0]
+
+
+@pytest.mark.parametrize("fires", [True, False], ids=["fires_at_threshold", "does_not"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_spike_is_a_comparison_of_onnx(fires: bool) -> None:
+    """By jax2onnx at its default opset, inside a scan too; subnormal potentials are compared exactly there."""
+    # It brings twenty packages, so that no session installs it.
+    to_onnx = pytest.importorskip("jax2onnx").to_onnx
+    onnxruntime = pytest.importorskip("onnxruntime")
+    surrogate = FastSigmoid(fires_at_threshold=fires)
+    v = np.array([-1.0, -1e-40, -0.0, 0.0, 1e-40, 0.4], np.float32)
+
+    def network(v: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def step(potential: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:
+            potential = 0.5 * potential + current
+            spikes = spike(potential - 1.0, surrogate, scale=jnp.arange(1.0, 7.0, dtype=jnp.float32))
+            return potential - spikes, spikes
+
+        currents = jnp.stack([v, v * 3, v * 2])
+        return spike(v, surrogate), jax.lax.scan(step, jnp.zeros_like(v), currents)[1]
+
+    session = onnxruntime.InferenceSession(
+        to_onnx(network, inputs=[(6,)]).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    once, over_time = session.run(None, {session.get_inputs()[0].name: v})
+    np.testing.assert_array_equal(once, v >= 0 if fires else v > 0)
+    expected = np.asarray(network(jnp.asarray(v))[1])
+    np.testing.assert_array_equal(over_time, expected)
+    # The second of the last neuron is at the threshold.
+    assert expected.sum() == 1 + fires

@@ -299,14 +299,14 @@ def test_zeros_of_an_oscillating_h_keep_their_slope() -> None:
 @every_surrogate
 @pytest.mark.parametrize("flag", ["debug_infs", "debug_nans"])
 def test_debugging_flags_find_nothing_of_ours(name: str, flag: str) -> None:
-    """Operation by operation, as somebody who looks for an infinity runs it."""
-    surrogate = definitions.get(name)
+    """Operation by operation, as somebody who looks for an infinity runs it; a far potential has one, and no NaN."""
+    surrogate, v = definitions.get(name), V if flag == "debug_infs" else jnp.append(V, jnp.array([1e200, -1e200]))
     with getattr(jax, flag)(True), jax.disable_jit():
-        np.testing.assert_array_equal(surrogate(V), np.asarray(V) >= 0)
-        found = jax.grad(lambda v: jnp.sum(surrogate(v)))(V)
-        np.testing.assert_allclose(found, surrogate.derivative(np.asarray(V)), rtol=1e-12)
+        np.testing.assert_array_equal(surrogate(v), np.asarray(v) >= 0)
+        found = jax.grad(lambda v: jnp.sum(surrogate(v)))(v)
+        np.testing.assert_allclose(found, surrogate.derivative(np.asarray(v)), rtol=1e-12)
         for key, value in surrogate.numbers.items():
-            jax.grad(lambda p, key=key: jnp.sum(surrogate(V, **{key: p})))(jnp.full(V.shape, value))
+            jax.grad(lambda p, key=key: jnp.sum(surrogate(v, **{key: p})))(jnp.full(v.shape, value))
 
 
 class Held:

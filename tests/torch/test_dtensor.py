@@ -49,6 +49,16 @@ def test_a_parameter_has_its_gradient_in_its_own_placement(mesh: DeviceMesh) -> 
         torch.testing.assert_close(scale.grad.full_tensor(), expected, rtol=1e-14, atol=0)
 
 
+def test_a_compiled_call_is_one_graph(mesh: DeviceMesh) -> None:
+    v = DTensor.from_local(V, mesh, [Shard(0)]).requires_grad_()
+    scale = torch.full((3,), 5.0, dtype=torch.float64, requires_grad=True)
+    expected = torch.autograd.grad((spike(v, FastSigmoid(), scale=scale) * 2).sum(), (v, scale))
+    compiled = torch.compile(lambda x, s: (spike(x, FastSigmoid(), scale=s) * 2).sum(), fullgraph=True, backend="aot_eager")
+    found = torch.autograd.grad(compiled(v, scale), (v, scale))
+    for pair in zip(found, expected, strict=True):
+        torch.testing.assert_close(*(x.full_tensor() if isinstance(x, DTensor) else x for x in pair))
+
+
 @pytest.mark.parametrize("placement", [Shard(0), Replicate(), Partial()], ids=str)
 def test_gradients_have_gradients_at_every_order(mesh: DeviceMesh, placement: Placement) -> None:
     def fourth(v: torch.Tensor, scale: torch.Tensor) -> list[torch.Tensor]:

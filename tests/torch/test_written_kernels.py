@@ -272,7 +272,9 @@ def test_a_parameter_on_another_device_takes_no_kernel(stand_in: list[str]) -> N
     assert kernels.pull([v], [torch.tensor(2.0)], c) is not None
 
 
-@pytest.mark.parametrize("layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative"])
+@pytest.mark.parametrize(
+    "layout", ["transposed", "channels last", "strided", "expanded cotangent", "0-d", "empty", "negative", "negative 0-d"]
+)
 @each_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES)
 def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
     generator = torch.Generator().manual_seed(6)
@@ -286,6 +288,7 @@ def test_any_layout(name: str, layout: str, stand_in: list[str]) -> None:
         "0-d": lambda: (v[0, 0, 0, 0], c[0, 0, 0, 0]),
         "empty": lambda: (v[:0], c[:0]),
         "negative": lambda: (v, torch.complex(c, c).conj().imag),
+        "negative 0-d": lambda: (v[0, 0, 0, 0], torch.complex(c, c).conj().imag[0, 0, 0, 0]),
     }[layout]()
     if layout == "empty":
         x = v.requires_grad_()
@@ -444,6 +447,22 @@ def test_elements_beyond_32_bits_are_counted_in_64(stand_in: list[str]) -> None:
     kernels = cuda.CudaKernels(call)
     assert "program_id(0).to(tl.int64)\n" in kernels._source(Kind("backward", aligned=True, wide=True)).text
     assert "int64" not in kernels._source(Kind("backward", aligned=True, wide=False)).text
+
+
+@pytest.mark.parametrize(
+    ("number", "start", "scale", "expected"), [(32, 0, 0, True), (33, 0, 0, False), (32, 1, 0, False), (32, 0, 1, False)]
+)
+def test_a_kernel_is_told_of_whole_units_from_their_start(
+    number: int, start: int, scale: int, expected: bool, stand_in: list[str]
+) -> None:
+    """It may then read and write sixteen bytes at once, which beyond the end, or from between two units, is an error."""
+    v, given = torch.zeros(number + start)[start:], torch.ones(4)[scale : scale + 1]
+    call, *_ = call_of(v, definitions.get("fast_sigmoid"), {"scale": given})
+    kernels = cuda.CudaKernels(call)
+    assert kernels.pull([v], [given], torch.ones(number)) is not None
+    assert [each.aligned for each in kernels._launches] == [expected]
+    (spikes,) = kernels.fire(v[:0])
+    assert spikes.shape == (0,)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

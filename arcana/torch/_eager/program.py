@@ -286,7 +286,7 @@ def _learnable_program(
     # Far from the threshold another order of the factors might overflow.
     terms = [_terms(each, cotangent, h, product) if near else [(cotangent, with_numbers(each), None)] for each in written]
     every = [each for found in terms for each in found]
-    results = list(dict.fromkeys([product, *(x for left, right, _ in every for x in (left, right) if x is not None)]))
+    results = [product, *(x for left, right, _ in every for x in (left, right) if x is not None)]
     constants = {key(factor): factor for *_, factor in every if factor is not None} | constants_of(results, inputs)
     place: dict[Any, int] = {x: i for each in (results, constants) for i, x in enumerate(each)}
     bounds = {each for result in results for each in bounds_of(result)}
