@@ -247,7 +247,7 @@ def _fit(coefficients: Array, wanted: Array, rest: Array) -> Fit:
 
 def lag(array: Array, steps: int, first: float | bool = 0.0) -> Array:
     """Return an array some steps later, with the first value before it begins."""
-    return np.concatenate([np.full_like(array[:steps], first), array[: len(array) - steps]])
+    return np.concatenate([np.full_like(array[:steps], first), array[: max(0, len(array) - steps)]])
 
 
 def _least_squares(columns: Array, wanted: Array) -> Array:

@@ -305,3 +305,11 @@ def test_one_step_shows_a_scale_and_no_leak_that_later_steps_refute() -> None:
     assert cause.kind == "scale"
     assert "potentials are 1.2 times" in cause.evidence
     assert first_divergence(inhibiting(begin=1), inhibiting(begin=1, once=0.8)).verdict == "unknown"
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_few_steps_are_enough_to_tell_a_scale(steps: int) -> None:
+    """A delay of as many steps as there are, or of more, leaves nothing to compare."""
+    found = first_divergence(*((factor * V[:steps] / 9, None) for factor in (np.float32(1), np.float32(1.25))))
+    assert found.verdict == "scale"
+    assert "JAX's potentials are 1.25 times torch's" in found.causes[0].evidence
