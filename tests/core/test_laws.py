@@ -270,14 +270,14 @@ def since(ages: Any, steps: int = 20, *, over: int = 0, quiet: int = 0, at: Any 
     return evidence(np.full(fired.shape, 0.5), 0.5 + apart, fired)
 
 
-TWO = np.arange(2001) % 2
+TWO = np.arange(2000) % 2
 """The steps in which neurons fire in turn."""
 
 REFRACTORY: dict[str, tuple[Any, Any]] = {
     "in all of one step": (since([3] * 100 + [0] * 11), since([3] * 99 + [0] * 11)),
     "the longest": (since([12] * 20), since([13] * 20)),
-    "of one length": (since([3] * 1901 + [4] * 100, at=TWO), since([3] * 1900 + [4] * 101, at=TWO)),
-    "of no shorter length": (since([3] * 1901 + [2] * 100, at=TWO), since([3] * 1900 + [2] * 101, at=TWO)),
+    "of one length": (since([3] * 1900 + [4] * 100, at=TWO), since([3] * 1899 + [4] * 101, at=TWO)),
+    "of no shorter length": (since([3] * 1901 + [2] * 99, at=TWO), since([3] * 1900 + [2] * 100, at=TWO)),
     "shown in places": (since([3] * 8), since([3] * 7)),
     "in quiet neurons hardly": (since([3] * 100, at=0, quiet=245, over=100), since([3] * 100, at=0, quiet=245, over=101)),
 }

@@ -9,8 +9,10 @@ import pytest
 
 from arcana.testing import Layer, Run, first_divergence
 from arcana.testing._firing import Firing
+from arcana.testing._first_divergence import _spreads
 from arcana.testing._given import array_difference
 from arcana.testing._rounding import UNIT, finer_than, terms_of_grid
+from arcana.testing._sides import side_by_side
 
 U = UNIT["float32"]
 NAMES = ("torch", "JAX")
@@ -313,3 +315,203 @@ def test_a_few_steps_are_enough_to_tell_a_scale(steps: int) -> None:
     found = first_divergence(*((factor * V[:steps] / 9, None) for factor in (np.float32(1), np.float32(1.25))))
     assert found.verdict == "scale"
     assert "JAX's potentials are 1.25 times torch's" in found.causes[0].evidence
+
+
+def refused(potentials: Any, spikes: Any, other: Any = None, **options: Any) -> str:
+    """The message on two runs, by default twice the same, of which neither has the threshold."""
+    with pytest.raises(ValueError, match="layer 'layer 1'") as caught:
+        first_divergence((potentials, spikes), (potentials, spikes if other is None else other), **options)
+    return str(caught.value)
+
+
+def test_spikes_of_the_step_before_or_after_are_told() -> None:
+    fired = V >= 1
+    random = np.random.default_rng(1).permutation(fired.ravel()).reshape(fired.shape)
+    for shift, word in ((1, "before"), (-1, "after")):
+        moved = np.roll(fired, shift, axis=0)
+        for spikes, other, name in ((moved, None, "torch"), (random, moved, "JAX")):
+            told = (
+                f"the spikes of {name} fit the potentials of the step {word}: record what they are compared with; an array gives"
+            )
+            assert told in refused(V, spikes, other)
+    assert "record what they are compared with" not in refused(V, random)
+    assert "an array gives each neuron its own threshold" in refused(V, random)
+    # One threshold for all that is another is told by its place alone.
+    assert refused(V, V >= 0.5).endswith("give its threshold")
+
+
+def test_potentials_after_a_reset_are_told_by_how_it_shows() -> None:
+    fired = V >= 1
+    for to, after in ((0, np.where(fired, np.float32(0), V)), (-0.5, np.where(fired, np.float32(-0.5), V))):
+        told = refused(after, fired)
+        assert f"those after the reset (wherever a neuron fires its potential is {to:g}); record" in told
+        assert "the potentials of torch and JAX are" in told
+    assert "(with the threshold added where a neuron fires, every spike fits)" in refused(V - fired, fired)
+    # Three spikes show nothing.
+    for spikes, shows in ((4, True), (3, False)):
+        few = np.zeros((4, 2, 4), np.float32)
+        few[0, 0, :spikes] = 1
+        assert ("after the reset" in refused(0.25 * (1 - few), few)) == shows
+    # One above the threshold and silent shows that it is another.
+    fired[0, 0, 0], after[0, 0, 0] = False, 1.5
+    assert "after the reset" not in refused(after, fired)
+
+
+@pytest.mark.parametrize(("period", "inferred"), [(64, True), (65, False)])
+def test_the_longest_refractory_period_that_is_inferred(period: int, inferred: bool) -> None:
+    fired = (np.arange(200) % (period + 1) == 0)[:, None, None] * np.ones((1, 2, 3))
+    potentials = np.full(fired.shape, 2, np.float32)
+    if inferred:
+        assert "stay silent for 64 steps after a spike" in str(first_divergence((potentials, fired), (potentials, fired)))
+    else:
+        assert "fires at 2 and does not at 2; in" not in refused(potentials, fired)
+
+
+def test_a_spike_within_the_refractory_period_denies_it() -> None:
+    fired = (np.arange(20) % 5 == 0)[:, None, None] * np.ones((1, 2, 3))
+    potentials = np.full(fired.shape, 2, np.float32)
+    assert "silent for 4 steps" in str(first_divergence((potentials, fired), (potentials, fired)))
+    fired[9, 0, 0] = 1
+    assert "fires at 2 and does not at 2" in refused(potentials, fired)
+
+
+def test_thresholds_that_the_runs_hold_are_compared_by_themselves() -> None:
+    quiet = np.full((6, 2, 4), 0.25, np.float32)
+    quiet[0] = 1.5
+
+    def run(by: float, more: float = 0.0) -> Run:
+        threshold = np.ones(quiet.shape)
+        threshold[3:, :, 1:3] += by
+        threshold[4:, 1, 2] += more
+        return Run({"a": Layer(quiet, quiet >= threshold, threshold)})
+
+    for by in (0.25, -0.25):
+        (cause,) = first_divergence(run(0), run(by, by)).causes
+        told = f"from step 3 on the recorded thresholds of 2 neurons differ, 1 in torch and {1 + by:g} in JAX"
+        assert (cause.kind, cause.where, cause.evidence) == ("threshold", "a", f"layer 'a': {told}")
+    bound = side_by_side(run(0), run(0), 1.0, None).pairs[0].bound[4, 1, 2] + 16 * U
+    # Floats from 1 on lie two units apart.
+    for units, verdict in ((np.floor(bound / (2 * U)), "same"), (np.ceil(bound / (2 * U)), "threshold")):
+        assert first_divergence(run(0), run(0, 2 * U * units)).verdict == verdict
+
+
+@pytest.mark.parametrize(("neurons", "moves"), [(3, True), (2, False)])
+def test_a_threshold_moves_where_most_neurons_that_are_off_do_both(neurons: int, moves: bool) -> None:
+    """Four neurons that fire at 0.75, some of which do not at 1.25."""
+    potentials = np.full((4, 2, 10), 0.25, np.float32)
+    potentials[1, :, :neurons] = 1.25
+    potentials[3, :, :4] = 0.75
+    fired = potentials == 0.75
+    potentials[2, :, 4:] = 1.5
+    (cause,) = first_divergence((potentials, potentials >= 1), (potentials, fired | (potentials == 1.5))).causes
+    assert cause.kinds == ("threshold", "refractory", "state")[: 3 if moves else 1]
+    assert "in JAX it fires at 0.75 and does not at 1.25 (in JAX 4 of 10 neurons not at the threshold 1 that was given)" in (
+        cause.evidence
+    )
+
+
+def test_a_layer_of_margins_errs_by_roundings_of_its_largest_potential() -> None:
+    """A comparison may err by four units of the threshold, or of what is largest where that is 0."""
+    for units, refuses in ((3.9, False), (4.1, True)):
+        margin = np.array([[[-1.0, 2 * units * U, 2.0]], [[-2.0, -1.0, 2.0]]])
+        run = Run({"layer 1": Layer(margin, np.array([[[0, 0, 1]], [[0, 0, 1]]]), margins=True, dtype="float32")})
+        if refuses:
+            with pytest.raises(ValueError, match="another threshold than 0 in both runs"):
+                first_divergence(run, run)
+        else:
+            assert first_divergence(run, run).verdict == "same"
+
+
+def spreads(samples: int = 51, neurons: int = 26, *, by: float = -0.01, after: int = 1) -> bool:
+    """A sample that rounding parts at step 1, and others of 101 that differ from a later step on in some of 103 neurons."""
+    ours = np.full((6, 102, 103), 0.5, np.float32)
+    ours[1, 0, 0] = np.nextafter(np.float32(1), np.float32(0))
+    theirs = ours.copy()
+    theirs[1, 0, 0] = 1
+    theirs[1 + after :, 1 : 1 + samples, :neurons] += by
+    runs = (Run.of((each, each >= 1)) for each in (ours, theirs))
+    return _spreads(side_by_side(*runs, 1.0, None))
+
+
+def test_a_spike_that_reaches_most_other_samples_may_be_that_of_coupled_ones() -> None:
+    assert spreads()
+    assert spreads(by=0.01)
+    assert spreads(after=0)
+    assert spreads(after=2)
+    assert not spreads(samples=50)
+    assert not spreads(neurons=25)
+    assert not spreads(after=3)
+    assert not spreads(after=-1)
+
+
+X, W = (np.random.default_rng(seed).normal(0, size, shape) for seed, size, shape in ((3, 0.05, (20, 4, 10)), (4, 0.3, (10, 12))))
+
+
+def recorded(leak: Any = 0.5, gain: float = 1.0, bias: Any = 0.0, **more: Any) -> Run:
+    """A layer that never fires, with its inputs and weights."""
+    v, synaptic, kept = np.zeros((4, 12)) + more.get("start", 0.0), 0.0, []
+    late, off = more.get("late", 0), float(more.get("margins", False))
+    x = np.concatenate([0 * X[:late], X[: len(X) - late]])
+    for current in x @ W:
+        synaptic = more.get("synapse", 0.0) * synaptic + gain * current + bias
+        v = leak * v + synaptic
+        kept.append(v - off)
+    potentials = np.array(kept, np.float32)
+    return Run({"hidden": Layer(potentials, 0 * potentials, margins=bool(off))}, X.astype(np.float32), {"weight": W})
+
+
+LAWS = "in layer 'hidden' torch computes {}·v + {}·I, JAX {}: {}"
+SCALED = "a scaled input, of the same inputs and weights"
+EACH = np.linspace(0.5, 0.6, 12)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        (recorded(), recorded(0.6), ["leak: " + LAWS.format(0.5, 1, "0.6·v + 1·I", "the leak")]),
+        (recorded(), recorded(EACH), ["leak: " + LAWS.format(0.5, 1, "(0.5 to 0.6)·v + (1 to 1)·I", "the leak")]),
+        (recorded(), recorded(gain=1.3), ["scale: " + LAWS.format(0.5, 1, "0.5·v + 1.3·I", SCALED)]),
+        (recorded(), recorded(bias=0.05), ["bias: " + LAWS.format(0.5, 1, "0.5·v + 1·I + 0.05", "a bias")]),
+        (
+            recorded(),
+            recorded(0.6, 1.3),
+            [
+                f"{kind}: " + LAWS.format(0.5, 1, "0.6·v + 1.3·I", text)
+                for kind, text in (("leak", "the leak"), ("scale", SCALED))
+            ],
+        ),
+        (recorded(0.5, 0.5), recorded(0.6, 0.4), ["leak: " + LAWS.format(0.5, 0.5, "0.6·v + 0.4·I", "the leak")]),
+        (
+            recorded(synapse=0.3),
+            recorded(gain=1.3, synapse=0.3),
+            [
+                "scale: in layer 'hidden' torch computes 0.8·v₁ + -0.15·v₂ + 1·I, JAX 0.8·v₁ + -0.15·v₂ + 1.3·I: " + SCALED,
+            ],
+        ),
+    ],
+    ids=["leak", "leak of each", "scale", "bias", "leak and scale", "time constant", "synapse"],
+)
+def test_laws_of_recorded_inputs_are_said_by_their_numbers(one: Run, other: Run, told: list[str]) -> None:
+    found = [f"{cause.kind}: {cause.evidence}" for cause in first_divergence(one, other).causes]
+    assert found == [f"{each} (this explains 100.0000% of the potentials, in {20 * 4 * 12} places)" for each in told]
+
+
+def test_a_delay_a_state_and_margins_of_recorded_inputs() -> None:
+    for one, other, names in ((recorded(), recorded(late=1), "JAX torch"), (recorded(late=1), recorded(), "torch JAX")):
+        (cause,) = first_divergence(one, other).causes
+        odd, right = names.split()
+        told = f"layer 'hidden' of {odd} computes with the input of the step before, that of {right} with parameter 'weight' as"
+        assert (cause.kind, cause.evidence.startswith(told)) == ("delay", True)
+        (cause,) = first_divergence(recorded(start=0.5 * (odd == "torch")), recorded(start=0.5 * (odd == "JAX"))).causes
+        told = f"the first step of layer 'hidden' in {odd} does not begin at zero, and later steps follow one law: the state"
+        assert (cause.kind, cause.evidence) == ("state", told)
+    (cause,) = first_divergence(recorded(margins=True), recorded(0.6, margins=True)).causes
+    assert cause.kind == "leak"
+    assert "torch computes 0.5·v + 1·I + -0.5, JAX 0.6·v + 1·I + -0.4: the leak" in cause.evidence
+
+
+def test_a_time_constant_changes_leak_and_scale_in_proportion() -> None:
+    """To within a hundredth of the change of the scale, 0.2: one cause, and beyond it two."""
+    for by, kinds in ((0.00197, ["leak"]), (0.00199, ["leak", "scale"]), (-0.00201, ["leak"]), (-0.00203, ["leak", "scale"])):
+        found = first_divergence(recorded(0.5, 0.5), recorded(0.6, 0.5 * (0.8 + by)))
+        assert [cause.kind for cause in found.causes] == kinds, by
