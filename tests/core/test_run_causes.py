@@ -11,7 +11,8 @@ from arcana.testing import Layer, Run, first_divergence
 from arcana.testing._firing import Firing
 from arcana.testing._first_divergence import _spreads
 from arcana.testing._given import array_difference
-from arcana.testing._rounding import UNIT, finer_than, terms_of_grid
+from arcana.testing._products import products
+from arcana.testing._rounding import UNIT, coarsest, finer_than, numbers_of, sizes, spacing, terms_of_grid
 from arcana.testing._sides import side_by_side
 
 U = UNIT["float32"]
@@ -515,3 +516,169 @@ def test_a_time_constant_changes_leak_and_scale_in_proportion() -> None:
     for by, kinds in ((0.00197, ["leak"]), (0.00199, ["leak", "scale"]), (-0.00201, ["leak"]), (-0.00203, ["leak", "scale"])):
         found = first_divergence(recorded(0.5, 0.5), recorded(0.6, 0.5 * (0.8 + by)))
         assert [cause.kind for cause in found.causes] == kinds, by
+
+
+def difference(ours: Any, theirs: Any, **more: Any) -> tuple[str, str]:
+    return array_difference(np.asarray(ours), np.asarray(theirs), NAMES, **more)
+
+
+def test_what_differs_is_counted() -> None:
+    ours = np.array([8.0, 4.0, 2.0, 1.0, 0.5])
+    told = ("weights", "2 of 5 numbers differ, by at most 0.25; the largest is 8")
+    theirs = np.array([8.0, 4.25, 2.0, 0.875, 0.5])
+    assert difference(ours, theirs) == difference(-ours, -theirs) == difference(theirs, ours) == told
+    assert difference([1, 2, 3], [1, 4, 3]) == ("weights", "1 of 3 whole numbers differ")
+    assert difference([1, 2, 3], [1, 2, 3]) == difference([True], [1]) == ("", "")
+    # Whole numbers of 64 bits that one float64 stands for.
+    assert difference([2**62], [2**62 + 1]) == ("weights", "1 of 1 whole numbers differ")
+    for odd in (np.nan, np.inf):
+        assert difference([odd, 1.0], [odd, 1.0]) == ("", "")
+        assert difference([odd, 1.0, 2.0], [0.0, 1.0, 2.0]) == ("weights", "1 of 3 numbers are NaN or infinite on one side")
+    assert difference([np.inf], [-np.inf]) == ("weights", "1 of 1 numbers are NaN or infinite on one side")
+    # The largest of all numbers is the measure where an infinity is on both sides.
+    assert difference([np.inf, 1.0, 0.0], [np.inf, 1.0, 1e-8]) == ("", "")
+    assert difference([1 + 1j], [1 + 2j])[0] == "weights"
+    assert difference([1 + 1j], [1 + 1j]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        (np.ones((2, 3)), np.ones((3, 3)), ("weights", "shape (2, 3) in torch, (3, 3) in JAX")),
+        (
+            np.ones((2, 3)),
+            np.ones((3, 2)),
+            ("transposed", "shape (2, 3) in torch, (3, 2) in JAX, one the transpose of the other"),
+        ),
+        (np.arange(8.0), 3 * np.arange(8.0), ("scale", "JAX's is 3 times torch's")),
+        (np.arange(8.0), -np.arange(8.0) / 4, ("scale", "JAX's is -0.25 times torch's")),
+        (np.arange(7.0), 3 * np.arange(7.0), ("weights", "6 of 7 numbers differ, by at most 12; the largest is 18")),
+        (np.zeros(8), np.ones(8), ("weights", "8 of 8 numbers differ, by at most 1; the largest is 1")),
+    ],
+)
+def test_a_change_of_all_numbers_is_said(ours: Any, theirs: Any, told: tuple[str, str]) -> None:
+    assert difference(ours, theirs) == told
+
+
+def test_another_order_is_said_by_its_axis() -> None:
+    draw = np.random.default_rng(0).normal(size=(4, 5, 6))
+    for axis in range(3):
+        turned = np.take(draw, np.roll(np.arange(draw.shape[axis]), 1), axis)
+        assert difference(draw, turned) == ("permuted", f"JAX's is torch's with axis {axis} in another order")
+    flat = draw.ravel()
+    assert difference(flat[:17], flat[:17][::-1]) == ("permuted", "JAX's is torch's with axis 0 in another order")
+    # Few values in each row say nothing of their order, but that all of it is turned round.
+    twice = np.array([0.0, 0, 0, 1, 1])
+    assert difference(twice, twice[::-1]) == ("permuted", "JAX's is torch's with axis 0 reversed")
+    square = np.random.default_rng(0).normal(size=(3, 4, 3))
+    assert difference(square, square.swapaxes(0, 2)) == ("transposed", "axes 0 and 2 of torch's are exchanged in JAX's")
+    mixed = np.random.default_rng(1).permutation(draw.ravel()).reshape(draw.shape)
+    kind, text = difference(draw, mixed)
+    assert kind == "permuted"
+    assert text.startswith("the same numbers in another order; 1")
+    # Of sixteen numbers that is chance, and of equal ones too.
+    small = draw.ravel()[:16].reshape(4, 4)
+    assert difference(small, np.random.default_rng(1).permutation(small.ravel()).reshape(4, 4))[0] == "weights"
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3])
+def test_inputs_come_later_by_up_to_three_steps(shift: int) -> None:
+    x = np.random.default_rng(0).normal(size=(2 * shift + 1, 3, 5))
+    late = np.concatenate([np.random.default_rng(1).normal(size=(shift, 3, 5)), x[:-shift]])
+    plural = "s" * (shift > 1)
+    assert difference(x, late, steps=True) == ("delay", f"JAX's come {shift} step{plural} later")
+    assert difference(late, x, steps=True) == ("delay", f"torch's come {shift} step{plural} later")
+    assert difference(x, late)[0] != "delay"
+    # Half of the steps or more must be there to be compared.
+    assert difference(x[:-1], late[:-1], steps=True)[0] != "delay"
+
+
+def test_two_draws_have_one_distribution_and_no_correlation() -> None:
+    generator = np.random.default_rng(0)
+    one, other = generator.normal(size=(2, 10, 10))
+    kind, text = difference(one, other)
+    assert kind == "seed"
+    assert (
+        text == f"two different draws, as of two seeds: their correlation is {np.corrcoef(one.ravel(), other.ravel())[0, 1]:.2g}"
+    )
+    assert difference(one, other, steps=True)[0] == "weights"
+    assert difference(one.ravel()[:99], other.ravel()[:99])[0] == "weights"
+    spread = one.std() / other.std()
+    for ratio, expected in ((1.99, "seed"), (2.01, "weights"), (0.503, "seed"), (0.497, "weights")):
+        assert difference(one, (other - other.mean()) * spread / ratio + one.mean())[0] == expected
+    for by, expected in ((0.498, "seed"), (0.503, "weights"), (-0.498, "seed"), (-0.503, "weights")):
+        assert difference(one, other - other.mean() + one.mean() + by * one.std())[0] == expected
+    # Four times the correlation that chance gives a hundred numbers.
+    rest = other - other.mean()
+    rest -= (one - one.mean()) * np.sum(rest * (one - one.mean())) / np.sum((one - one.mean()) ** 2)
+    rest *= one.std() / rest.std()
+    for correlation, expected in ((0.398, "seed"), (0.402, "weights"), (-0.398, "seed"), (-0.402, "weights")):
+        mixed = correlation * (one - one.mean()) + np.sqrt(1 - correlation**2) * rest
+        assert difference(one, mixed)[0] == expected
+
+
+def test_a_neuron_s_terms_are_as_large_as_inputs_and_weights_say() -> None:
+    inputs, weight = np.array([[[3.0, -4.0]]]), np.array([[2.0, 1.0, 0.5], [1.0, -1.0, 1.0]])
+    # Each the root of the sum of its squares, or the sum where that is larger.
+    expected = [[[np.sqrt(36 + 16), 7.0, np.sqrt(2.25 + 16)]]]
+    np.testing.assert_allclose(products(inputs, {"w": weight}, (1, 1, 3)), expected)
+    np.testing.assert_allclose(products(inputs, {"w": weight.T}, (1, 1, 3)), expected)
+    larger = products(inputs, {"w": weight, "v": 2 * weight, "bias": np.ones(3), "table": np.ones((2, 3), int)}, (1, 1, 3))
+    np.testing.assert_allclose(larger, 2 * np.array(expected))
+    # A kernel's with the largest input of the sample, whichever axis is that of its channels.
+    kernel = np.arange(24.0).reshape(2, 3, 4)
+    largest = max(np.sqrt((kernel**2).sum(axis=(1, 2))).max(), np.sqrt((kernel**2).sum(axis=(0, 1))).max())
+    np.testing.assert_allclose(products(inputs, {"k": kernel}, (1, 1, 5)), np.full((1, 1, 5), 4 * largest))
+    np.testing.assert_allclose(products(inputs, {"k": kernel.T}, (1, 1, 5)), np.full((1, 1, 5), 4 * largest))
+    np.testing.assert_allclose(products(np.array([[[np.inf, 2.0]]]), {"w": weight}, (1, 1, 3)), [[[2, 2, 2]]])
+    for given, parameters, shape in (
+        (None, {"w": weight}, (1, 1, 3)),
+        (inputs, {"w": weight}, (2, 1, 3)),
+        (inputs, {"w": weight}, (1, 1, 4)),
+        (inputs + 1j, {"w": weight}, (1, 1, 3)),
+        (inputs, {"k": np.full(kernel.shape, np.inf)}, (1, 1, 3)),
+    ):
+        assert products(given, parameters, shape) is None
+
+
+def test_the_size_of_a_neuron_is_its_own_largest_and_at_least_what_is_typical() -> None:
+    potentials = np.array([[[1.0, 2.0, 3.0, 4.0, -8.0]], [[0.0, np.nan, 9.0, 1.0, 1.0]]])
+    # The third quartile of each step is 4, then 8.
+    np.testing.assert_array_equal(sizes(potentials, None)[:, 0], [[4, 4, 4, 4, 8], [8, 8, 9, 8, 8]])
+    given = np.array([[[10.0, 0, 0, 0, 0]], [[0.0, 0, 0, 0, 0]]])
+    np.testing.assert_array_equal(sizes(potentials, given)[:, 0], [[10, 4, 4, 4, 8], [10, 8, 9, 8, 8]])
+
+
+def test_the_dtypes_of_numbers() -> None:
+    assert coarsest(["float64", "float32"]) == coarsest(["float32"]) == "float32"
+    assert coarsest(["float16", "tensorfloat32"]) == coarsest(["tensorfloat32", "float16"]) == "float16"
+    assert coarsest(["bfloat16", "tensorfloat32"]) == "bfloat16"
+    thirds = np.array([1 / 3, np.nan])
+    for dtype in ("float16", "float32"):
+        assert numbers_of([thirds.astype(dtype).astype(np.float64), np.ones(1)]) == dtype
+    assert numbers_of([thirds]) == "float64"
+    # Of one array in float64 and one in float32 the numbers may be those of the coarser.
+    assert numbers_of([thirds.astype(np.float32), np.ones(1)]) == "float32"
+    assert numbers_of([np.array([1.0, 2.0])]) == "bfloat16"
+    assert (spacing(3.0, "float32"), spacing(-0.75, "float16")) == (2.0**-22, 2.0**-11)
+    assert np.isnan(spacing(0.0, "float32"))
+    assert np.isnan(spacing(np.inf, "float32"))
+    assert finer_than([np.array([0.0, np.inf])], "bfloat16") == 0
+    assert finer_than([np.array([0.0, 0.1, np.nan]), np.array([1.0])], "bfloat16") == 0.5
+
+
+def grid(apart: float, bits: int = 13, count: int = 16) -> float:
+    """The size of terms of which sums from 1 on, on a grid of so many bits, are left, and lie some spacings apart."""
+    one = 1.5 + np.arange(count) * 2.0**-bits
+    one = np.where(np.floor(one * 2.0**bits) % 2 == 0, one + 2.0**-bits, one)
+    return terms_of_grid(one, one + apart * 2.0**-bits * (np.arange(count) == 3), "float32")
+
+
+def test_a_grid_is_that_of_terms_where_it_is_finer_than_the_numbers_and_rounding_shows() -> None:
+    terms = 2.0**-13 / (2 * U)
+    assert grid(64) == grid(2) == grid(-64) == terms
+    assert grid(0) == grid(66) == grid(-66) == 0
+    # A grid that is coarse beside the numbers is one of weights.
+    assert (grid(2, bits=9), grid(2, bits=8)) == (2.0**-9 / (2 * U), 0)
+    # Sixteen numbers of both runs show it, and fewer do not.
+    assert (grid(2, count=8) > 0, grid(2, count=7)) == (True, 0)
