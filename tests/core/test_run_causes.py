@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from arcana.testing import Layer, Run, first_divergence
+from arcana.testing._evidence import Evidence
 from arcana.testing._firing import Firing
 from arcana.testing._first_divergence import _spreads
 from arcana.testing._given import array_difference
 from arcana.testing._products import products
 from arcana.testing._rounding import UNIT, coarsest, finer_than, numbers_of, sizes, spacing, terms_of_grid
-from arcana.testing._sides import side_by_side
+from arcana.testing._sides import Sides, side_by_side
 
 U = UNIT["float32"]
 NAMES = ("torch", "JAX")
@@ -539,6 +540,7 @@ def test_what_differs_is_counted() -> None:
     assert difference([np.inf, 1.0, 0.0], [np.inf, 1.0, 1e-8]) == ("", "")
     assert difference([1 + 1j], [1 + 2j])[0] == "weights"
     assert difference([1 + 1j], [1 + 1j]) == ("", "")
+    assert difference([1 + 1j, 2, 3j], [3j, 2, 1 + 1j]) == ("permuted", "JAX's is torch's with axis 0 in another order")
 
 
 @pytest.mark.parametrize(
@@ -682,3 +684,101 @@ def test_a_grid_is_that_of_terms_where_it_is_finer_than_the_numbers_and_rounding
     assert (grid(2, bits=9), grid(2, bits=8)) == (2.0**-9 / (2 * U), 0)
     # Sixteen numbers of both runs show it, and fewer do not.
     assert (grid(2, count=8) > 0, grid(2, count=7)) == (True, 0)
+
+
+BELOW, ABOVE = np.nextafter(np.float32(1), np.float32([0, 2]))
+
+
+def parted(names: str, far: str = "", **settings: Any) -> Sides:
+    """Layers of two samples whose first neuron fires at step 2 in the other run alone, near the threshold or far from it."""
+    runs = []
+    for index in (0, 1):
+        layers = {}
+        for name in names.split():
+            v = np.full((6, 2, 3), 0.5, np.float32)
+            v[2, 0, 0] = (0.25, 1.5)[index] if name in far.split() else (BELOW, ABOVE)[index]
+            layers[name] = Layer(v, v >= 1)
+        runs.append(Run(layers, **settings))
+    return side_by_side(runs[0], runs[1], 1.0, None)
+
+
+def test_where_spikes_began_to_differ_is_known_by_the_order_or_by_rounding() -> None:
+    # The names of a dict that came out of jax.jit are sorted, and say nothing of the order unless they are numbered.
+    for names, order in (("b a", True), ("a b", False), ("lif1 lif2", True), ("lif9 lif10", True), ("a1 b2", False)):
+        assert parted(names).ordered == order
+    assert parted("a b", ordered=True).ordered
+    assert parted("b a", far="b").flipping(0) == [0]
+    assert parted("a b", far="a").flipping(0) == [1]
+    assert parted("a b").flipping(0) == [0]
+    assert parted("a b", far="a b").flipping(0) == [0, 1]
+    sides = parted("b a", far="b")
+    np.testing.assert_array_equal(sides.parted, [2, 6])
+    # What comes before the first layer that parts is untouched in that step, and it itself.
+    np.testing.assert_array_equal(sides.untouched(0), [[True, True]] * 3 + [[False, True]] * 3)
+    np.testing.assert_array_equal(sides.untouched(1), [[True, True]] * 2 + [[False, True]] * 4)
+    np.testing.assert_array_equal(parted("a b", far="a").untouched(0), [[True, True]] * 2 + [[False, True]] * 4)
+    together = parted("b a", far="b", coupled=True)
+    np.testing.assert_array_equal(together.parted, [2, 2])
+    np.testing.assert_array_equal(together.untouched(0), [[True, True]] * 3 + [[False, False]] * 3)
+
+
+def test_potentials_that_are_no_numbers_differ_by_infinity_or_by_nothing() -> None:
+    ours, theirs = (
+        np.array([each, [0, 0, 0, 0, 1]], np.float32)[:, None]
+        for each in ([1, np.nan, np.nan, np.inf, -np.inf], [2, 1, np.nan, np.inf, np.inf])
+    )
+    (pair,) = side_by_side(Run.of((ours, ours > 9)), Run.of((theirs, theirs > 9)), 9.0, None).pairs
+    np.testing.assert_array_equal(pair.difference[0, 0], [1, np.inf, 0, 0, np.inf])
+    assert pair.size == 1
+    np.testing.assert_allclose(pair.step_bound * np.sqrt([1, 2])[:, None, None], pair.bound)
+
+
+def reaches(steps: int, apart: int) -> bool:
+    """Whether the evidence goes on after a spike of one neuron that differs at step 2, and another differs so much later."""
+    ours = np.full((steps, 2, 4), 0.5, np.float32)
+    theirs = ours.copy()
+    ours[2, 0, 0], theirs[2, 0, 0] = BELOW, ABOVE
+    if apart:
+        theirs[2 + apart, 0, 1] += 0.25
+    runs = (Run({"b": Layer(v, v >= 1), "a": Layer(0 * v, v > 9)}) for v in (ours, theirs))
+    mask = Evidence.of(side_by_side(*runs, 1.0, None), 0).mask
+    np.testing.assert_array_equal(mask[:, 1], np.ones((steps, 4)))
+    np.testing.assert_array_equal(mask[:3, 0], np.ones((3, 4)))
+    # The neuron that fired in one run alone is no evidence.
+    assert not mask[3:, 0, 0].any()
+    assert mask[3:, 0, 1:].all() == mask[3:, 0, 1:].any()
+    return not mask[3:, 0, 1:].any()
+
+
+def test_a_spike_that_differs_reaches_the_layer_where_the_next_steps_show_it() -> None:
+    assert not reaches(12, 0)
+    assert all(reaches(12, later) for later in (1, 3, 5))
+    assert not reaches(12, 6)
+    # Three steps show it, and two do not.
+    assert not reaches(6, 0)
+    assert reaches(5, 0)
+
+
+def test_products_of_one_run_in_half_precision_are_told() -> None:
+    x = np.random.default_rng(0).uniform(0.1, 0.2, (6, 2, 20))
+
+    def run(half: bool) -> Run:
+        v, kept = np.zeros((2, 20), np.float32), []
+        for current in x.astype(np.float16 if half else np.float32):
+            v = np.float32(0.9) * v + current.astype(np.float32)
+            kept.append(v)
+        return Run({"a": Layer(np.array(kept), np.zeros(x.shape))})
+
+    for sides, name in (((True, False), "torch"), ((False, True), "JAX")):
+        (cause,) = first_divergence(*map(run, sides)).causes
+        told = f"in the first step every potential of {name} is a float16 number: so are its products"
+        assert (cause.kind, cause.where, cause.evidence[: len(told)]) == ("dtype", None, told)
+        assert "dtype='float16' says so" in cause.evidence
+    assert first_divergence(run(True), run(True)).dtype == "float32"
+
+
+def test_a_layer_that_one_run_fires_is_not_said_to_be_silent() -> None:
+    quiet, loud = np.full((4, 2, 3), 0.5, np.float32), np.full((4, 2, 3), 0.5, np.float32)
+    loud[2, 0, 0] = 1
+    said = [str(first_divergence((quiet, quiet >= 1), (other, other >= 1))) for other in (quiet, loud)]
+    assert ["never fires in either run" in each for each in said] == [True, False]
