@@ -10,6 +10,7 @@ import pytest
 from made import CONSTANT, CURRENT, NEURONS, SAMPLES, STEPS, evidence, layer, margins
 
 from arcana.testing._evidence import Evidence, Fit, finer, lag
+from arcana.testing._flow import grown
 
 ONE = np.ones((1, 1, 1))
 
@@ -212,3 +213,57 @@ def test_what_a_spike_stirs_is_much_larger_than_what_was_there_before() -> None:
         assert (found is not None) == told
         if found is not None:
             np.testing.assert_allclose(found.pair.bound, 4e-5, rtol=1e-9)
+
+
+FIRST_STEP = np.where(np.arange(20) < 1, 1.0, 1e-6)[:, None, None]
+"""The bound of runs whose first step differs within it."""
+
+
+def flow(rate: float = 1.5, *, jumps: int = 0, by: float = 1.0, turned: float = 0.0, spread: float = 1.0, quiet: int = 0) -> bool:
+    """Whether differences have grown that a step multiplies where the potential is in its top third, and keeps elsewhere.
+
+    Some of 3,800 jump by so many times what a step makes of them, a share changes its sign, some are multiplied by `spread` or
+    divided by it, and some neurons have none.
+    """
+    generator = np.random.default_rng(9)
+    v = generator.uniform(0, 1, (20, 10, 20))
+    top = v > 2 / 3
+    d = np.zeros(v.shape)
+    d[0] = 1e-3 * generator.choice([-1.0, 1.0], v.shape[1:])
+    jump = np.zeros(v.size, bool)
+    jump[generator.choice(np.arange(200, v.size), jumps, replace=False)] = True
+    jump = jump.reshape(v.shape)
+    for step in range(1, len(v)):
+        grown_by = np.where(top[step - 1], rate, 1.0) * np.where(generator.uniform(0, 1, v.shape[1:]) < turned, -1, 1)
+        grown_by = grown_by * np.where(top[step - 1], spread ** generator.choice([-1.0, 1.0], v.shape[1:]), 1.0)
+        d[step] = grown_by * d[step - 1]
+        # What has jumped comes back, so that the next step is judged by itself.
+        d[step] = np.where(jump[step], by * np.where(top[step - 1], rate, 1.0) * d[step - 1], d[step])
+        d[step] = np.where(jump[step - 1], d[step - 1], d[step])
+    d[:, :, 20 - quiet :] = 0
+    return grown(evidence(v, v + d, bound=FIRST_STEP))
+
+
+def test_differences_that_the_flow_of_a_neuron_enlarges_have_grown() -> None:
+    assert flow()
+    assert flow(1.032)
+    # A step that enlarges no difference explains none, and one of either sign is no flow.
+    assert not flow(1.029)
+    assert not flow(1.0)
+    assert flow(turned=0.15)
+    assert not flow(turned=0.35)
+    # Its growth is a function of the potential: of one size in a range.
+    assert flow(spread=2.0)
+    assert not flow(spread=3.0)
+    # In one place of a hundred more than four times what is typical of the range is something else.
+    assert flow(jumps=150, by=3.9)
+    assert not flow(jumps=150, by=4.1)
+    assert flow(jumps=30, by=4.1)
+
+
+def test_growth_shows_in_twenty_places_a_range() -> None:
+    """In two steps of neurons whose potential differs: 240 places, and one less."""
+    for places, shows in ((240, True), (239, False)):
+        v = np.linspace(0, 1, places)[None, None] * np.ones((2, 1, 1))
+        d = 1e-3 * np.array([1.0, 2.0])[:, None, None] * np.ones(v.shape)
+        assert grown(evidence(v, v + d, bound=FIRST_STEP[:2])) == shows
