@@ -213,6 +213,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "arcana/testing/_definition.py",
         "given = surrogate.sensitivities(np.zeros(1), xp, (np.zeros(1)), **fields)",
     ): "the names are asked for, not the numbers",
+    (
+        "arcana/testing/_flow.py",
+        "rates = np.ones(len(edges) + 2)",
+    ): "one range more, in which no potential is",
+    (
+        "arcana/testing/_values.py",
+        "generator = np.random.default_rng(1)",
+    ): "any fractions do",
 }
 """Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
 

@@ -276,6 +276,8 @@ def test_a_primitive_is_one_half_at_0_and_rises_by_the_area() -> None:
     rows = failing(primitive=primitive(0, 1.25))
     assert rows["rise of the primitive"] == "G(inf) - G(-inf) = 3.92699082, an area of 3.14159265 stated"
     assert rows["derivative is the slope of the primitive"] == "at 2000 points, worst 0.25 off"
+    below = failing(primitive=primitive(0, 0.75))
+    assert below["derivative is the slope of the primitive"] == "at 2000 points, worst 0.25 off"
     assert rows["primitive for other width"].startswith(
         "at 0.5, 2: rise of the primitive, G(inf) - G(-inf) = 3.92699082, an area"
     )

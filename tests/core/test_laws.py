@@ -201,6 +201,12 @@ TURNS: dict[str, tuple[str, Callable[[Any], Evidence], Any, Any]] = {
     "an order to within rounding": ("permuted:", lambda by: shuffled(apart=by), 3.99, 4.01),
     "an order of what is distinct": ("permuted:", lambda n: shuffled(of=n[0], alike=n[1]), (102, 51), (101, 51)),
     "a threshold in two steps": ("threshold:", lambda n: evidence(layer()[:n], layer()[:n] - 0.5, offset=True), 2, 1),
+    "a threshold beyond rounding in two steps": (
+        "threshold:",
+        lambda n: margins(layer(), layer() - 0.5, bound=np.where(np.arange(STEPS) < n, BOUND, 1.0)[:, None, None]),
+        2,
+        1,
+    ),
     "a scale that is clear": (
         "scale",
         lambda by: evidence(layer(), layer(gain=1 + by * CONSTANT), bound=1e-12),
