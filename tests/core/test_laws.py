@@ -31,6 +31,8 @@ MORE, LARGER, ADDS = (
 DIVIDES = "as where a time constant divides the input too"
 FROM_0, FROM_1, FROM_5 = ((STEPS - step) * SAMPLES * NEURONS for step in (0, 1, 5))
 
+FRESH = "state: at step 5 the potentials of layer 'a' differ by what was left of those before: one run's state was reset there"
+
 SAID: dict[str, tuple[Evidence, list[str], int]] = {
     "scale": (evidence(layer(), layer(gain=1.25)), ["scale or leak: " + SCALE.format(0, 1.25) + LEAKS], FROM_0),
     "scale down": (evidence(layer(), layer(gain=0.75)), ["scale or leak: " + SCALE.format(0, 0.75) + LEAKS], FROM_0),
@@ -90,6 +92,28 @@ SAID: dict[str, tuple[Evidence, list[str], int]] = {
         evidence(layer(), layer(start=0.3)),
         ["state: layer 'a' differs in the first step, and later by what is left of that: the state before it"],
         FROM_1,
+    ),
+    "state behind a synapse": (
+        evidence(layer(synapse=0.5), layer(synapse=0.5, start=0.3)),
+        ["state: layer 'a' differs in the first step, and later by what is left of that: the state before it"],
+        FROM_1,
+    ),
+    "state of each": (
+        evidence(layer(0.8 + EACH), layer(0.8 + EACH, start=0.3)),
+        ["state: layer 'a' differs in the first step, and later by what is left of that: the state before it"],
+        FROM_1,
+    ),
+    "state that was reset": (evidence(layer(), layer(fresh=5)), [FRESH], SAMPLES * NEURONS),
+    "state of margins that was reset": (margins(layer(), layer(fresh=5)), [FRESH], SAMPLES * NEURONS),
+    "state of two parts that was reset": (
+        evidence(layer(synapse=0.5), layer(synapse=0.5, fresh=5)),
+        [FRESH],
+        SAMPLES * NEURONS,
+    ),
+    "leak and bias behind a synapse": (
+        evidence(layer(synapse=0.5), layer(0.7 + EACH, synapse=0.5, bias=0.05)),
+        ["leak: " + MORE.format(-0.085), "bias: " + ADDS.format(0.05)],
+        FROM_0,
     ),
     "scale and bias": (
         evidence(layer(), layer(gain=1.25, bias=0.05)),
@@ -251,6 +275,19 @@ TURNS: dict[str, tuple[str, Callable[[Any], Evidence], Any, Any]] = {
         "bias: each",
         lambda step: evidence(layer(), layer(current=CURRENT + 0.05 * (np.arange(STEPS) >= step)[:, None, None])),
         0,
+        1,
+    ),
+    "a state of which enough was left": (
+        "state: at step 5",
+        lambda leak: evidence(layer(leak), layer(leak, fresh=5)),
+        0.402,
+        0.398,
+    ),
+    "a state that was there for two steps": ("state: at step", lambda step: evidence(layer(), layer(fresh=step)), 2, 1),
+    "a state that shows in places": (
+        "state: at step 5",
+        lambda n: evidence(layer(current=CURRENT[:, :, :n]), layer(current=CURRENT[:, :, :n], fresh=5)),
+        2,
         1,
     ),
     "a state that fades": ("state:", lambda leak: evidence(layer(leak), layer(leak, start=0.3)), 0.9945, 0.998),
@@ -439,3 +476,11 @@ def test_parts_that_move_no_potential_by_more_than_rounding_are_no_causes() -> N
     for by, kinds in ((4.02, ["scale", "bias"]), (3.98, ["bias"])):
         found = evidence(layer(0.0), layer(0.0, gain=1 + by * BOUND / typical, bias=0.05))
         assert [each.partition(":")[0] for each in said(found)] == kinds
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "torch"), (1, "JAX")])
+def test_a_run_that_is_at_zero_again_was_reset(number: int, name: str) -> None:
+    current = CURRENT * (np.arange(STEPS) != 5)[:, None, None]
+    runs = [layer(current=current, fresh=5 if side == number else None) for side in (0, 1)]
+    told = f"state: at step 5 every potential of layer 'a' is 0 in {name}, as at a start: its state was reset there"
+    assert said(evidence(*runs)) == [told]

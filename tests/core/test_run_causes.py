@@ -135,6 +135,16 @@ def test_of_a_threshold_for_each_neuron_the_first_is_told() -> None:
         first_divergence((potentials, fired), (potentials, fired), threshold=np.array([1.0, 2.0]))
 
 
+def test_of_a_threshold_for_each_neuron_that_one_run_misses_the_first_is_told() -> None:
+    potentials = np.linspace(0, 3, 4 * 3 * 50).reshape(4, 3, 50)
+    threshold = np.linspace(1, 1.5, 50)
+    found = first_divergence(
+        (potentials, potentials >= threshold), (potentials, potentials >= threshold + 0.25), threshold=threshold
+    )
+    assert [cause.kind for cause in found.causes] == ["threshold"]
+    assert "(in JAX 50 of 50 neurons not at the threshold 1 that was given)" in found.causes[0].evidence
+
+
 def test_a_threshold_explains_the_reset() -> None:
     """Another threshold takes another amount off: one cause is told and not two."""
     potentials = np.linspace(0, 2, 4 * 3 * 50).reshape(4, 3, 50)

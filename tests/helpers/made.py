@@ -20,11 +20,13 @@ CONSTANT = 16 * 2.0**-24
 
 
 def layer(leak: Any = 0.8, gain: Any = 1.0, bias: Any = 0.0, start: Any = 0.0, **more: Any) -> Any:
-    """The potentials of a layer that leaks: of another current, a synaptic current before it, or another leak from a step on."""
+    """The potentials of a layer that leaks; more are its current, a synapse, a leak from a step on, a step that is a start."""
     current = more.get("current", CURRENT)
     v, synaptic, kept = np.zeros(current.shape[1:]) + start, 0.0, []
     change, after = more.get("change", (len(current), leak))
     for step, each in enumerate(current):
+        if step == more.get("fresh"):
+            v, synaptic = 0.0 * v, 0.0
         synaptic = more.get("synapse", 0.0) * synaptic + gain * each + bias
         v = (after if step >= change else leak) * v + synaptic
         kept.append(v)
