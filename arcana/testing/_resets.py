@@ -18,7 +18,7 @@ def after_spikes(found: Evidence) -> Tried:
     name = found.pair.name
     if first < 0.95:
         longest, least = int(np.quantile(ages, 0.95)), int(np.quantile(ages, 0.05))
-        steps = acts.any(axis=(1, 2))
+        steps = np.asarray(acts.any(axis=(1, 2)))
         if longest > 12:
             return Tried("what follows a spike", 0.0)
         # In one step alone it must be those that fired so long ago, and all of them.
