@@ -47,7 +47,8 @@ GUARDS: dict[str, list[str]] = {
         "tests/both/test_backends.py tests/jax/test_transforms.py",
     ],
     "arcana/testing": [
-        "tests/core/test_run_causes.py tests/core/test_jets.py tests/core/test_matching.py tests/both/test_losses.py",
+        "tests/core/test_laws.py tests/core/test_evidence.py tests/core/test_run_causes.py tests/core/test_matching.py",
+        "tests/core/test_jets.py tests/both/test_losses.py tests/both/test_tensorfloat.py tests/both/test_orders.py",
         "tests/both/test_compare.py tests/both/test_compare_causes.py tests/both/test_divergence.py tests/both/test_recording.py",
         "tests/both/test_rates.py tests/both/test_porting.py tests/both/test_plot.py tests/both/test_definition_faults.py",
         "tests/both/test_backends.py tests/both/test_cli.py",
