@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -572,6 +573,16 @@ def test_a_change_of_all_numbers_is_said(ours: Any, theirs: Any, told: tuple[str
     assert difference(ours, theirs) == told
 
 
+@pytest.mark.parametrize("factor", [64.0, -64.0])
+def test_a_factor_has_the_rounding_of_what_it_enlarges(factor: float) -> None:
+    ours = np.arange(9.0)
+    near = 2 * U * 8 * 64
+    for by, kind in ((120 * near, "scale"), (140 * near, "weights")):
+        theirs = factor * ours
+        theirs[0] = by
+        assert difference(ours, theirs)[0] == kind
+
+
 def test_another_order_is_said_by_its_axis() -> None:
     draw = np.random.default_rng(0).normal(size=(4, 5, 6))
     for axis in range(3):
@@ -792,3 +803,16 @@ def test_a_layer_that_one_run_fires_is_not_said_to_be_silent() -> None:
     loud[2, 0, 0] = 1
     said = [str(first_divergence((quiet, quiet >= 1), (other, other >= 1))) for other in (quiet, loud)]
     assert ["never fires in either run" in each for each in said] == [True, False]
+
+
+def test_inputs_of_other_steps_say_nothing_of_a_layer() -> None:
+    """As of a network that takes its input in blocks: what they add up to in a step is not known."""
+    runs = [
+        dataclasses.replace(run, inputs=np.repeat(run.inputs, 2, axis=0), parameters=run.parameters)
+        for run in (recorded(), recorded(gain=1.3))
+    ]
+    (cause,) = first_divergence(*runs).causes
+    assert cause.kind == "scale"
+    assert "JAX's potentials are 1.3 times torch's" in cause.evidence
+    few = [dataclasses.replace(run, inputs=run.inputs[:, :3]) for run in (recorded(), recorded(gain=1.3))]
+    assert [cause.kind for cause in first_divergence(*few).causes] == ["scale"]
