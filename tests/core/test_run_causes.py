@@ -816,3 +816,38 @@ def test_inputs_of_other_steps_say_nothing_of_a_layer() -> None:
     assert "JAX's potentials are 1.3 times torch's" in cause.evidence
     few = [dataclasses.replace(run, inputs=run.inputs[:, :3]) for run in (recorded(), recorded(gain=1.3))]
     assert [cause.kind for cause in first_divergence(*few).causes] == ["scale"]
+
+
+@pytest.mark.parametrize(
+    ("largest", "threshold", "fires"),
+    [
+        (1.0, 1000.0, True),
+        (1.0, 1000.5, False),
+        (1.0, -1000.5, False),
+        (0.5, 999.5, True),
+        (0.5, 1000.0, False),
+        (0.0, 1e6, True),
+    ],
+)
+def test_a_threshold_far_beyond_all_potentials_stands_for_none(largest: float, threshold: float, fires: bool) -> None:
+    v = np.array([[[0.25, -1.0, np.nan]]]) * largest
+    (pair,) = side_by_side(Run.of((v, v > 9)), Run.of((v, v > 9)), threshold, None).pairs
+    assert pair.fires == fires
+    # It is one where neurons fire.
+    (pair,) = side_by_side(*[Run.of((v, v == largest / 4))] * 2, threshold, None).pairs
+    assert pair.fires
+
+
+def test_many_numbers_of_a_dtype_are_in_it_where_those_of_the_other_run_are_not() -> None:
+    def found(distinct: int, finer: int = 20) -> list[str]:
+        """What is told of numbers of bfloat16, so many that differ, and of others of which so many of 20 are finer."""
+        half = np.ones((5, 2, 20), np.float32) * (1 + np.arange(20) % distinct / 64).astype(np.float32) / 8
+        other = half * (1 + np.float32(2e-3) * (np.arange(20) < finer))
+        sides = [Run({"a": Layer(each, np.zeros(half.shape))}) for each in (half, other)]
+        return [f"{cause.kind}: {cause.evidence}" for cause in first_divergence(*sides).causes]
+
+    told = "dtype: every potential of torch is a bfloat16 number, those of JAX are float32 numbers"
+    assert told in found(17)
+    assert told not in found(16)
+    assert told in found(20, 11)
+    assert told not in found(20, 10)
