@@ -247,7 +247,7 @@ def _fit(coefficients: Array, wanted: Array, rest: Array) -> Fit:
 
 def lag(array: Array, steps: int, first: float | bool = 0.0) -> Array:
     """Return an array some steps later, with the first value before it begins."""
-    return np.concatenate([np.full_like(array[:steps], first), array[: len(array) - steps]])
+    return np.concatenate([np.full_like(array[:steps], first), array[: max(0, len(array) - steps)]])
 
 
 def _least_squares(columns: Array, wanted: Array) -> Array:
@@ -313,10 +313,8 @@ def _beyond(found: Evidence, sides: Sides, finite: Array) -> Evidence:
         return found
     flipped = np.cumsum(pair.flips, axis=0) - pair.flips > 0
     own = finite & ~flipped
-    steps = np.arange(sides.steps)[:, None]
-    after = (steps > sides.parted) & (steps <= sides.parted + LOOK)
     # Only samples in which this layer has such a spike show whether it reaches other neurons.
-    shown = after & flipped.any(axis=2)
+    shown = flipped.any(axis=2) & (np.arange(sides.steps)[:, None] <= sides.parted + LOOK)
     probe = own & shown[:, :, None]
     calm = np.abs(found.difference) <= pair.bound
     if shown.any(axis=1).sum() < 3 or not calm[probe].all():

@@ -172,7 +172,7 @@ def check_threshold(sides: Sides) -> None:
         both = firings(pair, seen)
         slack = slack_of(pair)
         after = [
-            _recorded_after_reset(side, slack) if not found.fits(slack) else ""
+            _recorded_after_reset(side, found, slack) if not found.fits(slack) else ""
             for side, found in zip(pair.sides, both, strict=True)
         ]
         if any(after):
@@ -193,19 +193,18 @@ def check_threshold(sides: Sides) -> None:
         raise ValueError(msg)
 
 
-def _recorded_after_reset(side: Side, slack: float) -> str:
+def _recorded_after_reset(side: Side, found: Firing, slack: float) -> str:
     """Return how a reset shows in recorded potentials; empty if none does."""
     fired = side.fired & np.isfinite(side.potentials)
-    if fired.sum() < 4:
+    if fired.sum() < 4 or found.low > slack:
         return ""
-    silent = side.potentials[~side.fired & side.allowed & np.isfinite(side.potentials)]
-    below = bool((silent < side.threshold.max() + slack).all())
     at = side.potentials[fired]
-    if below and np.ptp(at) == 0.0 and at[0] < side.threshold.min():
+    if np.ptp(at) == 0.0:
         return f"wherever a neuron fires its potential is {at[0]:g}"
     restored = Firing.of(side.potentials + side.fired * side.threshold, side.fired, side.threshold, side.allowed)
     low = (side.potentials - side.threshold)[fired] < 0
-    if below and restored.fits(slack) and np.mean(low) > 0.5 and side.threshold.min() > 0:
+    # Where one threshold parts the spikes from the others, it is another threshold.
+    if found.low >= found.high and restored.fits(slack) and np.mean(low) > 0.5 and side.threshold.min() > 0:
         return "with the threshold added where a neuron fires, every spike fits"
     return ""
 

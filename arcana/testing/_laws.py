@@ -353,7 +353,7 @@ def _leak_from(found: Evidence) -> Tried:
 
 
 def _mixed(found: Evidence, *, by_neuron: bool) -> Tried:
-    """Several at once: D = a·D₁ + g·(A − a·A₁) + δ·A₁ + c, whose parts are a scale, a leak and a bias."""
+    """Several at once: D = b·D₁ + g·(A − b·A₁) + (1 + g)·(b − a)·A₁ + c, whose parts are a scale, a leak and a bias."""
     title = "scale, leak and bias at once" + " of each neuron" * by_neuron
     a, d, one = found.one, found.difference, _ones(found)
     mask = _lagged(found)
@@ -367,6 +367,10 @@ def _mixed(found: Evidence, *, by_neuron: bool) -> Tried:
         terms = [lag(d, 1), *(columns[name] for name in names), *([] if "bias" in names else _constants(found))]
         fit = found.fit(d, terms, mask, by_neuron=by_neuron)
         parts = dict(zip(names, fit.coefficients[1:], strict=False))
+        if {"scale", "leak"} <= set(parts):
+            # The coefficient of A₁ is (1 + g)·(b − a), and of a neuron whose b is not what is typical more.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                parts["leak"] = (parts["leak"] + parts["scale"] * (fit.coefficients[0] - kept)) / (1 + parts["scale"])
         sizes = {name: float(np.median(part)) for name, part in parts.items()}
         sound = abs(sizes.get("leak", 0.0)) < LARGEST_LEAK and abs(1 + sizes.get("scale", 0.0)) > SMALLEST_SCALE
         if fit.holds and sound and found.informative_steps() >= len(terms):

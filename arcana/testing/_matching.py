@@ -225,7 +225,8 @@ def _laid_out(ours: Layer, theirs: Layer, last: tuple[bool, bool]) -> tuple[Laye
         wanted = last == ((False, True) if to_first else (True, False)) or ours.potentials.shape != shape
         if len(shape) > 3 and wanted and moved == ours.potentials.shape:
             ends = (-1, 2) if to_first else (2, -1)
-            arrays = {part: getattr(theirs, part) for part in ("potentials", "spikes", "threshold", "refractory")}
-            full = {part: each for part, each in arrays.items() if each is not None and each.ndim == len(shape)}
+            parts = {part: getattr(theirs, part) for part in ("potentials", "spikes", "threshold", "refractory")}
+            # A threshold of each channel has as many axes only once it is that of each neuron.
+            full = {part: np.broadcast_to(each, shape) for part, each in parts.items() if each is not None}
             return dataclasses.replace(theirs, **{part: np.moveaxis(each, *ends) for part, each in full.items()}), words
     return theirs, "as it is"

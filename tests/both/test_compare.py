@@ -141,6 +141,10 @@ def test_shape_dtype_and_missing_leaves_fail_in_words() -> None:
         "output.d": "only in JAX",
     }
     assert {each.name for each in found.outputs if each.close()} == set()
+    # The table has the shape of what there is.
+    rows = {line.split()[1]: line for line in found.table().splitlines() if line.startswith("DIFFERS")}
+    assert "(2, 3)  float32" in rows["output.c"]
+    assert "(2, 3)  float32" in rows["output.d"]
     # Only b is of one shape on both sides.
     assert {each.name for each in found.gradients} == {"∂output.b/∂argument.0"}
     assert "a dtype of the data, a cast, or jax_enable_x64" in found.causes[0].evidence

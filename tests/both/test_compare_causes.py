@@ -19,8 +19,9 @@ import torch
 import arcana.jax
 import arcana.torch
 from arcana.surrogate import FastSigmoid
-from arcana.testing import ComparisonError, compare
-from arcana.testing._seen import seeing
+from arcana.testing import ComparisonError, Leaf, compare
+from arcana.testing._gradient_causes import _factor, causes_of
+from arcana.testing._seen import CLOSE, Seen, seeing, surrogates_differ
 
 STEPS, SAMPLES = 4, 6
 generator = np.random.default_rng(0)
@@ -401,3 +402,154 @@ def test_a_derivative_that_is_the_same_for_the_whole_batch_is_seen_at_each_of_it
     (((margins, slopes),),) = seen().slopes
     np.testing.assert_array_equal(margins, v)
     np.testing.assert_array_equal(slopes, [1.0, 1.0, 1.0])
+
+
+def calls(*margins_and_slopes: Any, dtype: str = "float64") -> list[tuple[Any, Any]]:
+    """The calls of one spike function: margins and derivatives in turn."""
+    arrays = [np.asarray(each, dtype) for each in margins_and_slopes]
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def differ(ours: list[list[Any]], theirs: list[list[Any]]) -> str | None:
+    return surrogates_differ(Seen(None, ours), Seen(None, theirs))
+
+
+def test_spike_functions_are_paired_by_their_margins() -> None:
+    one, other = calls([0.5, 2.0], [1.0, 0.25]), calls([-1.0, 4.0], [0.5, 0.125])
+    assert differ([one, other], [other, one]) == ""
+    wrong = calls([-1.0, 4.0], [0.5, 0.25])
+    told = "spike function 2: at v = 4 its derivative is 0.125 in torch and 0.25 in JAX"
+    assert differ([one, other], [wrong, one]) == told
+    assert differ([one, calls([9.0, 9.0], [1.0, 1.0])], [other]) is None
+    # One that is called alike twice is paired twice.
+    assert differ([one, one], [one, calls([0.5, 2.0], [1.0, 0.5])]) == (
+        "spike function 2: at v = 2 its derivative is 0.25 in torch and 0.5 in JAX"
+    )
+    # Each call in turn, as many on both sides, and of one shape.
+    assert differ([one + other], [one + other]) == ""
+    assert "at v = 4" in str(differ([one + other], [one + wrong]))
+    assert differ([one + other], [one]) is None
+    assert differ([one], [calls([[0.5, 2.0]], [[1.0, 0.25]])]) is None
+    # NaN on both sides is one margin, and compared is what is a number.
+    assert "at v = 2" in str(differ([calls([np.nan, 2.0], [np.nan, 1.0])], [calls([np.nan, 2.0], [np.nan, 0.5])]))
+
+
+def test_margins_that_rounding_sets_apart_are_paired_and_derivatives_compared_where_they_are_near() -> None:
+    for by, paired in ((1.999e-3, True), (2.005e-3, False), (-1.999e-3, True), (-2.005e-3, False)):
+        assert (differ([calls([1.0 + by], [1.0])], [calls([1.0], [1.0])]) is not None) == paired
+    near = 1e-2 * CLOSE["float64"]
+    for v, by, compared in ((0.0, near, True), (0.0, 1.005 * near, False), (-4.0, 3.98 * near, True), (-4.0, 4.02 * near, False)):
+        assert bool(differ([calls([v], [1.0])], [calls([v + by], [0.5])])) == compared
+        assert bool(differ([calls([v + by], [1.0])], [calls([v], [0.5])])) == compared
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_derivatives_are_one_to_within_the_coarser_dtype(dtype: str) -> None:
+    close = CLOSE[dtype]
+    for by, told in ((0.99, False), (1.01, True)):
+        ours = [(np.zeros(2), np.array([8.0, 1.0]))]
+        theirs = [(np.zeros(2, jnp.dtype(dtype)), np.array([8.0, 1.0 - 8 * by * close]))]
+        assert bool(differ([ours], [theirs])) == bool(differ([theirs], [ours])) == told
+    # An infinite derivative on one side is no number to compare.
+    assert differ([calls([0.0, 1.0], [np.inf, 1.0])], [calls([0.0, 1.0], [1.0, 1.0])]) == ""
+
+
+def leaves(torch_side: Any, jax_side: Any, name: str = "output", dtype: str = "float32") -> Leaf:
+    return Leaf(name, np.asarray(torch_side, dtype), np.asarray(jax_side, dtype))
+
+
+def test_one_factor_is_told_by_its_value_its_median_and_what_it_leaves() -> None:
+    found = _factor(leaves([2.0, -4.0, 0.0, 6.0], [1.0, -2.0, 0.0, 4.0], dtype="float64"))
+    assert found is not None
+    assert found.value == pytest.approx(34 / 21)
+    assert found.median == 2
+    assert found.spread == pytest.approx(abs(-4 + 2 * 34 / 21) / 6)
+    assert found.close == 1e-11
+    turned = _factor(leaves([1j, 2j], [1.0, 2.0], dtype="complex128"))
+    assert turned is not None
+    assert (turned.value, turned.spread) == (0, 1)
+    for ours, theirs in (([0.0, 0.0], [1.0, 1.0]), ([1.0, 0.0], [0.0, 1.0]), ([np.inf, 1.0], [1.0, 1.0])):
+        assert _factor(leaves(ours, theirs)) is None
+    assert _factor(Leaf("output", None, np.ones(2))) is None
+    assert _factor(leaves([1.0], [1.0, 2.0])) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "kind", "text"),
+    [
+        ([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], "scale", "output: torch is 0.5 times JAX in every element"),
+        ([1.0, 2.0], [2.0, 4.0], "forward", "output: torch is 0.5 times JAX"),
+        ([1.0, 2.0, 3.0], [2.0, 4.0, 7.0], "forward", "output: the numbers differ"),
+        # To within ten times the tolerance, 1e-4.
+        ([1.0, 2.0, 3.0], [2.0, 4.0, 6.0013], "scale", "output: torch is 0.49993 times JAX in every element"),
+        ([1.0, 2.0, 3.0], [2.0, 4.0, 6.0015], "forward", "output: the numbers differ"),
+        ([1.0, 0.0, 1.0], [1.0, 1.0, 0.0], "spikes", "output: 2 spikes differ: the threshold, `>` for `>=`, or a potential"),
+        ([1.0], [0.0], "forward", "output: the numbers differ"),
+        ([1.0, 0.0], [1.0, 1.0], "spikes", "output: 1 spikes differ"),
+        ([1.0], [[1.0]], "forward", "output: shape (1,) in torch, (1, 1) in JAX"),
+    ],
+)
+def test_outputs_that_differ_are_told_by_their_numbers(ours: Any, theirs: Any, kind: str, text: str) -> None:
+    (cause,) = causes_of((leaves(ours, theirs),), (), lambda leaf: [], lambda: None)
+    assert (cause.kind, cause.where, cause.evidence[: len(text)]) == (kind, "output", text)
+
+
+def test_an_output_of_another_dtype_is_told_beside_one_of_other_numbers() -> None:
+    cast = Leaf("output.0", np.ones(3, np.float32), np.ones(3, np.float16))
+    causes = causes_of((cast, leaves([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], "output.1")), (), lambda leaf: [], lambda: None)
+    assert [(cause.kind, cause.where) for cause in causes] == [("dtype", "output.0"), ("scale", "output.1")]
+    assert causes[0].evidence.startswith("output.0: float32 in torch, float16 in JAX: a dtype of the data, a cast")
+    missing = causes_of((Leaf("output", np.ones(3), None),), (), lambda leaf: [], lambda: None)
+    assert [(cause.kind, cause.evidence) for cause in missing] == [("forward", "output: only in torch")]
+
+
+GRADIENTS = ([1.0, -2.0, 4.0], [0.5, 8.0])
+
+
+def backward(factors: tuple[float, float], *, seen: bool = True, spikes: bool = False, **more: Any) -> list[tuple[str, str]]:
+    """What is said where the gradients of two arguments are such multiples of JAX's, and the surrogates were seen or not."""
+    output = leaves([0.0, 1.0] if spikes else [0.25, 0.5], [0.0, 1.0] if spikes else [0.25, 0.5])
+    gradients = tuple(
+        leaves(np.multiply(factor, each) + more.get("by", 0.0), each, f"∂output/∂argument.{i}")
+        for i, (factor, each) in enumerate(zip(factors, GRADIENTS, strict=True))
+    )
+    sides = (Seen(None, [calls([1.0], [0.5])]), Seen(None, [calls([1.0], [0.5])]))
+    first_row = more.get("first_row", lambda leaf: [])
+    causes = causes_of((output,), gradients, first_row, lambda: sides if seen else None)
+    return [(cause.kind, cause.evidence) for cause in causes]
+
+
+def test_gradients_that_differ_are_told_by_their_factors() -> None:
+    assert backward((1.0, 1.0)) == []
+    told = "output: every gradient of torch is 2 times JAX's: a cotangent, or how a loss is reduced"
+    assert backward((2.0, 2.0)) == backward((2.0, 2.0), seen=False) == [("scale", told)]
+    ratios = "output: the gradients of torch and JAX have one ratio for each argument: 2 for argument.0, 4 for argument.1"
+    on_the_way = "the surrogates are the same, so a gradient is scaled on the way"
+    assert backward((2.0, 4.0)) == [("gradients", f"{ratios}; {on_the_way}")]
+    assert backward((2.0, 4.0), seen=False) == [("surrogate", f"{ratios}: the height of a surrogate, which counts once a layer")]
+    # One factor of the gradients of spikes is a cotangent only where the surrogates are seen to be the same.
+    assert backward((2.0, 2.0), spikes=True) == [("scale", told)]
+    assert [kind for kind, _ in backward((2.0, 2.0), spikes=True, seen=False)] == ["surrogate"]
+    # To within ten times the tolerance the factors are one.
+    assert [kind for kind, _ in backward((2.0, 2.0 * (1 - 0.99e-4)))] == ["scale"]
+    assert [kind for kind, _ in backward((2.0, 2.0 * (1 - 1.01e-4)))] == ["gradients"]
+    cut = "output: ∂output/∂argument.1 is 0 in torch and not in the other: that path is cut in torch"
+    assert backward((1.0, 0.0)) == [("detached", cut)]
+    ((kind, text),) = backward((2.0, 2.0), by=0.25)
+    assert kind == "detached"
+    assert text.startswith("output: the surrogates are the same in every call: a path is cut on one side")
+    ((kind, text),) = backward((2.0, 2.0), by=0.25, seen=False)
+    assert kind == "gradients"
+    assert "No spikes are returned and no spike function was seen, so which is not known" in text
+
+
+def test_the_first_row_tells_a_surrogate_from_a_cut_path() -> None:
+    rows = leaves([3.0, 6.0, 12.0, 0.0], [1.0, 2.0, 4.0, 0.0], "∂output/∂argument.0")
+    ((kind, text),) = backward((2.0, 2.0), by=0.25, seen=False, spikes=True, first_row=lambda leaf: [rows])
+    told = "output: its gradients differ from the first row on: the surrogate"
+    assert (kind, text) == ("surrogate", f"{told} (torch/JAX is 3 in the median of ∂output/∂argument.0)")
+    same = leaves([1.0], [1.0], "∂output/∂argument.1")
+    for first_row in ([rows, same], [], [leaves([0.0], [0.0], "∂output/∂argument.1")]):
+        ((kind, text),) = backward((2.0, 2.0), by=0.25, seen=False, spikes=True, first_row=lambda leaf, rows=first_row: rows)
+        assert kind == "detached"
+        assert text.endswith("a detached reset or state, or the surrogate of an earlier layer")

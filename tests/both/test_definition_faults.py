@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from every import every_surrogate
 
-from arcana.surrogate import Facts, Surrogate, get, parameter
+from arcana.surrogate import Facts, FastSigmoid, Sigmoid, Surrogate, get, parameter
 from arcana.testing import ConformanceError, check_surrogate
-from arcana.testing._surrogate import reports
+from arcana.testing._second_order import _row, _slope
+from arcana.testing._surrogate import _close, _parameter_slope, _reference, _Sample, exact_spikes, reports
+from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
 
 
 class Cauchy(Surrogate):
@@ -195,3 +197,251 @@ def test_a_choice_of_numbers_is_in_the_computing_dtype_under_torch_compile_too()
     torch.compiler.reset()
     compiled = torch.compile(lambda v: spike(v, Choice()), backend="aot_eager")(v)
     assert gradient(v).tolist() == torch.autograd.grad(compiled.sum(), v)[0].tolist() == [0.3, 0.7]
+
+
+def test_a_report_has_a_row_for_all_that_is_checked() -> None:
+    found = {row.what: row.detail for row in check_surrogate(Cauchy(width=2.0), []).rows}
+    assert found == {
+        "runs": "derivative and primitive, 2 arrays of 3",
+        "arguments are kept": "2 arrays",
+        "peak": "1 found, 1 stated",
+        "support": "h is 0 at 0 points outside [-inf, inf] and not before its ends",
+        # The grid, 0 and the infinities.
+        "even": "h(-v) = h(v) at 11595 points",
+        "area": "6.28318530718 by quadrature, 6.28318530718 stated",
+        "primitive at 0": "G(0) = 0.5",
+        "rise of the primitive": "G(inf) - G(-inf) = 6.28318531, an area of 6.28318531 stated",
+        "derivative is the slope of the primitive": "at 2000 points, worst 0 off",
+        "primitive for other width": "at 1, 4",
+        "finite, float64": "131394 values to ±inf",
+        "finite, float32": "16706 values to ±inf",
+        "finite, float16": "63490 values to ±inf",
+        "NaN": "h(NaN) is NaN",
+        "pickle round trip": "Cauchy(width=2.0)",
+        "deepcopy round trip": "Cauchy(width=2.0)",
+        "dict round trip": "Cauchy(width=2.0)",
+    }
+    window = {row.what: row.detail for row in check_surrogate(Window(), []).rows}
+    assert window["support"] == "h is 0 at 7204 points outside [-1, 1] and not before its ends"
+    assert window["NaN"] == "h(NaN) is 0"
+    assert "primitive at 0" not in window
+
+
+def failing(*, derivative: Any = None, primitive: Any = None, **facts: Any) -> dict[str, str]:
+    """The rows that fail of Cauchy's with other facts or formulas."""
+    stated = {"peak": 1.0, "area": math.pi, "even": True} | facts
+
+    of_v = {"derivative": derivative, "primitive": primitive}
+
+    class Changed(Cauchy):
+        @staticmethod
+        def facts(*, width: float) -> Facts:
+            return Facts(**stated)
+
+        @staticmethod
+        def derivative(v: Any, xp: Any, *, width: Any) -> Any:
+            return of_v["derivative"](v, xp) if of_v["derivative"] else Cauchy.derivative(v, xp, width=width)
+
+        @staticmethod
+        def primitive(v: Any, xp: Any, *, width: Any) -> Any:
+            return of_v["primitive"](v, xp) if of_v["primitive"] else Cauchy.primitive(v, xp, width=width)
+
+    (report,) = reports([Changed()], [])
+    # A class within a function cannot be pickled.
+    return {row.what: row.detail for row in report.rows if not row.passed and row.what != "pickle round trip"}
+
+
+ONE_WIDTH = {"primitive for other width"}
+"""What fails wherever the formulas have no width."""
+
+
+@pytest.mark.parametrize("by", [1 + 0.99e-9, 1 - 0.99e-9, 1 + 1.01e-9, 1 - 1.01e-9])
+def test_facts_are_held_to_a_billionth(by: float) -> None:
+    wrong = abs(by - 1) > 1e-9
+    assert ("peak" in failing(peak=by)) == wrong
+    assert ("area" in failing(area=math.pi * by)) == wrong
+    assert ("rise of the primitive" in failing(area=math.pi * by)) == wrong
+    # The slope of the primitive may leave the derivative by a billionth of 1 + the largest.
+    h = 1 + 2 * (by - 1)
+    rows = failing(derivative=lambda v, xp: xp.where(v > 0, h, h), primitive=lambda v, xp: v + 0.5, area=math.inf, peak=h)
+    assert ("derivative is the slope of the primitive" in rows) == wrong
+
+
+def test_a_primitive_is_one_half_at_0_and_rises_by_the_area() -> None:
+    def primitive(lift: float, rise: float) -> Any:
+        return lambda v, xp: xp.arctan(v) * rise + 0.5 + lift
+
+    assert set(failing(primitive=primitive(0, 1))) == ONE_WIDTH
+    assert failing(primitive=primitive(1e-15, 1))["primitive at 0"] == f"G(0) = {0.5 + 1e-15!r}"
+    rows = failing(primitive=primitive(0, 1.25))
+    assert rows["rise of the primitive"] == "G(inf) - G(-inf) = 3.92699082, an area of 3.14159265 stated"
+    assert rows["derivative is the slope of the primitive"] == "at 2000 points, worst 0.25 off"
+    below = failing(primitive=primitive(0, 0.75))
+    assert below["derivative is the slope of the primitive"] == "at 2000 points, worst 0.25 off"
+    assert rows["primitive for other width"].startswith(
+        "at 0.5, 2: rise of the primitive, G(inf) - G(-inf) = 3.92699082, an area"
+    )
+
+
+def test_support_is_held_to_the_next_float() -> None:
+    def window(low: float, high: float) -> Any:
+        return lambda v, xp: xp.where((v >= low) & (v <= high), 1.0, 0.0)
+
+    def supported(low: float, high: float) -> dict[str, str]:
+        rows = failing(derivative=window(-2, 1), primitive=lambda v, xp: v, support=(low, high), area=high - low, even=False)
+        return {what: detail for what, detail in rows.items() if what == "support"}
+
+    assert supported(-2, 1) == {}
+    assert supported(-2, math.nextafter(1, 2)) == {} == supported(math.nextafter(-2, -3), 1)
+    assert "h(np.float64(1.0)) is not 0, outside [-2, 1]" in supported(-2, math.nextafter(1, 0))["support"]
+    assert "h(np.float64(-2.0)) is not 0, outside [-2, 1]" in supported(math.nextafter(-2, 0), 1)["support"]
+    # An end is told to be too far where h is 0 up to a thousandth of the support before it.
+    assert supported(-2, 1.0029) == {} == supported(-2.0029, 1)
+    assert supported(-2, 1.0031)["support"] == "h is 0 up to 1.0031 already, the end of [-2, 1.0031]"
+    assert supported(-2.0031, 1)["support"] == "h is 0 up to -2.0031 already, the end of [-2.0031, 1]"
+
+
+def test_a_peak_between_the_points_of_the_grid_is_found() -> None:
+    """A narrow peak of height 2 beside the points of the grid."""
+    for middle in (0.7003, -3.1004):
+        rows = failing(
+            derivative=lambda v, xp, middle=middle: xp.reciprocal(xp.square((v - middle) * 300.0) + 1) * 2, peak=2, even=False
+        )
+        assert "peak" not in rows
+
+
+def test_what_h_makes_of_numbers_that_are_none() -> None:
+    rows = failing(derivative=lambda v, xp: xp.where(v <= 0, 1.0, xp.where(v > 0, 1.0, math.inf)))
+    assert rows["NaN"] == "h(NaN) is infinite"
+    rows = failing(derivative=lambda v, xp: xp.where(xp.abs(v) >= 1e4, v * xp.reciprocal(v), xp.reciprocal(xp.square(v) + 1)))
+    assert {what: detail for what, detail in rows.items() if what.startswith("finite")} == {
+        f"finite, {dtype}": f"not at v = np.{dtype}(inf)" for dtype in ("float64", "float32", "float16")
+    }
+
+
+def test_patterns_worth_testing_are_those_of_the_format() -> None:
+    for dtype, exponents in (("float32", 256), ("float64", 2048)):
+        v = to_float(hard_sample(dtype), dtype)
+        # Each exponent with 32 fractions and the neighbours of 0 and 1, in both signs.
+        assert v.size == 2 * (exponents * 32 + 64 + 128)
+        assert np.unique(np.frexp(v[np.isfinite(v) & (v != 0)])[1]).size >= exponents - 2
+        one, tiny = np.array(1, dtype), np.finfo(dtype).smallest_subnormal
+        numbers = set(v.tolist())
+        for near in (one, np.nextafter(one, 0), np.nextafter(one, 2), tiny, 63 * tiny, np.inf, np.finfo(dtype).max):
+            assert {float(near), -float(near)} <= numbers
+        assert np.isnan(v).sum() == 2 * 31
+        np.testing.assert_array_equal(hard_sample(dtype), hard_sample(dtype))
+    for dtype in ("float16", "bfloat16"):
+        np.testing.assert_array_equal(hard_sample(dtype), np.arange(1 << 16, dtype=np.uint16))
+        bits = all_patterns(dtype)
+        numbers = ~np.isnan(to_float(bits, dtype))
+        np.testing.assert_array_equal(from_float(to_float(bits, dtype), dtype)[numbers], bits[numbers])
+        assert is_subnormal(bits, dtype).sum() == 2 * ((1 << {"float16": 10, "bfloat16": 7}[dtype]) - 1)
+    with pytest.raises(ValueError, match="use hard_sample for float32"):
+        all_patterns("float32")
+    # Ties go to the even neighbour, and NaN stays NaN.
+    halves = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8, np.inf, np.nan, 3.4e38, -0.0], np.float32)
+    assert from_float(halves, "bfloat16").tolist() == [0x3F80, 0x3F82, 0x7F80, 0x7FC0, 0x7F80, 0x8000]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_floats_between_two_are_counted(dtype: str) -> None:
+    one, two, zero, nan = (from_float(np.array([each]), dtype) for each in (1.0, 2.0, 0.0, np.nan))
+    mantissa = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}[dtype]
+    assert ulp_difference(one, two, dtype) == ulp_difference(two, one, dtype) == 1 << mantissa
+    assert ulp_difference(from_float(np.array([-0.0]), dtype), zero, dtype) == 0
+    least = np.ones_like(zero)
+    sign = np.array([1 << (zero.dtype.itemsize * 8 - 1)], zero.dtype)
+    assert ulp_difference(least, least | sign, dtype) == 2
+    assert ulp_difference(nan, nan | sign, dtype) == 0
+    assert ulp_difference(nan, one, dtype) == 1 << 62
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("fires_at_threshold", [True, False])
+def test_spikes_of_bit_patterns_are_those_of_their_values(dtype: str, fires_at_threshold: bool) -> None:
+    bits = all_patterns(dtype)
+    v = to_float(bits, dtype)
+    fired = to_float(exact_spikes(bits, dtype, fires_at_threshold), dtype)
+    np.testing.assert_array_equal(fired, (v >= 0) if fires_at_threshold else (v > 0))
+
+
+def test_the_bound_of_a_gradient_is_what_rounding_the_potential_would_bring() -> None:
+    v = np.array([0.0, 0.5, -2.0, 1e6, -np.inf])
+    exact, condition = _reference(FastSigmoid(scale=3.0), v, np.full(5, 2.0))
+    np.testing.assert_allclose(exact, 2 / (1 + 3 * np.abs(v)) ** 2)
+    np.testing.assert_allclose(condition[:4], 6 * np.abs(v[:4]) / (1 + 3 * np.abs(v[:4])), rtol=1e-4)
+    for dtype, finer in (("float32", 1.0), ("float16", 2.0**-13), ("bfloat16", 2.0**-16)):
+        sample = _Sample.of(FastSigmoid(scale=3.0), dtype)
+        at = int(np.flatnonzero(to_float(sample.v, dtype) == 0.5)[0])
+        assert sample.bound[at] == pytest.approx(4 * (1 + 1.2 * finer), rel=1e-4)
+        right = from_float(sample.exact, dtype)
+        allowed = int(sample.bound[at])
+        for by, passed in ((allowed, True), (allowed + 1, False)):
+            found = right.copy()
+            found[at] -= by
+            row = sample.gradient_row("here", "gradient", found, right, "float64")
+            told = f"{by} ULP at most from float64"
+            told += "" if passed else f"; {by} at v = {to_float(sample.v, dtype)[at]!r}, bound {sample.bound[at]:.3g}"
+            assert (row.where, row.what, row.passed, row.detail) == ("here", f"gradient, {dtype}", passed, told)
+        # Subnormal gradients may be taken for 0.
+        smallest = float(np.finfo(np.float32 if dtype == "bfloat16" else dtype).tiny)
+        np.testing.assert_array_equal(sample.counts, np.abs(sample.exact) > 8 * smallest)
+
+
+def test_nan_neither_fires_nor_spreads() -> None:
+    sample = _Sample.of(Sigmoid(), "float16")
+    v, gradient = to_float(sample.v, "float16"), from_float(sample.exact, "float16")
+    spikes = exact_spikes(sample.v, "float16")
+    row = sample.nan_row("here", spikes, gradient)
+    assert (row.what, row.passed, row.detail) == ("NaN, float16", True, "h(NaN) is nan, 0 of 65536 patterns wrong")
+    nans = int(np.isnan(v).sum())
+    for fired, found, wrong in (
+        (np.where(np.isnan(v), spikes[0x3C00], spikes), gradient, nans),
+        (spikes, np.where(np.isnan(v), 0, gradient).astype(np.uint16), nans),
+        (spikes, np.where(v == 1, gradient[0x7E00], gradient), 1),
+    ):
+        row = sample.nan_row("here", fired, found)
+        assert (row.passed, row.detail) == (False, f"h(NaN) is nan, {wrong} of 65536 patterns wrong")
+
+
+def test_a_transform_is_close_to_a_part_in_ten_thousand_and_of_the_largest_in_a_million() -> None:
+    right = np.array([0.0, 1.0, -8.0, np.inf])
+    for by, passed in (
+        ([7.9e-6, 0, 0, 0], True),
+        ([8.1e-6, 0, 0, 0], False),
+        ([0, 1.07e-4, 0, 0], True),
+        ([0, 1.09e-4, 0, 0], False),
+    ):
+        row = _close("here", "what", right + by, right)
+        assert row.passed == passed
+        assert row.detail.partition(";")[0] == f"worst difference {max(by):.2g}"
+        assert ("; got [" in row.detail) != passed
+    # Of no finite number there is no worst difference.
+    assert _close("here", "what", np.array([np.nan]), np.array([np.nan])).detail.startswith("worst difference 0; got")
+    # G = ½ + v/(1 + s·|v|), and dG/ds = −v·|v|/(1 + s·|v|)².
+    v = np.array([-1.0, 0.25, 2.0])
+    slope = _parameter_slope(FastSigmoid(scale=3.0), "scale", v)
+    np.testing.assert_allclose(slope, -v * np.abs(v) / (1 + 3 * np.abs(v)) ** 2, rtol=1e-6)
+
+
+def test_a_second_order_is_close_to_a_part_in_ten_thousand_of_what_is_compared() -> None:
+    right = np.array([[0.0, 1.0, -8.0, np.nan]])
+    for by, passed in (
+        ([8.1e-5, 0, 0, 9], False),
+        ([7.9e-5, 0, 0, 9], True),
+        ([0, 1.79e-4, 0, 0], True),
+        ([0, 1.81e-4, 0, 0], False),
+    ):
+        row = _row("here", "a circuit", right + by, right)
+        assert (row.what, row.passed) == ("second order of a circuit", passed)
+        told = f"worst difference {max(by[:3]):.2g} at 3 of 4 values, the others are at kinks"
+        assert row.detail.partition(";")[0] == told
+    assert not _row("here", "a circuit", right * np.nan, right).passed
+    assert not _row("here", "a circuit", right, right * np.nan).passed
+    for by, passed in ((0.99e-8, True), (1.01e-8, False)):
+        assert _row("here", "a circuit", np.array([by]), np.zeros(1)).passed == passed
+    # One-sided slopes of one size are a slope, and others a kink.
+    below, here, above = np.array([-1.0, 0.0, -1.0, -1.0]), np.zeros(4), np.array([1.0, 0.0, 1.0099, 1.0101])
+    np.testing.assert_allclose(_slope(below, here, above, 1.0), [1.0, 0.0, 1.00495, 1.00505])
+    np.testing.assert_array_equal(np.isnan(_slope(below * [1, 1, 1, -1], here, above, 1.0)), [False, False, False, True])

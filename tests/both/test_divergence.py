@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -422,3 +423,102 @@ def test_what_no_cause_explains_counts_neurons_of_both_signs() -> None:
     found = first_divergence(fire(potentials), fire(other))
     assert found.verdict == "unknown"
     assert "the potentials of 200 neurons differ" in found.causes[0].evidence
+
+
+def test_all_that_is_said_of_two_runs() -> None:
+    """A spike by rounding in one sample, and one that nothing explains in another."""
+    ours = np.full((6, 3, 4), 0.5, np.float32)
+    theirs = ours.copy()
+    ours[2, 1, 3], theirs[2, 1, 3], theirs[4, 1], theirs[3, 2, 0] = 1 - ULP / 2, 1 + ULP, 1.5, 1.25
+    found = first_divergence(fire(ours), fire(theirs))
+    bounds = accumulated_rounding("float32", 1024 + 4 + 4, np.ones(4)) / ULP
+    lines = str(found).splitlines()
+    place = "The first spike that differs: step 2, layer 'layer 1', neuron (1, 3)."
+    assert lines[0] == f"{place} Rounding does not explain it: unknown."
+    told = "at step 3 of layer 'layer 1' the potentials of 1 neurons differ by 1.5 of their size, and no cause is known; tried"
+    assert lines[1].startswith(f"  unknown: {told}, with the share that each explains: ")
+    assert re.findall(r"\((\d+)%\)", lines[1]) == sorted(re.findall(r"\((\d+)%\)", lines[1]), key=int, reverse=True)
+    assert lines[1].count("%)") == 5
+    # In units of the largest potential, 0.5, twice as many as in those of the threshold.
+    largest = 2 * 1.25 * bounds[3]
+    margins, accounts = "-4,194,304.0 ULP in torch and +2,097,152.0 ULP in JAX", f"rounding in float32 accounts for {largest:.1f}"
+    assert lines[2:] == [
+        "  JAX fires; threshold 1, potential 0.99999994 in torch and 1.00000012 in JAX",
+        f"  margin to the threshold -0.5 ULP in torch and +1.0 ULP in JAX; accumulated rounding {bounds[2]:.1f} ULP",
+        "  the first that rounding does not explain: step 3, layer 'layer 1', neuron (2, 0)",
+        "  JAX fires; threshold 1, potential 0.5 in torch and 1.25 in JAX",
+        f"  margin to the threshold {margins}; accumulated rounding {1.25 * bounds[3]:.1f} ULP",
+        "  from there on 6 of 72 spikes differ: layer 1 6 of 72",
+        "  2 of 3 samples have a spike that differs; rounding explains the first of 1",
+        f"  layer 1: before any spike differs, potentials are at most 1.26e+07 ULP apart (of the largest); {accounts}",
+    ]
+    plain = found.to_dict()
+    assert plain["first"] == {
+        "layer": "layer 1",
+        "step": 2,
+        "neuron": (1, 3),
+        "fired": "JAX",
+        "threshold": 1.0,
+        "potentials": {"torch": 1 - ULP / 2, "jax": 1 + ULP},
+        "margins": {"torch": -0.5, "jax": 1.0},
+        "bound": pytest.approx(bounds[2]),
+        "explained": True,
+    }
+    assert (plain["unexplained"]["step"], plain["unexplained"]["neuron"], plain["unexplained"]["explained"]) == (3, (2, 0), False)
+    assert (plain["differing"], plain["spikes"]) == ({"layer 1": 6}, {"layer 1": 72})
+    assert plain["samples"] == {"all": 3, "diverging": 2, "explained": 1}
+    assert plain["largest"]["layer 1"] == {"ulp": 0.75 / (ULP / 2), "bound": pytest.approx(largest)}
+    assert (plain["verdict"], plain["explained"], plain["dtype"], plain["notes"]) == ("unknown", False, "float32", [])
+    assert plain["causes"][0]["evidence"] == found.causes[0].evidence
+
+
+def test_a_fault_that_only_the_bound_of_a_coarse_dtype_excuses_cannot_be_told() -> None:
+    """Nine of ten potentials of 1.5 in float16 that differ by a twentieth of that, or by a little less."""
+    side = np.random.default_rng(0).choice([True, False], (4, 3, 40))
+    for units, hides in ((77, True), (76, False)):
+        lower = np.where(np.arange(40) < 37, 1.5 - units / 1024, 1.5)
+        ours, theirs = (np.where(which, lower, 1.5).astype(np.float16) for which in (side, ~side))
+        found = first_divergence((ours, ours > 9), (theirs, theirs > 9), threshold=9.0)
+        told = "potentials of layer 'layer 1' differ by 5% of their size, and rounding in float16 may do that"
+        assert found.verdict == ("cannot tell" if hides else "same")
+        assert any(note.startswith(told) for note in found.notes) == hides
+
+
+def test_of_runs_that_part_early_too_little_was_compared() -> None:
+    for step, verdict in ((3, "cannot tell"), (4, "rounding")):
+        ours, theirs = (changed((step, 0, 0), value, np.full((100, 1, 5), 0.5, np.float32)) for value in (1 - ULP / 2, 1 + ULP))
+        found = first_divergence(fire(ours), fire(theirs))
+        assert found.verdict == verdict
+        told = "only 4.0% of steps and samples were compared, as spikes differ early"
+        assert (told in str(found)) == (step == 3)
+
+
+def test_numbers_that_are_none_in_both_runs_are_counted_and_not_compared() -> None:
+    ours = changed((0, 0, 0), np.nan, changed((1, 1, 1), np.inf))
+    found = first_divergence((ours, ours > 9), (ours, ours > 9), threshold=9.0)
+    assert "layer 'layer 1': 2 of 60 potentials are NaN or infinite in both runs and were not compared" in found.notes
+    assert found.verdict == "same"
+
+
+def test_the_neuron_that_rounding_explains_least_is_told() -> None:
+    """Of several in one step; and one that fires below the threshold, or above it in the other run, is no rounding."""
+    ours, theirs = changed((2, 1, 3), 1 - ULP), changed((2, 1, 3), 1 + ULP)
+    ours[2, 1, 1], theirs[2, 1, 1] = 1 - ULP / 2, 1 + 4 * ULP
+    found = first_divergence(fire(ours), fire(theirs)).first
+    assert found is not None
+    assert (found.neuron, found.margins) == ((1, 1), (-0.5, 4.0))
+    spikes = [changed((2, 1, 3), value, np.zeros_like(QUIET)) for value in (0.0, 1.0)]
+    unit = UNIT["float32"]
+    # A comparison may err by four units of the threshold.
+    for silent, firing, explained in (
+        (3.9, 5, True),
+        (4.1, 5, False),
+        (-5, -3.9, True),
+        (-5, -4.1, False),
+        (2, 2, False),
+        (3, 1, False),
+    ):
+        sides = [changed((2, 1, 3), 1 + each * unit, QUIET.astype(np.float64)) for each in (silent, firing)]
+        flip = first_divergence((sides[0], spikes[0]), (sides[1], spikes[1]), dtype="float32").first
+        assert flip is not None
+        assert flip.explained == explained, (silent, firing)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 from faults import NETWORKS
+from made import BOUND, evidence
 from networks import _ten_bits, run
 
 from arcana.testing import Divergence, Layer, Run, first_divergence
 from arcana.testing._products import sums
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, shortened
 from arcana.testing._sides import side_by_side
-from arcana.testing._tensorfloat import shared
+from arcana.testing._tensorfloat import _holds, resembles, shared
 
 TENSORFLOAT, TRUNCATED = "tensorfloat32", "tensorfloat32, truncated"
 SWITCHES = (
@@ -80,6 +81,65 @@ def test_convolutions_are_those_of_both_frameworks(size: int, width: int, stride
     for given, used, found in wanted:
         ways = [each.of(given.reshape(2, 3, -1), used) for each in sums({"kernel": used}, given.shape[2:], found.shape[1:])]
         assert any(np.allclose(each.reshape(found.shape), found) for each in ways)
+
+
+@pytest.mark.parametrize(("stride", "border"), [(1, 0), (1, 2), (4, 1)])
+def test_a_convolution_along_one_axis_has_its_channels_first_or_last(stride: int, border: int) -> None:
+    generator = np.random.default_rng(0)
+    x, weight = generator.normal(size=(2, 3, 4, 11)), generator.normal(size=(5, 4, 3))
+    first = torch.from_numpy(x).flatten(0, 1), torch.from_numpy(weight)
+    found = torch.nn.functional.conv1d(*first, stride=stride, padding=border).numpy()
+    for given, used, wanted in ((x, weight, found), (x.swapaxes(2, 3), weight.transpose(2, 1, 0), found.swapaxes(1, 2))):
+        ways = [each.of(given.reshape(2, 3, -1), used) for each in sums({"kernel": used}, given.shape[2:], wanted.shape[1:])]
+        assert any(np.allclose(each.reshape(wanted.shape), wanted) for each in ways)
+    # No stride beyond four, no weight of whole numbers, and none of other channels.
+    assert not list(sums({"kernel": weight}, (4, 51), (5, 10)))
+    assert not list(sums({"kernel": weight.astype(int)}, (4, 11), found.shape[1:]))
+    assert not list(sums({"kernel": weight}, (3, 11), found.shape[1:]))
+
+
+def begun(neurons: int = 40, *, beyond: int = 40, positive: int = 20, size: float = 1.0) -> bool:
+    """Whether neurons that differ in a first step by such multiples of TensorFloat-32's roundoff resemble its products."""
+    one = np.ones((4, 1, neurons))
+    apart = np.where(np.arange(neurons) < positive, 1.0, -1.0) * size * UNIT[TENSORFLOAT]
+    apart = np.where(np.arange(neurons) % neurons < beyond, apart, 0.5 * BOUND * np.sign(apart))
+    other = one + apart * (np.arange(4) > 0)[:, None, None]
+    return resembles(evidence(one, other))
+
+
+def test_what_resembles_products_in_tensorfloat_has_their_size_and_both_signs() -> None:
+    assert begun()
+    assert begun(size=2.0)
+    assert begun(size=2.0**-6)
+    assert not begun(size=2.0 + 2**-7)
+    assert not begun(size=2.0**-6 * (1 - 2**-7))
+    # A quarter of the neurons, and a tenth of either sign.
+    assert begun(beyond=10)
+    assert not begun(beyond=9, positive=5)
+    assert begun(positive=4)
+    assert begun(positive=36)
+    assert not begun(positive=3)
+    assert not begun(positive=37)
+    assert not resembles(evidence(np.ones((4, 1, 40)), np.ones((4, 1, 40))))
+
+
+def test_sums_hold_the_change_of_their_factors_where_little_else_is_left() -> None:
+    """Of the potentials that follow the sums what the change of the factors brings, to a half of it either way."""
+    generator = np.random.default_rng(0)
+    plain, change, rest = generator.normal(size=(3, 8, 40))
+    change, rest = 1e-3 * change, 1e-3 * rest
+
+    def holds(part: float, left: float = 0.0, gain: float = 2.0) -> bool:
+        return _holds(gain * (plain + part * change) + left * rest + generator.normal(size=40), plain, change)
+
+    for gain in (2.0, -2.0):
+        assert all(holds(part, gain=gain) for part in (0.502, 1, 1.498))
+        assert not any(holds(part, gain=gain) for part in (-1, 0.498, 1.502))
+    assert holds(1, 0.4)
+    assert not holds(1, 0.55)
+    assert not _holds(np.full((8, 40), np.nan), plain, change)
+    assert not _holds(plain, plain, 0 * change)
+    assert not _holds(plain, 0 * plain, change)
 
 
 @pytest.mark.parametrize("way", [TENSORFLOAT, TRUNCATED])

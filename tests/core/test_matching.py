@@ -117,3 +117,52 @@ def test_a_pair_that_is_given_counts_and_an_unknown_name_is_an_error() -> None:
     assert [pair.names for pair in match(first, other, {"a": "d"}).pairs] == [("a", "d"), ("b", "c")]
     with pytest.raises(ValueError, match="there is no layer or parameter 'e'; there are c, d"):
         match(first, other, {"a": "e"})
+
+
+def test_all_that_a_layer_holds_has_its_channels_moved() -> None:
+    """Of three axes that differ, both ways."""
+    potentials = draw(3, 2, 5, 6, 4)
+    full = {"spikes": potentials >= 0, "threshold": draw(*potentials.shape), "refractory": potentials > 1}
+    last = Run({"lif": Layer(potentials, **full)}, parameters={"conv.kernel": draw(3, 3, 2, 4)})
+    moved = {part: np.moveaxis(each, -1, 2) for part, each in full.items()}
+    first = Run({"lif": Layer(np.moveaxis(potentials, -1, 2), **moved)}, parameters={"conv.weight": draw(4, 2, 3, 3)})
+    for one, other, words in ((first, last, "channels first"), (last, first, "channels last")):
+        matching = match(one, other)
+        found, wanted = matching.runs[1].layers["lif"], one.layers["lif"]
+        for part in ("potentials", *full):
+            np.testing.assert_array_equal(getattr(found, part), getattr(wanted, part))
+        assert matching.to_dict()[0] == {"what": "layer", "names": ["lif", "lif"], "layout": words}
+    # A threshold of each channel is that of the channel where it is then.
+    channels = np.arange(1.0, 5.0)
+    each = Run({"lif": Layer(potentials, full["spikes"], channels)}, parameters={"conv.kernel": draw(3, 3, 2, 4)})
+    layer = match(first, each).runs[1].layers["lif"]
+    np.testing.assert_array_equal(layer.threshold, np.broadcast_to(channels[:, None, None], (3, 2, 4, 5, 6)))
+    # Potentials of one shape and kernels of one layout stay.
+    assert match(last, last).runs[1].layers["lif"].potentials.shape == potentials.shape
+    # A layer of neurons alone has no channels, and one that no move brings to the other's shape stays as it is.
+    for shape in ((4,), (5, 4), (5, 6, 3)):
+        one, other = (run({"lif": each}, {}, "torch") for each in ((4, 5), shape))
+        assert match(one, other).runs[1].layers["lif"].potentials.shape[2:] == ((4, 5) if shape == (5, 4) else shape)
+
+
+def test_kernels_of_one_and_three_axes() -> None:
+    for axes, words in ((1, "WIO to OIW"), (2, "HWIO to OIHW"), (3, "DHWIO to OIDHW")):
+        kernel = draw(*(3, 4, 5)[:axes], 2, 6)
+        weight = kernel.transpose(-1, -2, *range(axes))
+        first, other = (run({"x": (4,)}, {name: each}, "") for name, each in (("c.weight", weight), ("c.kernel", kernel)))
+        matching = match(first, other)
+        np.testing.assert_array_equal(matching.runs[1].parameters["c.weight"], weight)
+        assert matching.to_dict() == [{"what": "parameter", "names": ["c.weight", "c.kernel"], "layout": words}]
+        back = match(other, first)
+        np.testing.assert_array_equal(back.runs[1].parameters["c.kernel"], kernel)
+        assert back.to_dict()[0]["layout"] == " to ".join(reversed(words.split(" to ")))
+
+
+def test_constants_are_told_by_their_order_and_not_by_their_numbers() -> None:
+    first = run({"x": (4,)}, {"a.weight": np.ones(4), "b.weight": np.zeros(4)}, "torch")
+    other = run({"x": (4,)}, {"c.weight": np.zeros(4), "d.weight": np.ones(4)}, "JAX")
+    assert [pair.names for pair in match(first, other).pairs[1:]] == [("a.weight", "c.weight"), ("b.weight", "d.weight")]
+    drawn = draw(4)
+    other = run({"x": (4,)}, {"c.weight": draw(4), "d.weight": drawn}, "JAX")
+    first = run({"x": (4,)}, {"a.weight": drawn, "b.weight": draw(4)}, "torch")
+    assert [pair.names for pair in match(first, other).pairs[1:]] == [("a.weight", "d.weight"), ("b.weight", "c.weight")]

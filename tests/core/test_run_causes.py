@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
 from arcana.testing import Layer, Run, first_divergence
+from arcana.testing._evidence import Evidence
 from arcana.testing._firing import Firing
+from arcana.testing._first_divergence import _spreads
 from arcana.testing._given import array_difference
-from arcana.testing._rounding import UNIT, finer_than, terms_of_grid
+from arcana.testing._products import products
+from arcana.testing._rounding import UNIT, coarsest, finer_than, numbers_of, sizes, spacing, terms_of_grid
+from arcana.testing._sides import Sides, side_by_side
 
 U = UNIT["float32"]
 NAMES = ("torch", "JAX")
@@ -129,6 +134,16 @@ def test_of_a_threshold_for_each_neuron_the_first_is_told() -> None:
     fired = potentials >= np.array([0.55, 1.05])
     with pytest.raises(ValueError, match="another threshold than 1 in both runs"):
         first_divergence((potentials, fired), (potentials, fired), threshold=np.array([1.0, 2.0]))
+
+
+def test_of_a_threshold_for_each_neuron_that_one_run_misses_the_first_is_told() -> None:
+    potentials = np.linspace(0, 3, 4 * 3 * 50).reshape(4, 3, 50)
+    threshold = np.linspace(1, 1.5, 50)
+    found = first_divergence(
+        (potentials, potentials >= threshold), (potentials, potentials >= threshold + 0.25), threshold=threshold
+    )
+    assert [cause.kind for cause in found.causes] == ["threshold"]
+    assert "(in JAX 50 of 50 neurons not at the threshold 1 that was given)" in found.causes[0].evidence
 
 
 def test_a_threshold_explains_the_reset() -> None:
@@ -305,3 +320,534 @@ def test_one_step_shows_a_scale_and_no_leak_that_later_steps_refute() -> None:
     assert cause.kind == "scale"
     assert "potentials are 1.2 times" in cause.evidence
     assert first_divergence(inhibiting(begin=1), inhibiting(begin=1, once=0.8)).verdict == "unknown"
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_few_steps_are_enough_to_tell_a_scale(steps: int) -> None:
+    """A delay of as many steps as there are, or of more, leaves nothing to compare."""
+    found = first_divergence(*((factor * V[:steps] / 9, None) for factor in (np.float32(1), np.float32(1.25))))
+    assert found.verdict == "scale"
+    assert "JAX's potentials are 1.25 times torch's" in found.causes[0].evidence
+
+
+def refused(potentials: Any, spikes: Any, other: Any = None, **options: Any) -> str:
+    """The message on two runs, by default twice the same, of which neither has the threshold."""
+    with pytest.raises(ValueError, match="layer 'layer 1'") as caught:
+        first_divergence((potentials, spikes), (potentials, spikes if other is None else other), **options)
+    return str(caught.value)
+
+
+def test_spikes_of_the_step_before_or_after_are_told() -> None:
+    fired = V >= 1
+    random = np.random.default_rng(1).permutation(fired.ravel()).reshape(fired.shape)
+    for shift, word in ((1, "before"), (-1, "after")):
+        moved = np.roll(fired, shift, axis=0)
+        for spikes, other, name in ((moved, None, "torch"), (random, moved, "JAX")):
+            told = (
+                f"the spikes of {name} fit the potentials of the step {word}: record what they are compared with; an array gives"
+            )
+            assert told in refused(V, spikes, other)
+    assert "record what they are compared with" not in refused(V, random)
+    assert "an array gives each neuron its own threshold" in refused(V, random)
+    # One threshold for all that is another is told by its place alone.
+    assert refused(V, V >= 0.5).endswith("give its threshold")
+
+
+def test_potentials_after_a_reset_are_told_by_how_it_shows() -> None:
+    fired = V >= 1
+    for to, after in ((0, np.where(fired, np.float32(0), V)), (-0.5, np.where(fired, np.float32(-0.5), V))):
+        told = refused(after, fired)
+        assert f"those after the reset (wherever a neuron fires its potential is {to:g}); record" in told
+        assert "the potentials of torch and JAX are" in told
+    assert "(with the threshold added where a neuron fires, every spike fits)" in refused(V - fired, fired)
+    # Three spikes show nothing.
+    for spikes, shows in ((4, True), (3, False)):
+        few = np.zeros((4, 2, 4), np.float32)
+        few[0, 0, :spikes] = 1
+        assert ("after the reset" in refused(0.25 * (1 - few), few)) == shows
+    # One above the threshold and silent shows that it is another.
+    fired[0, 0, 0], after[0, 0, 0] = False, 1.5
+    assert "after the reset" not in refused(after, fired)
+
+
+@pytest.mark.parametrize(("period", "inferred"), [(64, True), (65, False)])
+def test_the_longest_refractory_period_that_is_inferred(period: int, inferred: bool) -> None:
+    fired = (np.arange(200) % (period + 1) == 0)[:, None, None] * np.ones((1, 2, 3))
+    potentials = np.full(fired.shape, 2, np.float32)
+    if inferred:
+        assert "stay silent for 64 steps after a spike" in str(first_divergence((potentials, fired), (potentials, fired)))
+    else:
+        assert "fires at 2 and does not at 2; in" not in refused(potentials, fired)
+
+
+def test_a_spike_within_the_refractory_period_denies_it() -> None:
+    fired = (np.arange(20) % 5 == 0)[:, None, None] * np.ones((1, 2, 3))
+    potentials = np.full(fired.shape, 2, np.float32)
+    assert "silent for 4 steps" in str(first_divergence((potentials, fired), (potentials, fired)))
+    fired[9, 0, 0] = 1
+    assert "fires at 2 and does not at 2" in refused(potentials, fired)
+
+
+def test_thresholds_that_the_runs_hold_are_compared_by_themselves() -> None:
+    quiet = np.full((6, 2, 4), 0.25, np.float32)
+    quiet[0] = 1.5
+
+    def run(by: float, more: float = 0.0) -> Run:
+        threshold = np.ones(quiet.shape)
+        threshold[3:, :, 1:3] += by
+        threshold[4:, 1, 2] += more
+        return Run({"a": Layer(quiet, quiet >= threshold, threshold)})
+
+    for by in (0.25, -0.25):
+        (cause,) = first_divergence(run(0), run(by, by)).causes
+        told = f"from step 3 on the recorded thresholds of 2 neurons differ, 1 in torch and {1 + by:g} in JAX"
+        assert (cause.kind, cause.where, cause.evidence) == ("threshold", "a", f"layer 'a': {told}")
+    bound = side_by_side(run(0), run(0), 1.0, None).pairs[0].bound[4, 1, 2] + 16 * U
+    # Floats from 1 on lie two units apart.
+    for units, verdict in ((np.floor(bound / (2 * U)), "same"), (np.ceil(bound / (2 * U)), "threshold")):
+        assert first_divergence(run(0), run(0, 2 * U * units)).verdict == verdict
+
+
+@pytest.mark.parametrize(("neurons", "moves"), [(3, True), (2, False)])
+def test_a_threshold_moves_where_most_neurons_that_are_off_do_both(neurons: int, moves: bool) -> None:
+    """Four neurons that fire at 0.75, some of which do not at 1.25."""
+    potentials = np.full((4, 2, 10), 0.25, np.float32)
+    potentials[1, :, :neurons] = 1.25
+    potentials[3, :, :4] = 0.75
+    fired = potentials == 0.75
+    potentials[2, :, 4:] = 1.5
+    (cause,) = first_divergence((potentials, potentials >= 1), (potentials, fired | (potentials == 1.5))).causes
+    assert cause.kinds == ("threshold", "refractory", "state")[: 3 if moves else 1]
+    assert "in JAX it fires at 0.75 and does not at 1.25 (in JAX 4 of 10 neurons not at the threshold 1 that was given)" in (
+        cause.evidence
+    )
+
+
+def test_a_layer_of_margins_errs_by_roundings_of_its_largest_potential() -> None:
+    """A comparison may err by four units of the threshold, or of what is largest where that is 0."""
+    for units, refuses in ((3.9, False), (4.1, True)):
+        margin = np.array([[[-1.0, 2 * units * U, 2.0]], [[-2.0, -1.0, 2.0]]])
+        run = Run({"layer 1": Layer(margin, np.array([[[0, 0, 1]], [[0, 0, 1]]]), margins=True, dtype="float32")})
+        if refuses:
+            with pytest.raises(ValueError, match="another threshold than 0 in both runs"):
+                first_divergence(run, run)
+        else:
+            assert first_divergence(run, run).verdict == "same"
+
+
+def spreads(samples: int = 51, neurons: int = 26, *, by: float = -0.01, after: int = 1) -> bool:
+    """A sample that rounding parts at step 1, and others of 101 that differ from a later step on in some of 103 neurons."""
+    ours = np.full((6, 102, 103), 0.5, np.float32)
+    ours[1, 0, 0] = np.nextafter(np.float32(1), np.float32(0))
+    theirs = ours.copy()
+    theirs[1, 0, 0] = 1
+    theirs[1 + after :, 1 : 1 + samples, :neurons] += by
+    runs = (Run.of((each, each >= 1)) for each in (ours, theirs))
+    return _spreads(side_by_side(*runs, 1.0, None))
+
+
+def test_a_spike_that_reaches_most_other_samples_may_be_that_of_coupled_ones() -> None:
+    assert spreads()
+    assert spreads(by=0.01)
+    assert spreads(after=0)
+    assert spreads(after=2)
+    assert not spreads(samples=50)
+    assert not spreads(neurons=25)
+    assert not spreads(after=3)
+    assert not spreads(after=-1)
+
+
+X, W = (np.random.default_rng(seed).normal(0, size, shape) for seed, size, shape in ((3, 0.05, (20, 4, 10)), (4, 0.3, (10, 12))))
+
+
+def recorded(leak: Any = 0.5, gain: float = 1.0, bias: Any = 0.0, **more: Any) -> Run:
+    """A layer that never fires, with its inputs and weights."""
+    v, synaptic, kept = np.zeros((4, 12)) + more.get("start", 0.0), 0.0, []
+    late, off = more.get("late", 0), float(more.get("margins", False))
+    x = np.concatenate([0 * X[:late], X[: len(X) - late]])
+    for current in x @ W:
+        synaptic = more.get("synapse", 0.0) * synaptic + gain * current + bias
+        v = leak * v + synaptic
+        kept.append(v - off)
+    potentials = np.array(kept, np.float32)
+    return Run({"hidden": Layer(potentials, 0 * potentials, margins=bool(off))}, X.astype(np.float32), {"weight": W})
+
+
+LAWS = "in layer 'hidden' torch computes {}·v + {}·I, JAX {}: {}"
+SCALED = "a scaled input, of the same inputs and weights"
+EACH = np.linspace(0.5, 0.6, 12)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        (recorded(), recorded(0.6), ["leak: " + LAWS.format(0.5, 1, "0.6·v + 1·I", "the leak")]),
+        (recorded(), recorded(EACH), ["leak: " + LAWS.format(0.5, 1, "(0.5 to 0.6)·v + (1 to 1)·I", "the leak")]),
+        (recorded(), recorded(gain=1.3), ["scale: " + LAWS.format(0.5, 1, "0.5·v + 1.3·I", SCALED)]),
+        (recorded(), recorded(bias=0.05), ["bias: " + LAWS.format(0.5, 1, "0.5·v + 1·I + 0.05", "a bias")]),
+        (
+            recorded(),
+            recorded(0.6, 1.3),
+            [
+                f"{kind}: " + LAWS.format(0.5, 1, "0.6·v + 1.3·I", text)
+                for kind, text in (("leak", "the leak"), ("scale", SCALED))
+            ],
+        ),
+        (recorded(0.5, 0.5), recorded(0.6, 0.4), ["leak: " + LAWS.format(0.5, 0.5, "0.6·v + 0.4·I", "the leak")]),
+        (
+            recorded(synapse=0.3),
+            recorded(gain=1.3, synapse=0.3),
+            [
+                "scale: in layer 'hidden' torch computes 0.8·v₁ + -0.15·v₂ + 1·I, JAX 0.8·v₁ + -0.15·v₂ + 1.3·I: " + SCALED,
+            ],
+        ),
+    ],
+    ids=["leak", "leak of each", "scale", "bias", "leak and scale", "time constant", "synapse"],
+)
+def test_laws_of_recorded_inputs_are_said_by_their_numbers(one: Run, other: Run, told: list[str]) -> None:
+    found = [f"{cause.kind}: {cause.evidence}" for cause in first_divergence(one, other).causes]
+    assert found == [f"{each} (this explains 100.0000% of the potentials, in {20 * 4 * 12} places)" for each in told]
+
+
+def test_a_delay_a_state_and_margins_of_recorded_inputs() -> None:
+    for one, other, names in ((recorded(), recorded(late=1), "JAX torch"), (recorded(late=1), recorded(), "torch JAX")):
+        (cause,) = first_divergence(one, other).causes
+        odd, right = names.split()
+        told = f"layer 'hidden' of {odd} computes with the input of the step before, that of {right} with parameter 'weight' as"
+        assert (cause.kind, cause.evidence.startswith(told)) == ("delay", True)
+        (cause,) = first_divergence(recorded(start=0.5 * (odd == "torch")), recorded(start=0.5 * (odd == "JAX"))).causes
+        told = f"the first step of layer 'hidden' in {odd} does not begin at zero, and later steps follow one law: the state"
+        assert (cause.kind, cause.evidence) == ("state", told)
+    (cause,) = first_divergence(recorded(margins=True), recorded(0.6, margins=True)).causes
+    assert cause.kind == "leak"
+    assert "torch computes 0.5·v + 1·I + -0.5, JAX 0.6·v + 1·I + -0.4: the leak" in cause.evidence
+
+
+def test_a_time_constant_changes_leak_and_scale_in_proportion() -> None:
+    """To within a hundredth of the change of the scale, 0.2: one cause, and beyond it two."""
+    for by, kinds in ((0.00197, ["leak"]), (0.00199, ["leak", "scale"]), (-0.00201, ["leak"]), (-0.00203, ["leak", "scale"])):
+        found = first_divergence(recorded(0.5, 0.5), recorded(0.6, 0.5 * (0.8 + by)))
+        assert [cause.kind for cause in found.causes] == kinds, by
+
+
+def difference(ours: Any, theirs: Any, **more: Any) -> tuple[str, str]:
+    return array_difference(np.asarray(ours), np.asarray(theirs), NAMES, **more)
+
+
+def test_what_differs_is_counted() -> None:
+    ours = np.array([8.0, 4.0, 2.0, 1.0, 0.5])
+    told = ("weights", "2 of 5 numbers differ, by at most 0.25; the largest is 8")
+    theirs = np.array([8.0, 4.25, 2.0, 0.875, 0.5])
+    assert difference(ours, theirs) == difference(-ours, -theirs) == difference(theirs, ours) == told
+    assert difference([1, 2, 3], [1, 4, 3]) == ("weights", "1 of 3 whole numbers differ")
+    assert difference([1, 2, 3], [1, 2, 3]) == difference([True], [1]) == ("", "")
+    # Whole numbers of 64 bits that one float64 stands for.
+    assert difference([2**62], [2**62 + 1]) == ("weights", "1 of 1 whole numbers differ")
+    for odd in (np.nan, np.inf):
+        assert difference([odd, 1.0], [odd, 1.0]) == ("", "")
+        assert difference([odd, 1.0, 2.0], [0.0, 1.0, 2.0]) == ("weights", "1 of 3 numbers are NaN or infinite on one side")
+    assert difference([np.inf], [-np.inf]) == ("weights", "1 of 1 numbers are NaN or infinite on one side")
+    # The largest of all numbers is the measure where an infinity is on both sides.
+    assert difference([np.inf, 1.0, 0.0], [np.inf, 1.0, 1e-8]) == ("", "")
+    assert difference([1 + 1j], [1 + 2j])[0] == "weights"
+    assert difference([1 + 1j], [1 + 1j]) == ("", "")
+    assert difference([1 + 1j, 2, 3j], [3j, 2, 1 + 1j]) == ("permuted", "JAX's is torch's with axis 0 in another order")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        (np.ones((2, 3)), np.ones((3, 3)), ("weights", "shape (2, 3) in torch, (3, 3) in JAX")),
+        (
+            np.ones((2, 3)),
+            np.ones((3, 2)),
+            ("transposed", "shape (2, 3) in torch, (3, 2) in JAX, one the transpose of the other"),
+        ),
+        (np.arange(8.0), 3 * np.arange(8.0), ("scale", "JAX's is 3 times torch's")),
+        (np.arange(8.0), -np.arange(8.0) / 4, ("scale", "JAX's is -0.25 times torch's")),
+        (np.arange(7.0), 3 * np.arange(7.0), ("weights", "6 of 7 numbers differ, by at most 12; the largest is 18")),
+        (np.zeros(8), np.ones(8), ("weights", "8 of 8 numbers differ, by at most 1; the largest is 1")),
+    ],
+)
+def test_a_change_of_all_numbers_is_said(ours: Any, theirs: Any, told: tuple[str, str]) -> None:
+    assert difference(ours, theirs) == told
+
+
+@pytest.mark.parametrize("factor", [64.0, -64.0])
+def test_a_factor_has_the_rounding_of_what_it_enlarges(factor: float) -> None:
+    ours = np.arange(9.0)
+    near = 2 * U * 8 * 64
+    for by, kind in ((120 * near, "scale"), (140 * near, "weights")):
+        theirs = factor * ours
+        theirs[0] = by
+        assert difference(ours, theirs)[0] == kind
+
+
+def test_another_order_is_said_by_its_axis() -> None:
+    draw = np.random.default_rng(0).normal(size=(4, 5, 6))
+    for axis in range(3):
+        turned = np.take(draw, np.roll(np.arange(draw.shape[axis]), 1), axis)
+        assert difference(draw, turned) == ("permuted", f"JAX's is torch's with axis {axis} in another order")
+    flat = draw.ravel()
+    assert difference(flat[:17], flat[:17][::-1]) == ("permuted", "JAX's is torch's with axis 0 in another order")
+    # Few values in each row say nothing of their order, but that all of it is turned round.
+    twice = np.array([0.0, 0, 0, 1, 1])
+    assert difference(twice, twice[::-1]) == ("permuted", "JAX's is torch's with axis 0 reversed")
+    square = np.random.default_rng(0).normal(size=(3, 4, 3))
+    assert difference(square, square.swapaxes(0, 2)) == ("transposed", "axes 0 and 2 of torch's are exchanged in JAX's")
+    mixed = np.random.default_rng(1).permutation(draw.ravel()).reshape(draw.shape)
+    kind, text = difference(draw, mixed)
+    assert kind == "permuted"
+    assert text.startswith("the same numbers in another order; 1")
+    # Of sixteen numbers that is chance, and of equal ones too.
+    small = draw.ravel()[:16].reshape(4, 4)
+    assert difference(small, np.random.default_rng(1).permutation(small.ravel()).reshape(4, 4))[0] == "weights"
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3])
+def test_inputs_come_later_by_up_to_three_steps(shift: int) -> None:
+    x = np.random.default_rng(0).normal(size=(2 * shift + 1, 3, 5))
+    late = np.concatenate([np.random.default_rng(1).normal(size=(shift, 3, 5)), x[:-shift]])
+    plural = "s" * (shift > 1)
+    assert difference(x, late, steps=True) == ("delay", f"JAX's come {shift} step{plural} later")
+    assert difference(late, x, steps=True) == ("delay", f"torch's come {shift} step{plural} later")
+    assert difference(x, late)[0] != "delay"
+    # Half of the steps or more must be there to be compared.
+    assert difference(x[:-1], late[:-1], steps=True)[0] != "delay"
+
+
+def test_two_draws_have_one_distribution_and_no_correlation() -> None:
+    generator = np.random.default_rng(0)
+    one, other = generator.normal(size=(2, 10, 10))
+    kind, text = difference(one, other)
+    assert kind == "seed"
+    assert (
+        text == f"two different draws, as of two seeds: their correlation is {np.corrcoef(one.ravel(), other.ravel())[0, 1]:.2g}"
+    )
+    assert difference(one, other, steps=True)[0] == "weights"
+    assert difference(one.ravel()[:99], other.ravel()[:99])[0] == "weights"
+    spread = one.std() / other.std()
+    for ratio, expected in ((1.99, "seed"), (2.01, "weights"), (0.503, "seed"), (0.497, "weights")):
+        assert difference(one, (other - other.mean()) * spread / ratio + one.mean())[0] == expected
+    for by, expected in ((0.498, "seed"), (0.503, "weights"), (-0.498, "seed"), (-0.503, "weights")):
+        assert difference(one, other - other.mean() + one.mean() + by * one.std())[0] == expected
+    # Four times the correlation that chance gives a hundred numbers.
+    rest = other - other.mean()
+    rest -= (one - one.mean()) * np.sum(rest * (one - one.mean())) / np.sum((one - one.mean()) ** 2)
+    rest *= one.std() / rest.std()
+    for correlation, expected in ((0.398, "seed"), (0.402, "weights"), (-0.398, "seed"), (-0.402, "weights")):
+        mixed = correlation * (one - one.mean()) + np.sqrt(1 - correlation**2) * rest
+        assert difference(one, mixed)[0] == expected
+
+
+def test_a_neuron_s_terms_are_as_large_as_inputs_and_weights_say() -> None:
+    inputs, weight = np.array([[[3.0, -4.0]]]), np.array([[2.0, 1.0, 0.5], [1.0, -1.0, 1.0]])
+    # Each the root of the sum of its squares, or the sum where that is larger.
+    expected = [[[np.sqrt(36 + 16), 7.0, np.sqrt(2.25 + 16)]]]
+    np.testing.assert_allclose(products(inputs, {"w": weight}, (1, 1, 3)), expected)
+    np.testing.assert_allclose(products(inputs, {"w": weight.T}, (1, 1, 3)), expected)
+    larger = products(inputs, {"w": weight, "v": 2 * weight, "bias": np.ones(3), "table": np.ones((2, 3), int)}, (1, 1, 3))
+    np.testing.assert_allclose(larger, 2 * np.array(expected))
+    # A kernel's with the largest input of the sample, whichever axis is that of its channels.
+    kernel = np.arange(24.0).reshape(2, 3, 4)
+    largest = max(np.sqrt((kernel**2).sum(axis=(1, 2))).max(), np.sqrt((kernel**2).sum(axis=(0, 1))).max())
+    np.testing.assert_allclose(products(inputs, {"k": kernel}, (1, 1, 5)), np.full((1, 1, 5), 4 * largest))
+    np.testing.assert_allclose(products(inputs, {"k": kernel.T}, (1, 1, 5)), np.full((1, 1, 5), 4 * largest))
+    np.testing.assert_allclose(products(np.array([[[np.inf, 2.0]]]), {"w": weight}, (1, 1, 3)), [[[2, 2, 2]]])
+    for given, parameters, shape in (
+        (None, {"w": weight}, (1, 1, 3)),
+        (inputs, {"w": weight}, (2, 1, 3)),
+        (inputs, {"w": weight}, (1, 1, 4)),
+        (inputs + 1j, {"w": weight}, (1, 1, 3)),
+        (inputs, {"k": np.full(kernel.shape, np.inf)}, (1, 1, 3)),
+    ):
+        assert products(given, parameters, shape) is None
+
+
+def test_the_size_of_a_neuron_is_its_own_largest_and_at_least_what_is_typical() -> None:
+    potentials = np.array([[[1.0, 2.0, 3.0, 4.0, -8.0]], [[0.0, np.nan, 9.0, 1.0, 1.0]]])
+    # The third quartile of each step is 4, then 8.
+    np.testing.assert_array_equal(sizes(potentials, None)[:, 0], [[4, 4, 4, 4, 8], [8, 8, 9, 8, 8]])
+    given = np.array([[[10.0, 0, 0, 0, 0]], [[0.0, 0, 0, 0, 0]]])
+    np.testing.assert_array_equal(sizes(potentials, given)[:, 0], [[10, 4, 4, 4, 8], [10, 8, 9, 8, 8]])
+
+
+def test_the_dtypes_of_numbers() -> None:
+    assert coarsest(["float64", "float32"]) == coarsest(["float32"]) == "float32"
+    assert coarsest(["float16", "tensorfloat32"]) == coarsest(["tensorfloat32", "float16"]) == "float16"
+    assert coarsest(["bfloat16", "tensorfloat32"]) == "bfloat16"
+    thirds = np.array([1 / 3, np.nan])
+    for dtype in ("float16", "float32"):
+        assert numbers_of([thirds.astype(dtype).astype(np.float64), np.ones(1)]) == dtype
+    assert numbers_of([thirds]) == "float64"
+    # Of one array in float64 and one in float32 the numbers may be those of the coarser.
+    assert numbers_of([thirds.astype(np.float32), np.ones(1)]) == "float32"
+    assert numbers_of([np.array([1.0, 2.0])]) == "bfloat16"
+    assert (spacing(3.0, "float32"), spacing(-0.75, "float16")) == (2.0**-22, 2.0**-11)
+    assert np.isnan(spacing(0.0, "float32"))
+    assert np.isnan(spacing(np.inf, "float32"))
+    assert finer_than([np.array([0.0, np.inf])], "bfloat16") == 0
+    assert finer_than([np.array([0.0, 0.1, np.nan]), np.array([1.0])], "bfloat16") == 0.5
+
+
+def grid(apart: float, bits: int = 13, count: int = 16) -> float:
+    """The size of terms of which sums from 1 on, on a grid of so many bits, are left, and lie some spacings apart."""
+    one = 1.5 + np.arange(count) * 2.0**-bits
+    one = np.where(np.floor(one * 2.0**bits) % 2 == 0, one + 2.0**-bits, one)
+    return terms_of_grid(one, one + apart * 2.0**-bits * (np.arange(count) == 3), "float32")
+
+
+def test_a_grid_is_that_of_terms_where_it_is_finer_than_the_numbers_and_rounding_shows() -> None:
+    terms = 2.0**-13 / (2 * U)
+    assert grid(64) == grid(2) == grid(-64) == terms
+    assert grid(0) == grid(66) == grid(-66) == 0
+    # A grid that is coarse beside the numbers is one of weights.
+    assert (grid(2, bits=9), grid(2, bits=8)) == (2.0**-9 / (2 * U), 0)
+    # Sixteen numbers of both runs show it, and fewer do not.
+    assert (grid(2, count=8) > 0, grid(2, count=7)) == (True, 0)
+
+
+BELOW, ABOVE = np.nextafter(np.float32(1), np.float32([0, 2]))
+
+
+def parted(names: str, far: str = "", **settings: Any) -> Sides:
+    """Layers of two samples whose first neuron fires at step 2 in the other run alone, near the threshold or far from it."""
+    runs = []
+    for index in (0, 1):
+        layers = {}
+        for name in names.split():
+            v = np.full((6, 2, 3), 0.5, np.float32)
+            v[2, 0, 0] = (0.25, 1.5)[index] if name in far.split() else (BELOW, ABOVE)[index]
+            layers[name] = Layer(v, v >= 1)
+        runs.append(Run(layers, **settings))
+    return side_by_side(runs[0], runs[1], 1.0, None)
+
+
+def test_where_spikes_began_to_differ_is_known_by_the_order_or_by_rounding() -> None:
+    # The names of a dict that came out of jax.jit are sorted, and say nothing of the order unless they are numbered.
+    for names, order in (("b a", True), ("a b", False), ("lif1 lif2", True), ("lif9 lif10", True), ("a1 b2", False)):
+        assert parted(names).ordered == order
+    assert parted("a b", ordered=True).ordered
+    assert parted("b a", far="b").flipping(0) == [0]
+    assert parted("a b", far="a").flipping(0) == [1]
+    assert parted("a b").flipping(0) == [0]
+    assert parted("a b", far="a b").flipping(0) == [0, 1]
+    sides = parted("b a", far="b")
+    np.testing.assert_array_equal(sides.parted, [2, 6])
+    # What comes before the first layer that parts is untouched in that step, and it itself.
+    np.testing.assert_array_equal(sides.untouched(0), [[True, True]] * 3 + [[False, True]] * 3)
+    np.testing.assert_array_equal(sides.untouched(1), [[True, True]] * 2 + [[False, True]] * 4)
+    np.testing.assert_array_equal(parted("a b", far="a").untouched(0), [[True, True]] * 2 + [[False, True]] * 4)
+    together = parted("b a", far="b", coupled=True)
+    np.testing.assert_array_equal(together.parted, [2, 2])
+    np.testing.assert_array_equal(together.untouched(0), [[True, True]] * 3 + [[False, False]] * 3)
+
+
+def test_potentials_that_are_no_numbers_differ_by_infinity_or_by_nothing() -> None:
+    ours, theirs = (
+        np.array([each, [0, 0, 0, 0, 1]], np.float32)[:, None]
+        for each in ([1, np.nan, np.nan, np.inf, -np.inf], [2, 1, np.nan, np.inf, np.inf])
+    )
+    (pair,) = side_by_side(Run.of((ours, ours > 9)), Run.of((theirs, theirs > 9)), 9.0, None).pairs
+    np.testing.assert_array_equal(pair.difference[0, 0], [1, np.inf, 0, 0, np.inf])
+    assert pair.size == 1
+    np.testing.assert_allclose(pair.step_bound * np.sqrt([1, 2])[:, None, None], pair.bound)
+
+
+def reaches(steps: int, apart: int) -> bool:
+    """Whether the evidence goes on after a spike of one neuron that differs at step 2, and another differs so much later."""
+    ours = np.full((steps, 2, 4), 0.5, np.float32)
+    theirs = ours.copy()
+    ours[2, 0, 0], theirs[2, 0, 0] = BELOW, ABOVE
+    if apart:
+        theirs[2 + apart, 0, 1] += 0.25
+    runs = (Run({"b": Layer(v, v >= 1), "a": Layer(0 * v, v > 9)}) for v in (ours, theirs))
+    mask = Evidence.of(side_by_side(*runs, 1.0, None), 0).mask
+    np.testing.assert_array_equal(mask[:, 1], np.ones((steps, 4)))
+    np.testing.assert_array_equal(mask[:3, 0], np.ones((3, 4)))
+    # The neuron that fired in one run alone is no evidence.
+    assert not mask[3:, 0, 0].any()
+    assert mask[3:, 0, 1:].all() == mask[3:, 0, 1:].any()
+    return not mask[3:, 0, 1:].any()
+
+
+def test_a_spike_that_differs_reaches_the_layer_where_the_next_steps_show_it() -> None:
+    assert not reaches(12, 0)
+    assert all(reaches(12, later) for later in (1, 3, 5))
+    assert not reaches(12, 6)
+    # Three steps show it, and two do not.
+    assert not reaches(6, 0)
+    assert reaches(5, 0)
+
+
+def test_products_of_one_run_in_half_precision_are_told() -> None:
+    x = np.random.default_rng(0).uniform(0.1, 0.2, (6, 2, 20))
+
+    def run(half: bool) -> Run:
+        v, kept = np.zeros((2, 20), np.float32), []
+        for current in x.astype(np.float16 if half else np.float32):
+            v = np.float32(0.9) * v + current.astype(np.float32)
+            kept.append(v)
+        return Run({"a": Layer(np.array(kept), np.zeros(x.shape))})
+
+    for sides, name in (((True, False), "torch"), ((False, True), "JAX")):
+        (cause,) = first_divergence(*map(run, sides)).causes
+        told = f"in the first step every potential of {name} is a float16 number: so are its products"
+        assert (cause.kind, cause.where, cause.evidence[: len(told)]) == ("dtype", None, told)
+        assert "dtype='float16' says so" in cause.evidence
+    assert first_divergence(run(True), run(True)).dtype == "float32"
+
+
+def test_a_layer_that_one_run_fires_is_not_said_to_be_silent() -> None:
+    quiet, loud = np.full((4, 2, 3), 0.5, np.float32), np.full((4, 2, 3), 0.5, np.float32)
+    loud[2, 0, 0] = 1
+    said = [str(first_divergence((quiet, quiet >= 1), (other, other >= 1))) for other in (quiet, loud)]
+    assert ["never fires in either run" in each for each in said] == [True, False]
+
+
+def test_inputs_of_other_steps_say_nothing_of_a_layer() -> None:
+    """As of a network that takes its input in blocks: what they add up to in a step is not known."""
+    runs = [
+        dataclasses.replace(run, inputs=np.repeat(run.inputs, 2, axis=0), parameters=run.parameters)
+        for run in (recorded(), recorded(gain=1.3))
+    ]
+    (cause,) = first_divergence(*runs).causes
+    assert cause.kind == "scale"
+    assert "JAX's potentials are 1.3 times torch's" in cause.evidence
+    few = [dataclasses.replace(run, inputs=run.inputs[:, :3]) for run in (recorded(), recorded(gain=1.3))]
+    assert [cause.kind for cause in first_divergence(*few).causes] == ["scale"]
+
+
+@pytest.mark.parametrize(
+    ("largest", "threshold", "fires"),
+    [
+        (1.0, 1000.0, True),
+        (1.0, 1000.5, False),
+        (1.0, -1000.5, False),
+        (0.5, 999.5, True),
+        (0.5, 1000.0, False),
+        (0.0, 1e6, True),
+    ],
+)
+def test_a_threshold_far_beyond_all_potentials_stands_for_none(largest: float, threshold: float, fires: bool) -> None:
+    v = np.array([[[0.25, -1.0, np.nan]]]) * largest
+    (pair,) = side_by_side(Run.of((v, v > 9)), Run.of((v, v > 9)), threshold, None).pairs
+    assert pair.fires == fires
+    # It is one where neurons fire.
+    (pair,) = side_by_side(*[Run.of((v, v == largest / 4))] * 2, threshold, None).pairs
+    assert pair.fires
+
+
+def test_many_numbers_of_a_dtype_are_in_it_where_those_of_the_other_run_are_not() -> None:
+    def found(distinct: int, finer: int = 20) -> list[str]:
+        """What is told of numbers of bfloat16, so many that differ, and of others of which so many of 20 are finer."""
+        half = np.ones((5, 2, 20), np.float32) * (1 + np.arange(20) % distinct / 64).astype(np.float32) / 8
+        other = half * (1 + np.float32(2e-3) * (np.arange(20) < finer))
+        sides = [Run({"a": Layer(each, np.zeros(half.shape))}) for each in (half, other)]
+        return [f"{cause.kind}: {cause.evidence}" for cause in first_divergence(*sides).causes]
+
+    told = "dtype: every potential of torch is a bfloat16 number, those of JAX are float32 numbers"
+    assert told in found(17)
+    assert told not in found(16)
+    assert told in found(20, 11)
+    assert told not in found(20, 10)
