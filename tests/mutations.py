@@ -184,6 +184,18 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         'exponents = np.arange(2 << (width - 1 - mantissa), dtype=f"uint{width}") << kind(mantissa)',
     ): "the same patterns, and each of them twice",
     (
+        "arcana/rules.py",
+        'values = [usual, *({**usual, name: definition.rounded(name, (1.25 / usual[name]), "float32")} for name in arrays)]',
+    ): "any second value does",
+    (
+        "arcana/jax/adapters/layer.py",
+        'return (threshold) if isinstance(threshold, float) else f"of shape {threshold.shape}"',
+    ): "a text shows a float as repr does",
+    (
+        "arcana/torch/_namespace.py",
+        "exp = (torch.exp)",
+    ): "a function of C is no method",
+    (
         "arcana/torch/_eager/program.py",
         "rows = [0.5, 0.7575000000000001, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]",
     ): "any factors do",

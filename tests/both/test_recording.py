@@ -367,6 +367,17 @@ def test_readouts_are_recorded_by_their_path(leak: float, verdict: str) -> None:
     assert {cause.where for cause in found.causes} <= {"readout"}
 
 
+def test_a_readout_of_a_batch_of_samples_has_its_numbers() -> None:
+    network, x = WithReadout(), torch.from_numpy(X)
+    with recording(network, readouts=["readout"]) as together:
+        network(x)
+    with recording(network, readouts=["readout"]) as by_sample:
+        torch.func.vmap(network, in_dims=1)(x)
+    expected, found = (each.run.layers["readout"].potentials for each in (together, by_sample))
+    # Its state has all samples, which are the same in each call.
+    np.testing.assert_allclose(found[:, :, 0], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_readout_that_gets_the_whole_sequence() -> None:
     network = WithReadout()
     with recording(network, readouts=["last"], sequences=True) as recorded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from arcana.torch._eager.masks import FEW, comparison_as_bools, few
+from arcana.torch._eager.masks import FEW, comparison_as_bools, few, number
 
 
 @pytest.mark.parametrize(("count", "device", "expected"), [(FEW, "cpu", True), (FEW + 1, "cpu", False), (FEW + 1, "meta", True)])
@@ -24,3 +24,13 @@ def test_a_comparison_of_many_is_written_as_numbers_first(count: int, dtypes: li
     v = torch.randn(count)
     assert torch.equal(comparison_as_bools(compare)(v, torch.zeros(())), v >= 0)
     assert seen == dtypes
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 1])
+def test_a_comparison_is_numbers_in_the_array_that_is_given(count: int) -> None:
+    kept, zero, out = torch.arange(count) % 3 == 0, torch.zeros(()), torch.full((count,), 7.0)
+    found = number(kept, zero)
+    assert found.dtype is torch.float32
+    assert torch.equal(found, kept.float())
+    assert number(kept, zero, out) is out
+    assert torch.equal(out, kept.float())

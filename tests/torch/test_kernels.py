@@ -298,3 +298,15 @@ def _few_and_more() -> int:
     from arcana.torch._eager.masks import FEW
 
     return FEW + 1
+
+
+def test_a_call_has_kernels_only_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "LEAST", 0)
+    v = torch.zeros(3)
+    call, *_ = call_of(v, definitions.fast_sigmoid, {})
+    assert call is not None
+    found = []
+    for enabled in (False, True, False):
+        with set_compiled_kernels(enabled):
+            found.append(call.kernels_for(v) is not None)
+    assert found == [False, True, False]
