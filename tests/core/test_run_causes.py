@@ -258,6 +258,13 @@ def test_causes_that_give_the_same_numbers_are_named_together(other: Run, kinds:
     assert found.to_dict()["causes"][0]["alternatives"] == kinds[1:]
 
 
+@pytest.mark.parametrize(("gain", "kinds"), [(1, ("leak", "scale")), (0.5, ("scale", "leak")), (2, ("scale", "leak"))])
+def test_of_causes_that_give_the_same_numbers_the_likelier_is_first(gain: float, kinds: tuple[str, ...]) -> None:
+    """A leak that reaches an input which is not scaled, and otherwise another scale."""
+    (cause,) = first_divergence(leaky(gain, 0.5), leaky(gain / 2, 0.5)).causes
+    assert cause.kinds == kinds
+
+
 @pytest.mark.parametrize(
     ("leak", "said"),
     [
