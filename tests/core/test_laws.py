@@ -277,6 +277,12 @@ TURNS: dict[str, tuple[str, Callable[[Any], Evidence], Any, Any]] = {
         0,
         1,
     ),
+    "a state at the start that shows in places": (
+        "state: layer 'a' differs in the first step",
+        lambda n: evidence(layer()[:2, :1, :n], layer(start=0.3)[:2, :1, :n]),
+        9,
+        8,
+    ),
     "a state of which enough was left": (
         "state: at step 5",
         lambda leak: evidence(layer(leak), layer(leak, fresh=5)),
