@@ -858,3 +858,17 @@ def test_many_numbers_of_a_dtype_are_in_it_where_those_of_the_other_run_are_not(
     assert told not in found(16)
     assert told in found(20, 11)
     assert told not in found(20, 10)
+
+
+def test_what_was_given_and_what_the_layer_does_are_named_together() -> None:
+    one, other = recorded(), recorded(0.6)
+    changed = dataclasses.replace(other, parameters={"weight": W, "bias": np.ones(3)})
+    first = dataclasses.replace(one, parameters={"weight": W, "bias": np.array([1.0, 1.0, 2.0])})
+    assert [cause.kind for cause in first_divergence(first, changed).causes] == ["weights", "leak"]
+
+
+@pytest.mark.parametrize(("gain", "kinds"), [(0.5, ("leak", "scale")), (0.3, ("leak", "scale")), (0.4, ("scale",))])
+def test_either_of_two_leaks_may_reach_the_input(gain: float, kinds: tuple[str, ...]) -> None:
+    """That of the potential, 0.5, or that of the synaptic current, 0.3."""
+    (cause,) = first_divergence(recorded(synapse=0.3), recorded(synapse=0.3, gain=gain)).causes
+    assert cause.kinds == kinds
