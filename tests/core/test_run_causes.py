@@ -872,3 +872,19 @@ def test_either_of_two_leaks_may_reach_the_input(gain: float, kinds: tuple[str, 
     """That of the potential, 0.5, or that of the synaptic current, 0.3."""
     (cause,) = first_divergence(recorded(synapse=0.3), recorded(synapse=0.3, gain=gain)).causes
     assert cause.kinds == kinds
+
+
+def test_a_later_layer_computes_with_the_spikes_of_the_one_before() -> None:
+    weight = np.random.default_rng(4).normal(0, 0.02, (20, 12))
+
+    def run(leak: float) -> Run:
+        v, kept = np.zeros((4, 12)), []
+        for spikes in V >= 1:
+            v = leak * v + spikes @ weight
+            kept.append(v)
+        potentials = np.array(kept, np.float32)
+        return Run({"first": Layer(V, V >= 1), "after": Layer(potentials, 0 * potentials)}, parameters={"weight": weight})
+
+    (cause,) = first_divergence(run(0.9), run(0.8)).causes
+    assert (cause.kind, cause.where) == ("leak", "after")
+    assert cause.evidence.startswith("in layer 'after' torch computes 0.9·v + 1·I, JAX 0.8·v + 1·I: the leak")
