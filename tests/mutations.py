@@ -259,6 +259,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "arcana/testing/_difference.py",
         "return max(names, key=lambda name: RELATIVE.get(name, -1.01))",
     ): "any number below the tolerances does",
+    (
+        "arcana/testing/_definition.py",
+        "size = high - low if math.isfinite((high + low)) else 1.0",
+    ): "neither is finite where an end is none",
+    (
+        "arcana/testing/_definition.py",
+        "tried = [value * each for each in (0.5, 2.0, 0.7575000000000001, 1.5, 0.9, 1.1)] if value else [0.5, -0.5, 0.25, 1.0]",
+    ): "any factor does",
 }
 """Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
 

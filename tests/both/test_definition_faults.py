@@ -387,6 +387,9 @@ def test_the_bound_of_a_gradient_is_what_rounding_the_potential_would_bring() ->
         # Subnormal gradients may be taken for 0.
         smallest = float(np.finfo(np.float32 if dtype == "bfloat16" else dtype).tiny)
         np.testing.assert_array_equal(sample.counts, np.abs(sample.exact) > 8 * smallest)
+        negative = _Sample.of(Window(), dtype)
+        assert (negative.exact < 0).any()
+        np.testing.assert_array_equal(negative.counts, np.abs(negative.exact) > 8 * smallest)
 
 
 def test_nan_neither_fires_nor_spreads() -> None:

@@ -27,6 +27,7 @@ import arcana.jax
 import arcana.torch
 from arcana.surrogate import FastSigmoid
 from arcana.testing import Run, first_divergence, match, recording
+from arcana.testing._recording import _framework
 from arcana.torch import Spike
 from arcana.torch._call import Call
 
@@ -534,3 +535,8 @@ def test_the_memory_of_a_recording_is_that_of_its_numbers() -> None:
     assert [layer.spikes.dtype for layer in recorded.run.layers.values() if layer.spikes is not None] == [bool] * 4
     data = 4 * 50 * 10_000 * (4 + 1)
     assert data < peak < 1.6 * data
+
+
+def test_functions_are_of_the_only_framework_there_is() -> None:
+    assert [_framework(None, present) for present in (["torch"], ["jax"], ["torch", "jax"], [])] == ["torch", "JAX", "", ""]
+    assert _framework(torch.nn.Linear(2, 2), ["jax"]) == "torch"

@@ -277,6 +277,12 @@ TURNS: dict[str, tuple[str, Callable[[Any], Evidence], Any, Any]] = {
         0,
         1,
     ),
+    "a state at the start that shows in places": (
+        "state: layer 'a' differs in the first step",
+        lambda n: evidence(layer()[:2, :1, :n], layer(start=0.3)[:2, :1, :n]),
+        9,
+        8,
+    ),
     "a state of which enough was left": (
         "state: at step 5",
         lambda leak: evidence(layer(leak), layer(leak, fresh=5)),
@@ -484,3 +490,9 @@ def test_a_run_that_is_at_zero_again_was_reset(number: int, name: str) -> None:
     runs = [layer(current=current, fresh=5 if side == number else None) for side in (0, 1)]
     told = f"state: at step 5 every potential of layer 'a' is 0 in {name}, as at a start: its state was reset there"
     assert said(evidence(*runs)) == [told]
+
+
+def test_a_state_of_which_each_neuron_keeps_its_own_part_was_reset() -> None:
+    current, leak = GENERATOR.uniform(0.1, 0.5, (STEPS, 10, 4)), np.array([0.6, 0.7, 0.8, 0.9])
+    found = evidence(layer(leak, current=current), layer(leak, current=current, fresh=5))
+    assert said(found) == [f"{FRESH} (this explains 100.0000% of the difference, in 40 places)"]

@@ -258,6 +258,13 @@ def test_causes_that_give_the_same_numbers_are_named_together(other: Run, kinds:
     assert found.to_dict()["causes"][0]["alternatives"] == kinds[1:]
 
 
+@pytest.mark.parametrize(("gain", "kinds"), [(1, ("leak", "scale")), (0.5, ("scale", "leak")), (2, ("scale", "leak"))])
+def test_of_causes_that_give_the_same_numbers_the_likelier_is_first(gain: float, kinds: tuple[str, ...]) -> None:
+    """A leak that reaches an input which is not scaled, and otherwise another scale."""
+    (cause,) = first_divergence(leaky(gain, 0.5), leaky(gain / 2, 0.5)).causes
+    assert cause.kinds == kinds
+
+
 @pytest.mark.parametrize(
     ("leak", "said"),
     [
@@ -851,3 +858,33 @@ def test_many_numbers_of_a_dtype_are_in_it_where_those_of_the_other_run_are_not(
     assert told not in found(16)
     assert told in found(20, 11)
     assert told not in found(20, 10)
+
+
+def test_what_was_given_and_what_the_layer_does_are_named_together() -> None:
+    one, other = recorded(), recorded(0.6)
+    changed = dataclasses.replace(other, parameters={"weight": W, "bias": np.ones(3)})
+    first = dataclasses.replace(one, parameters={"weight": W, "bias": np.array([1.0, 1.0, 2.0])})
+    assert [cause.kind for cause in first_divergence(first, changed).causes] == ["weights", "leak"]
+
+
+@pytest.mark.parametrize(("gain", "kinds"), [(0.5, ("leak", "scale")), (0.3, ("leak", "scale")), (0.4, ("scale",))])
+def test_either_of_two_leaks_may_reach_the_input(gain: float, kinds: tuple[str, ...]) -> None:
+    """That of the potential, 0.5, or that of the synaptic current, 0.3."""
+    (cause,) = first_divergence(recorded(synapse=0.3), recorded(synapse=0.3, gain=gain)).causes
+    assert cause.kinds == kinds
+
+
+def test_a_later_layer_computes_with_the_spikes_of_the_one_before() -> None:
+    weight = np.random.default_rng(4).normal(0, 0.02, (20, 12))
+
+    def run(leak: float) -> Run:
+        v, kept = np.zeros((4, 12)), []
+        for spikes in V >= 1:
+            v = leak * v + spikes @ weight
+            kept.append(v)
+        potentials = np.array(kept, np.float32)
+        return Run({"first": Layer(V, V >= 1), "after": Layer(potentials, 0 * potentials)}, parameters={"weight": weight})
+
+    (cause,) = first_divergence(run(0.9), run(0.8)).causes
+    assert (cause.kind, cause.where) == ("leak", "after")
+    assert cause.evidence.startswith("in layer 'after' torch computes 0.9·v + 1·I, JAX 0.8·v + 1·I: the leak")
