@@ -13,6 +13,7 @@ import csv
 import dataclasses
 import functools
 import math
+import statistics
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,6 +190,17 @@ def measured(surrogates: list[str], seconds: float) -> Iterator[Cell]:
                     yield Cell(framework, mode, surrogate, name, n, "bytes", fixed, each, bound)
 
 
+def summary(cells: list[Cell]) -> Iterator[str]:
+    """Yield a line for each way and size: the median ratio of the library's parameters, and how many meet their target."""
+    groups: dict[tuple[str, str, int], list[Cell]] = {}
+    for each in cells:
+        if each.unit == "µs" and not each.surrogate.endswith((BY_HAND, BY_CHANNEL)):
+            groups.setdefault((each.framework, each.mode, each.n), []).append(each)
+    for (framework, mode, n), found in groups.items():
+        median, met = statistics.median(each.judged for each in found), sum(each.judged <= each.at_most for each in found)
+        yield f"{framework} {mode} {n}: median {median:.2f}, met by {met} of {len(found)}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--surrogate", action="append", help="one; may be repeated; all that have parameters if none is named")
@@ -201,6 +213,7 @@ def main() -> int:
         cells.append(cell)
         row = [str(each) for each in cell.row()]
         print(*row, "missed" if cell.judged > cell.at_most else "", flush=True)
+    print(*summary(cells), sep="\n")
     missed = [each for each in cells if each.judged > each.at_most]
     print(f"missed targets: {len(missed)} of {sum(each.at_most < math.inf for each in cells)}")
     if arguments.write:
