@@ -321,9 +321,9 @@ def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
         if count == 1:
             number = x.item()
             found += [number or str(number), x.dtype, x.ndim]
-        elif count <= MOST and x.is_floating_point() and x.layout is torch.strided:
-            # NumPy has no bfloat16.
-            words = x.detach().resolve_neg().contiguous().view(torch.uint8)
+        elif 0 < count <= MOST and x.is_floating_point() and x.layout is torch.strided:
+            # As bytes, since NumPy has no bfloat16.
+            words = x.detach().resolve_neg().reshape(-1).contiguous().view(torch.uint8)
             found += [words.numpy().tobytes(), x.dtype, x.shape]
         else:
             return None

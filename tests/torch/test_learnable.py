@@ -246,6 +246,27 @@ def test_what_is_known_of_the_values_of_channels_is_found_by_their_bits() -> Non
         call_of(v, FastSigmoid(), {"scale": torch.ones(3, dtype=torch.complex64).conj()})
 
 
+@pytest.mark.parametrize(
+    "scale",
+    [
+        torch.empty(0),
+        torch.arange(1.0, 7.0)[::2],
+        torch.empty_strided((3, 1), (1, 5)).fill_(2.0),
+        torch.tensor([2.0]).expand(3),
+        torch.view_as_complex(torch.tensor([[1.0, -2.0], [1.0, -3.0], [1.0, -4.0]])).conj().imag,
+    ],
+    ids=["empty", "strided", "a column", "expanded", "negative bit"],
+)
+def test_values_are_read_in_any_layout(scale: torch.Tensor) -> None:
+    v = torch.linspace(-1, 1, 3 * scale.shape[-1]).reshape(3, scale.shape[-1])
+    c = torch.ones_like(v)
+    for _ in range(2):
+        found = ours(FastSigmoid(), v, c, scale=scale.contiguous())
+        again = ours(FastSigmoid(), v, c, scale=scale)
+        torch.testing.assert_close(found, again, rtol=0, atol=0)
+        torch.testing.assert_close(found, [x.float() for x in own(FastSigmoid(), v, c, scale=scale)], rtol=1e-5, atol=1e-6)
+
+
 def with_primitive(formula: Formula) -> Surrogate:
     """A surrogate whose G is the formula, whatever its h."""
 

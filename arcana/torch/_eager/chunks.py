@@ -20,7 +20,7 @@ SLOPES = 1 << 19
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
-    """The gradient of a parameter.
+    """What is added up for the gradient of a parameter.
 
     Attributes:
         terms: places of one or two arrays among a program's results, and what the sum of their product is multiplied by.
