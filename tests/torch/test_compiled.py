@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,7 +22,7 @@ from torch._inductor.async_compile import AsyncCompile
 
 from arcana import surrogate as definitions
 from arcana._core.expression import Kept
-from arcana.surrogate import Surrogate
+from arcana.surrogate import LeakyStep, Rectangular, Surrogate
 from arcana.torch import spike
 
 COUNT = 4096
@@ -137,3 +138,21 @@ def test_a_compiled_step_gives_eagers_values() -> None:
         gradients = [torch.autograd.grad(pair, inputs, cotangents, retain_graph=True) for pair in pairs]
         for one, other in zip(*gradients, strict=True):
             torch.testing.assert_close(one, other, rtol=2e-6, atol=1e-6, msg=lambda text, case=case: f"{case}: {text}")
+
+
+@pytest.mark.parametrize(
+    "surrogate", [Rectangular(height=1e15, gain=1e30), LeakyStep(leak=1e15, gain=1e30)], ids=["window", "leak"]
+)
+def test_a_side_that_is_infinite_is_not_multiplied_by_zero(surrogate: Surrogate) -> None:
+    """h is 1e45 on one side of the comparison, which float32 holds as inf."""
+    v = torch.tensor([-2.0, -0.25, 0.25, 2.0], requires_grad=True)
+
+    def both(v: torch.Tensor) -> torch.Tensor:
+        return spike(v, surrogate)
+
+    torch.compiler.reset()
+    found, expected = (
+        torch.autograd.grad(function(v).sum(), v)[0] for function in (torch.compile(both, backend="aot_eager"), both)
+    )
+    assert torch.equal(found, expected)
+    assert {math.inf} < {*found.tolist()}
