@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from arcana.testing import Layer, Run, match
+from arcana.testing._matching import _by_names_and_order
 
 generator = np.random.default_rng(0)
 
@@ -166,3 +167,7 @@ def test_constants_are_told_by_their_order_and_not_by_their_numbers() -> None:
     other = run({"x": (4,)}, {"c.weight": draw(4), "d.weight": drawn}, "JAX")
     first = run({"x": (4,)}, {"a.weight": drawn, "b.weight": draw(4)}, "torch")
     assert [pair.names for pair in match(first, other).pairs[1:]] == [("a.weight", "d.weight"), ("b.weight", "c.weight")]
+
+
+def test_names_that_are_spelled_otherwise_come_before_the_order() -> None:
+    assert dict(_by_names_and_order(["hidden_1", "out"], ["Out", "Hidden1"], {})) == {"hidden_1": "Hidden1", "out": "Out"}

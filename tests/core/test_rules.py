@@ -16,7 +16,7 @@ from rules import COUNTING, RULES, derivative, potentials, spikes
 
 from arcana._core import AT_ZERO, NUMPY_NAMESPACES, Formula
 from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary, from_dict
-from arcana.surrogate import FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, get
+from arcana.surrogate import FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, formula, get
 
 POINTS = np.array([-3.31, -1.93, -0.713, 0.053, 0.417, 1.337, 2.221, 5.617])
 
@@ -129,6 +129,18 @@ def test_one_threshold_at_zero_is_the_formula_without_a_rule() -> None:
         assert rule.thresholds == AT_ZERO
 
 
+class Below(Surrogate):
+    """Of an area that is 1/2, all of it below the threshold."""
+
+    @formula
+    def derivative(v: Any, xp: Any) -> Any:
+        return xp.where(v < 0, xp.exp(xp.minimum(v, 0.0)) * 0.5, xp.zeros_like(v))
+
+    @formula
+    def primitive(v: Any, xp: Any) -> Any:
+        return xp.exp(xp.minimum(v, 0.0)) * 0.5
+
+
 @pytest.mark.parametrize(
     ("surrogate", "message"),
     [
@@ -137,12 +149,19 @@ def test_one_threshold_at_zero_is_the_formula_without_a_rule() -> None:
         (get("log_abs"), "the area of h is inf"),
         (Sigmoid(gain=-1.0), "the area of h is -1"),
         (get("clipped_ste"), "goes from 0.5 to 1.5; take a Sigmoid"),
+        (Below(), "goes from 0 to 0.5; write unit_area"),
     ],
     ids=lambda each: getattr(each, "name", ""),
 )
 def test_a_probability_needs_a_distribution(surrogate: Surrogate, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Stochastic().check(surrogate)
+
+
+def test_a_number_that_is_the_probability_fires_nothing() -> None:
+    """Numbers from [0, 1): of them a part of G is below G, and at G = 0 none fires."""
+    firing = Firing(NUMPY_NAMESPACES["float64"], True, lambda: np.array([0.5, 0.5, 0.5, 0.0]), np.array([0.25, 0.5, 0.75, 0.0]))
+    assert Stochastic().spikes(np.zeros(4), firing).tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_what_has_area_one_is_a_distribution() -> None:
