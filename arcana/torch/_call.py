@@ -322,8 +322,8 @@ def _values(tensors: Sequence[Any]) -> tuple[Any, ...] | None:
             number = x.item()
             found += [number or str(number), x.dtype, x.ndim]
         elif 0 < count <= MOST and x.is_floating_point() and x.layout is torch.strided:
-            # As bytes, since NumPy has no bfloat16.
-            words = x.detach().resolve_neg().reshape(-1).contiguous().view(torch.uint8)
+            # As bytes, since NumPy has no bfloat16; of a copy, since FSDP2 frees a storage that NumPy has not looked at.
+            words = x.detach().resolve_neg().flatten().clone().view(torch.uint8)
             found += [words.numpy().tobytes(), x.dtype, x.shape]
         else:
             return None
