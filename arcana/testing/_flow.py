@@ -10,6 +10,9 @@ from arcana.testing._rounding import UNIT
 BINS = 12
 """The number of ranges of the potential in each of which the growth is measured."""
 
+FEW = 12
+"""How many differences in a range show its growth; a range with fewer has its neighbours'."""
+
 ALL = 0.99
 """The share of differences beyond rounding that must have grown from what was there before."""
 
@@ -38,25 +41,30 @@ def grown(found: Evidence) -> bool:
 def _growth(found: Evidence, d: np.ndarray, before: np.ndarray) -> np.ndarray | None:
     """Return how much differences grow at each place; None if they do not grow anywhere or not with the potential."""
     mask = found.mask & (found.since > 1)
+    # Before the first step there is no potential.
+    mask[0] = False
     potential = lag(found.one, 1)
     clear = mask & (before > 8 * UNIT[found.pair.kept_in] * np.abs(potential)) & (d > 0)
     if clear.sum() < 20 * BINS:
         return None
-    edges = np.quantile(potential[mask], np.linspace(0, 1, BINS + 1)[1:-1])
-    # The steep part is at the top, where few potentials are.
-    edges = np.concatenate([edges, np.quantile(potential[mask], [0.97, 0.99])])
+    # The steep parts are at the ends, where few potentials are.
+    shares = [0.01, 0.03, *np.linspace(0, 1, BINS + 1)[1:-1], 0.97, 0.99]
+    edges = np.quantile(potential[mask], shares)
     index = np.digitize(potential, edges)
     signs = np.sign(found.difference) == np.sign(lag(found.difference, 1))
-    rates = np.ones(len(edges) + 1)
-    amplifies = 0
-    for i in range(len(rates)):
+    rates = {}
+    amplifies = False
+    for i in range(len(edges) + 1):
         here = clear & (index == i)
-        if here.sum() < 12:
-            rates[i] = rates[i - 1] if i else 1.0
+        if here.sum() < FEW:
             continue
-        ratios = np.log(d[here] / before[here])
-        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-        rates[i] = float(np.exp(max(middle, high)))
-        if middle > 0.03 and np.mean(signs[here]) > 0.8 and high - low < 2.0:
-            amplifies += 1
-    return rates[index] if amplifies else None
+        low, middle, high = np.quantile(np.log(d[here] / before[here]), [0.25, 0.5, 0.75])
+        rates[i] = float(np.exp(high))
+        amplifies |= middle > 0.03 and np.mean(signs[here]) > 0.8 and high - low < 2.0
+    if not amplifies:
+        return None
+    rate = np.interp(index, list(rates), list(rates.values()))
+    # From the highest range on in which it was measured, a difference may grow as a potential that runs away does.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        itself = np.abs(found.one / potential)
+    return np.where((index >= max(rates)) & np.isfinite(itself), np.maximum(rate, itself), rate)

@@ -267,3 +267,42 @@ def test_growth_shows_in_twenty_places_a_range() -> None:
         v = np.linspace(0, 1, places)[None, None] * np.ones((2, 1, 1))
         d = 1e-3 * np.array([1.0, 2.0])[:, None, None] * np.ones(v.shape)
         assert grown(evidence(v, v + d, bound=FIRST_STEP[:2])) == shows
+
+
+def steep(*, upwards: bool, share: float, by: float = 1.0) -> bool:
+    """Whether differences have grown that are enlarged twentyfold by a step in a share of the potentials, at one end of them.
+
+    Elsewhere they grow by a tenth. Of what is enlarged, every sixteenth is enlarged `by` times more.
+    """
+    v = np.repeat(np.random.default_rng(9).uniform(0, 1, (1, 1, 4000)), 2, axis=0)
+    end = v[0] > 1 - share if upwards else v[0] < share
+    rate = np.where(end, 20.0, 1.1)
+    rate[np.nonzero(end)[0][::16], np.nonzero(end)[1][::16]] *= by
+    d = np.stack([np.full(end.shape, 1e-3), 1e-3 * rate])
+    return grown(evidence(v, v + d, bound=FIRST_STEP[:2]))
+
+
+def test_growth_is_measured_by_itself_where_the_potential_is_at_either_end() -> None:
+    for upwards in (True, False):
+        for share in (0.005, 0.02, 0.06):
+            assert steep(upwards=upwards, share=share)
+        assert steep(upwards=upwards, share=0.5, by=3.9)
+        assert not steep(upwards=upwards, share=0.5, by=4.1)
+
+
+def runaway(factor: float) -> bool:
+    """Whether differences have grown where v becomes 2·v², the last of them `factor` times as much in ten neurons far above all.
+
+    Their first differences are as small as the spacing of floats, so their own growth is not measured.
+    """
+    v = np.concatenate([np.linspace(0.5, 1, 390), np.linspace(900, 1000, 10)])[None]
+    v = np.stack([v, 2 * v**2, 8 * v**4])
+    d = 1e-5 * np.stack([np.ones(v[0].shape), 4 * v[0], 16 * v[0] * v[1]])
+    d[2, :, -10:] *= factor
+    return grown(evidence(v, v + d, bound=FIRST_STEP[:3]))
+
+
+def test_a_potential_that_runs_away_enlarges_a_difference_as_itself() -> None:
+    assert runaway(1.0)
+    assert runaway(1.9)
+    assert not runaway(2.1)

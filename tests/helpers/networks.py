@@ -182,10 +182,18 @@ def _sum(a: Array, b: Array, order: str) -> Array:
         # As a processor multiplies half precision: sums in float32, rounded at the end.
         return _sum(a.astype(np.float32), b.astype(np.float32), order).astype(a.dtype)
     if order == "matmul":
-        return a @ b
+        return _in_turn(a, b)
     edges = range(0, a.shape[-1], max(1, a.shape[-1] // 4))
-    total = sum(a[..., i : i + edges.step][..., ::-1] @ b[i : i + edges.step][::-1] for i in reversed(edges))
+    total = sum(_in_turn(a[..., i : i + edges.step][..., ::-1], b[i : i + edges.step][::-1]) for i in reversed(edges))
     return np.asarray(total)
+
+
+def _in_turn(a: Array, b: Array) -> Array:
+    """a @ b, added up from the first term to the last: a processor's own product rounds as that processor does."""
+    total = np.zeros((*a.shape[:-1], b.shape[1]), a.dtype)
+    for i, row in enumerate(b):
+        total += a[..., i, None] * row
+    return total
 
 
 def _mean(x: Array, axes: tuple[int, ...], order: str) -> Array:

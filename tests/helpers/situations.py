@@ -39,11 +39,13 @@ def _met(network: Network, inputs: Array) -> Network:
     fired = np.cumsum(spikes, axis=0) - spikes > 0
     level = np.abs(a.potentials).mean()
     places = np.argwhere(rising & ~fired & (margins[0] != margins[1]) & (np.minimum(a.potentials, b.potentials) > level / 2))
-    place = tuple(places[len(places) // 2])
     part = network.parts[0]
     threshold = np.broadcast_to(
         np.asarray(part.threshold, np.float32), part.weight.shape[1:2] if part.weight.ndim == 2 else part.weight.shape[:1]
     ).copy()
+    off = margins[0] if a.threshold is not None else margins[0] - np.float32(part.threshold)
+    # A neuron whose threshold is moved far up would leave all that it is made for.
+    place = tuple(min(places, key=lambda each: abs(off[tuple(each)])))
     if part.weight.ndim == 4:
         threshold = threshold[:, None, None]
     top = max(a.potentials[place], b.potentials[place])
