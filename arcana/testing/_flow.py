@@ -23,9 +23,9 @@ FACTOR = 4.0
 def grown(found: Evidence) -> bool:
     """Whether every difference is what rounding of one step adds to a difference that the neuron's own flow has enlarged.
 
-    The growth in a step, |D| / |D₁|, is a function of the potential; in each range of it the median is measured, where both
-    differences are clear of the spacing of floats. A fault adds differences whatever was there before, so a neuron without any
-    shows it.
+    The growth in a step, |D| / |D₁|, is a function of the potential; in each range of it the upper quartile is measured, where
+    both differences are clear of the spacing of floats. A fault adds differences whatever was there before, so a neuron without
+    any shows it.
     """
     d, before = np.abs(found.difference), np.abs(lag(found.difference, 1))
     largest = before.copy()
