@@ -8,7 +8,10 @@ from arcana.testing._evidence import Evidence, lag
 from arcana.testing._rounding import UNIT
 
 BINS = 12
-"""The number of ranges of the potential in each of which the growth is measured."""
+"""The least number of ranges of the potential in each of which the growth is measured."""
+
+MANY = 100
+"""How many differences a range holds where there are more of them: a steep part may be narrow."""
 
 FEW = 12
 """How many differences in a range show its growth; a range with fewer has its neighbours'."""
@@ -47,9 +50,10 @@ def _growth(found: Evidence, d: np.ndarray, before: np.ndarray) -> np.ndarray | 
     clear = mask & (before > 8 * UNIT[found.pair.kept_in] * np.abs(potential)) & (d > 0)
     if clear.sum() < 20 * BINS:
         return None
+    bins = max(BINS, clear.sum() // MANY)
     # The steep parts are at the ends, where few potentials are.
-    shares = [0.01, 0.03, *np.linspace(0, 1, BINS + 1)[1:-1], 0.97, 0.99]
-    edges = np.quantile(potential[mask], shares)
+    shares = [0.01, 0.03, *np.linspace(0, 1, bins + 1)[1:-1], 0.97, 0.99]
+    edges = np.unique(np.quantile(potential[mask], shares))
     index = np.digitize(potential, edges)
     signs = np.sign(found.difference) == np.sign(lag(found.difference, 1))
     rates = {}
