@@ -553,3 +553,27 @@ def test_the_first_row_tells_a_surrogate_from_a_cut_path() -> None:
         ((kind, text),) = backward((2.0, 2.0), by=0.25, seen=False, spikes=True, first_row=lambda leaf, rows=first_row: rows)
         assert kind == "detached"
         assert text.endswith("a detached reset or state, or the surrogate of an earlier layer")
+
+
+def test_the_gradients_of_returned_spikes_tell_of_those_of_another_output() -> None:
+    """Where no spike function was seen: the spikes' gradients agree, or do not from the first row on, or in part."""
+    right, wrong = [1.0, 2.0, 4.0], [1.0, 2.5, 4.0]
+    outputs = (leaves([0.0, 1.0], [0.0, 1.0], "output.0"), leaves([0.25, 0.5], [0.25, 0.5], "output.1"))
+
+    def told(of_spikes: list[float], first: list[float]) -> list[tuple[str, str | None, str]]:
+        gradients = (
+            leaves(of_spikes, right, "∂output.0/∂argument.0"),
+            leaves(wrong, right, "∂output.1/∂argument.0"),
+        )
+        rows = [leaves(first, right, "∂output.0/∂argument.0")]
+        causes = causes_of(outputs, gradients, lambda leaf: rows if leaf is outputs[0] else [], lambda: None)
+        return [(cause.kind, cause.where, cause.evidence) for cause in causes]
+
+    reset = "a path is cut on one side: a detached reset or state"
+    alone = f"output.1: the spikes' gradients agree and these do not: {reset}"
+    assert told(right, right) == [("detached", "output.1", alone)]
+    in_part = f"output.0: the spikes' gradients agree in part: {reset}, or the surrogate of an earlier layer"
+    assert told(wrong, right) == [("detached", "output.0", in_part)]
+    ((kind, where, text),) = told(wrong, wrong)
+    assert (kind, where) == ("surrogate", "output.0")
+    assert text.startswith("output.0: its gradients differ from the first row on: the surrogate")
