@@ -202,6 +202,13 @@ def test_json_has_it_all() -> None:
     assert plain["verdict"] == "forward"
     assert plain["outputs"][0]["absolute"]["value"] == "inf"
     assert plain["outputs"][0]["shape"] == {"torch": [2, 3], "jax": [2, 3]}
+    assert plain["outputs"][0]["dtype"] == {"torch": "float32", "jax": "float32"}
+    assert plain["outputs"][0]["absolute"]["index"] == [0, 0]
+    assert plain["outputs"][0]["close"] is False
+    alone = compare(lambda x: x, lambda x: None, X, gradients=False).to_dict()["outputs"][0]
+    nothing = {"differing": 0, "absolute": None, "relative": None, "ulp": None, "note": "", "close": False}
+    sides = {"shape": {"torch": [2, 3], "jax": None}, "dtype": {"torch": "float32", "jax": None}}
+    assert alone == {"name": "output", **sides, **nothing}
     assert set(plain["settings"]) == {"PyTorch", "JAX"}
 
 

@@ -19,7 +19,7 @@ import torch
 import arcana.jax
 import arcana.torch
 from arcana.surrogate import FastSigmoid
-from arcana.testing import ComparisonError, Leaf, compare
+from arcana.testing import ComparisonError, Layer, Leaf, Run, compare
 from arcana.testing._gradient_causes import _factor, causes_of
 from arcana.testing._seen import CLOSE, Seen, seeing, surrogates_differ
 
@@ -487,10 +487,13 @@ def test_one_factor_is_told_by_its_value_its_median_and_what_it_leaves() -> None
         ([1.0], [0.0], "forward", "output: the numbers differ"),
         ([1.0, 0.0], [1.0, 1.0], "spikes", "output: 1 spikes differ"),
         ([1.0], [[1.0]], "forward", "output: shape (1,) in torch, (1, 1) in JAX"),
+        # Integers have no tolerance, and a factor all the same.
+        (np.array([2, 4, 6]), np.array([1, 2, 3]), "scale", "output: torch is 2 times JAX in every element"),
     ],
 )
 def test_outputs_that_differ_are_told_by_their_numbers(ours: Any, theirs: Any, kind: str, text: str) -> None:
-    (cause,) = causes_of((leaves(ours, theirs),), (), lambda leaf: [], lambda: None)
+    dtype = "int64" if isinstance(ours, np.ndarray) else "float32"
+    (cause,) = causes_of((leaves(ours, theirs, dtype=dtype),), (), lambda leaf: [], lambda: None)
     assert (cause.kind, cause.where, cause.evidence[: len(text)]) == (kind, "output", text)
 
 
@@ -577,3 +580,65 @@ def test_the_gradients_of_returned_spikes_tell_of_those_of_another_output() -> N
     ((kind, where, text),) = told(wrong, wrong)
     assert (kind, where) == ("surrogate", "output.0")
     assert text.startswith("output.0: its gradients differ from the first row on: the surrogate")
+
+
+MARGINS = np.random.default_rng(1).normal(0, 0.5, (6, 3, 5)).astype(np.float32)
+
+
+def run_of(margins: Any) -> Run:
+    return Run({"hidden": Layer(margins, margins >= 0, margins=True)})
+
+
+def changed(by: float, step: int = 2) -> Any:
+    """The margins from a step on with a change of one neuron, which is just below its threshold without."""
+    margins = MARGINS.copy()
+    margins[step, 0, 1] = -1e-8 + by
+    return margins
+
+
+def told_of(ours: Run | None, theirs: Run | None, outputs: Leaf, *, derivative: float = 0.5) -> list[tuple[str, str]]:
+    """What is said of an output that differs, where two runs and the derivatives of their spike functions were seen."""
+    sides = (Seen(ours, [calls([1.0], [0.5])]), Seen(theirs, [calls([1.0], [derivative])]))
+    return [(cause.kind, cause.evidence) for cause in causes_of((outputs,), (), lambda leaf: [], lambda: sides)]
+
+
+def test_outputs_that_differ_are_told_by_the_spikes_on_the_way() -> None:
+    halved, other = leaves([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), leaves([1.0, 2.0, 3.0], [2.0, 4.0, 7.0])
+    one, scale = run_of(changed(0.0)), "output: torch is 0.5 times JAX in every element"
+    same = "the spikes on the way are the same in every call"
+    assert told_of(one, one, halved) == [("scale", f"{scale}; {same}")]
+    assert told_of(one, one, other) == [("forward", f"{same}, and what is made of them differs")]
+    ((kind, text),) = told_of(one, one, other, derivative=0.25)
+    assert kind == "surrogate"
+    assert text.startswith("the spikes on the way are the same and the surrogates are not: spike function 1: at v = 1")
+    # Of one side alone, or of layers that are no pair, nothing can be said.
+    short = Run({"hidden": Layer(MARGINS[:4], MARGINS[:4] >= 0, margins=True)})
+    for sides in ((None, None), (one, None), (None, one), (one, short)):
+        assert told_of(*sides, halved) == [("scale", scale)]
+        assert told_of(*sides, other) == [("forward", "output: the numbers differ")]
+    place = "spikes differ first at step 2, layer 'hidden', neuron (0, 1): "
+    ((kind, text),) = told_of(one, run_of(changed(3e-8)), halved)
+    assert (kind, text) == ("rounding", f"{place}rounding explains it, with margins of -1e-08 and 2e-08")
+    spikes = leaves([1.0, 0.0], [1.0, 1.0])
+    for output, kind in ((halved, "forward"), (spikes, "spikes")):
+        ((found, text),) = told_of(one, run_of(changed(0.5)), output)
+        assert found == kind
+        assert text.startswith(place)
+        assert text.endswith("; record both runs for more (arcana.testing.recording, arcana diverge)")
+
+
+def test_gradients_that_differ_are_told_by_the_potentials_on_the_way() -> None:
+    one, shifted = run_of(changed(0.0)), run_of(changed(0.0) * np.float32(1.01))
+    output, gradient = leaves([0.25, 0.5], [0.25, 0.5]), leaves([2.0, 4.0], [1.0, 2.0], "∂output/∂argument.0")
+
+    def told(*runs: Run | None) -> tuple[str, str]:
+        sides = [Seen(run, [calls([1.0], [0.5])]) for run in runs]
+        (cause,) = causes_of((output,), (gradient,), lambda leaf: [], lambda: (sides[0], sides[1]))
+        return cause.kind, cause.evidence
+
+    scale = "output: every gradient of torch is 2 times JAX's: a cotangent, or how a loss is reduced"
+    for runs in ((one, one), (one, None), (None, shifted)):
+        assert told(*runs) == ("scale", scale)
+    kind, text = told(one, shifted)
+    assert kind == "forward"
+    assert text.startswith("the outputs agree, and the potentials behind them do not: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import equinox as eqx
 import flax.linen
@@ -135,6 +136,16 @@ def test_a_number_is_subtracted_as_torch_does_it(system: System, dtype: Any) -> 
     ours = system.apply(layer, system.values(layer), jnp.asarray(v))
     assert ours.dtype == dtype
     assert ours.tolist() == expected.tolist()
+
+
+def test_a_parameter_without_bounds_is_taken_as_it_is() -> None:
+    """Where there are bounds, a layer holds it inside, and for the bound of a half type in float32."""
+    for name, held in (("gain", "bfloat16"), ("scale", "float32")):
+        layer = equinox.Spike(FastSigmoid(), learnable=name, dtype=jnp.bfloat16)
+        with mock.patch.object(arcana.jax.adapters.layer, "spike", lambda v, surrogate, **given: given[name]):  # noqa: B023
+            found = layer(jnp.zeros(3))
+        assert found.dtype == held
+        assert (found is layer.learned[name]) == (name == "gain")
 
 
 @each_system

@@ -252,6 +252,7 @@ NESTED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "a module": (torch_linear, lambda w: {"weight": w}, "weight"),
     "an nnx module": (lambda w: {"kernel": torch.tensor(w)}, flax_linear, "kernel"),
     "an nnx state": (lambda w: {"a": {"kernel": w}}, lambda w: {"a": nnx.state(flax_linear(w))}, "a.kernel"),
+    "a variable": (lambda w: {"kernel": w}, lambda w: {"kernel": nnx.Param(jnp.asarray(w))}, "kernel"),
     "bfloat16": (lambda w: {"w": torch.tensor(w).bfloat16()}, lambda w: {"w": jnp.asarray(w, jnp.bfloat16)}, "w"),
     "complex": (lambda w: {"w": torch.tensor(1j * w)}, lambda w: {"w": jnp.asarray(1j * w)}, "w"),
 }

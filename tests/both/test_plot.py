@@ -101,6 +101,16 @@ def test_what_is_drawn_is_what_the_runs_hold(monkeypatch: pytest.MonkeyPatch, tm
     figure, spikes, neuron, counts, potentials = drawn(result, monkeypatch, tmp_path)
     assert figure.get_suptitle() == f"Where the runs part: {result.verdict}"
     assert list(figure.get_size_inches()) == [13, 8]
+    # The spikes at the left, wider than the rest, which is one below the other.
+    places = [each.get_subplotspec() for each in (spikes, neuron, counts, potentials)]
+    assert [(list(each.rowspan), list(each.colspan)) for each in places] == [
+        ([0, 1, 2], [0]),
+        ([0], [1]),
+        ([1], [1]),
+        ([2], [1]),
+    ]
+    left, right = places[0].get_gridspec().get_width_ratios()
+    assert left > right
     # Spikes: both, in torch alone and in JAX alone.
     assert labels(spikes) == ("Spikes of layer 'hidden', sample 1", "step", "neuron")
     assert spikes.get_xlim() == (-0.7, STEPS - 0.3)

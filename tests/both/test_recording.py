@@ -6,7 +6,9 @@ The networks of libraries are in tests/peers. Here the right margins come from t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
+import sys
 import tracemalloc
 import types
 import weakref
@@ -27,7 +29,9 @@ import arcana.jax
 import arcana.torch
 from arcana.surrogate import FastSigmoid
 from arcana.testing import Run, first_divergence, match, recording
-from arcana.testing._recording import _framework
+from arcana.testing._places import Place, Places
+from arcana.testing._recording import Recording, _framework
+from arcana.testing._seen import seeing
 from arcana.torch import Spike
 from arcana.torch._call import Call
 
@@ -454,6 +458,104 @@ def test_a_plain_comparison_of_jax_is_named() -> None:
     assert layer.spikes.any()
     np.testing.assert_array_equal(layer.spikes, layer.potentials >= 0)
     assert mine.fire is fire
+
+
+def test_what_is_called_from_beside_the_recording_is_one_layer() -> None:
+    """Whichever of its lines calls; only what opens it is left out, not what called that."""
+    x = torch.from_numpy(X[:1])
+    with recording() as recorded:
+        twice(x)
+        twice(x)
+    with seeing("torch") as seen:
+        twice(x)
+        twice(x)
+    assert [{name: len(layer.potentials) for name, layer in run.layers.items()} for run in (recorded.run, seen().run)] == [
+        {"layer 1": 2}
+    ] * 2
+
+
+def test_each_line_beside_the_recording_is_a_layer() -> None:
+    v = torch.from_numpy(X)
+    with recording() as recorded:
+        first = arcana.torch.fast_sigmoid(v)
+        arcana.torch.fast_sigmoid(first - 0.5)
+    assert list(recorded.run.layers) == ["layer 1", "layer 2"]
+    with recording() as recorded:
+        for each in v[:3, 0, 0]:
+            arcana.torch.fast_sigmoid(each)
+    # A neuron alone is a layer of one.
+    np.testing.assert_array_equal(recorded.run.layers["layer 1"].potentials, X[:3, 0, :1])
+
+
+def calling(module: str, file: str, inner: Callable[[], Any]) -> Callable[[], Any]:
+    """A function of a module and a file that calls another one in its second line."""
+    namespace: dict[str, Any] = {"__name__": module, "inner": inner}
+    exec(compile("def call():\n    return inner()\n", file, "exec"), namespace)
+    return namespace["call"]
+
+
+def test_of_what_torch_compiles_a_place_is_the_line_alone() -> None:
+    places = Places(None, sys._getframe())
+    ask = functools.partial(places.of, None, "own")
+    mine = calling("mine", "mine.py", ask)
+    assert calling("torch._dynamo.eval_frame", "compiler.py", mine)() == Place("", "", (("mine.py", 2),), "own")
+    # A frame of the compiler inside it, or one of another package, made nothing of it.
+    for module in ("torch._dynamo.eval_frame", "jax._src.api", "arcana.torch._call"):
+        place = calling("mine", "mine.py", calling(module, "between.py", ask))()
+        ((code, _),) = place.lines
+        assert code.co_filename == "mine.py"
+    # A package whose name merely begins like one stands for itself.
+    assert [code.co_filename for code, _ in calling("mine", "mine.py", calling("jaxsnn", "other.py", ask))().lines] == [
+        "other.py",
+        "mine.py",
+    ]
+
+
+def kept(*calls: tuple[Place, float], turns: tuple[str, ...] = ()) -> Run:
+    """The run of calls at some places, each with spikes of one size."""
+    recorded = Recording(Places(None, sys._getframe()), turns)
+    for place, size in calls:
+        recorded._keep(place, np.array([0.5, -0.5]), np.array([size, 0.0]))
+    recorded._close(None, {}, "mine")
+    return recorded.run
+
+
+def place(function: str, line: int, path: str = "") -> Place:
+    return Place(path, "", (("file.py", line),), function)
+
+
+def test_a_function_that_gives_a_fraction_once_is_no_spike_function() -> None:
+    spikes = (place("fire", 1, "hidden"), 1.0)
+    for odd in (0.5, 1.5, -1.0):
+        run = kept(spikes, (place("relu", 2), 1.0), (place("relu", 3), odd))
+        assert list(run.layers) == ["hidden"]
+    # Which function it was, jax.custom_gradient does not tell.
+    run = kept(spikes, (place("custom_gradient", 2), 1.0), (place("custom_gradient", 3), 0.5))
+    assert list(run.layers) == ["hidden", "layer 1"]
+    with pytest.raises(ValueError, match="no spike function was called"):
+        kept((place("relu", 3), 0.5))
+
+
+def test_several_spikes_in_a_step_are_no_run() -> None:
+    for function, more in (("fire", ""), ("sinabs.activation.spike", "; give the layer spike_fn=sinabs.activation.SingleSpike")):
+        with pytest.raises(ValueError, match=f"^layer 'hidden' gives 3 spikes in a step, and a run holds 0 and 1{more}$"):
+            kept((place(function, 1, "hidden"), 3.0))
+
+
+def test_layers_are_called_by_their_path_and_several_of_one_by_their_number() -> None:
+    calls = [place("fire", 1, "hidden"), place("fire", 2), place("fire", 3, "out"), place("fire", 4, "hidden"), place("fire", 5)]
+    assert list(kept(*((each, 1.0) for each in calls)).layers) == ["hidden.1", "layer 1", "out", "hidden.2", "layer 2"]
+    # Names that were given go round.
+    run = kept(*[(calls[0], 1.0)] * 4, turns=("a", "b"))
+    assert {name: layer.potentials.shape for name, layer in run.layers.items()} == {"a": (2, 2), "b": (2, 2)}
+
+
+def test_parameters_are_those_when_the_recording_was_opened() -> None:
+    network = Network()
+    with recording(network) as recorded, torch.no_grad():
+        network(torch.from_numpy(X))
+        network.first_weight.weight.zero_()
+    np.testing.assert_array_equal(recorded.run.parameters["first_weight.weight"], WEIGHTS["first"])
 
 
 def twice(x: torch.Tensor) -> None:
