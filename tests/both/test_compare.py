@@ -18,6 +18,7 @@ import arcana.jax
 import arcana.torch
 from arcana.jax._compat import enable_x64
 from arcana.testing import Comparison, ComparisonError, Leaf, compare
+from arcana.testing._compare import _cells, _cotangent
 
 X = np.array([[1.0, -2.0, 3.0], [0.25, 0.5, -0.75]], np.float32)
 
@@ -66,6 +67,21 @@ def test_a_line_of_the_table_has_each_figure() -> None:
     far = compare(lambda x: x, lambda x: x + 1e6 * change, x, gradients=False).table()
     far = next(line for line in far.splitlines() if line.startswith("DIFFERS")).split()
     assert far[6:8] == ["1.1e+08", "1"]
+
+
+def test_a_million_units_in_the_last_place_are_written_by_their_exponent() -> None:
+    for ulps, text in ((999_999, "999999"), (1_000_000, "1.0e+06")):
+        pair = (np.ones(1, np.float32), np.float32([1 + ulps * 2.0**-23]))
+        assert _cells(Leaf("x", *pair))[5] == text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_cotangents_are_64ths_of_both_signs_that_every_dtype_holds(dtype: str) -> None:
+    drawn = 64 * _cotangent(np.zeros((40, 50), dtype), 3)
+    for part in (drawn.real, drawn.imag) if dtype == "complex64" else (drawn,):
+        np.testing.assert_array_equal(part, np.round(part))
+        assert set(np.abs(part).ravel()) == set(range(16, 128))
+        assert 0.4 < (part > 0).mean() < 0.6
 
 
 def test_the_dtype_of_a_line_is_the_coarser_one() -> None:

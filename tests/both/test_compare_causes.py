@@ -450,8 +450,12 @@ def test_derivatives_are_one_to_within_the_coarser_dtype(dtype: str) -> None:
         ours = [(np.zeros(2), np.array([8.0, 1.0]))]
         theirs = [(np.zeros(2, jnp.dtype(dtype)), np.array([8.0, 1.0 - 8 * by * close]))]
         assert bool(differ([ours], [theirs])) == bool(differ([theirs], [ours])) == told
-    # An infinite derivative on one side is no number to compare.
-    assert differ([calls([0.0, 1.0], [np.inf, 1.0])], [calls([0.0, 1.0], [1.0, 1.0])]) == ""
+    # An infinite derivative on one side is no number to compare, nor is NaN on both; neither hides or invents a difference.
+    for ours, theirs in ((np.inf, 1.0), (1.0, -np.inf), (np.nan, np.nan), (np.inf, np.inf)):
+        for there, told in ((1.0, False), (0.5, True)):
+            assert bool(differ([calls([0.0, 1.0], [ours, 1.0])], [calls([0.0, 1.0], [theirs, there])])) == told
+    assert differ([calls([np.nan, 1.0], [np.nan, 1.0])], [calls([np.nan, 1.0], [np.nan, 1.0])]) == ""
+    assert differ([calls([], [])], [calls([], [])]) == ""
 
 
 def leaves(torch_side: Any, jax_side: Any, name: str = "output", dtype: str = "float32") -> Leaf:
@@ -465,9 +469,19 @@ def test_one_factor_is_told_by_its_value_its_median_and_what_it_leaves() -> None
     assert found.median == 2
     assert found.spread == pytest.approx(abs(-4 + 2 * 34 / 21) / 6)
     assert found.close == 1e-11
+    # The median is that of the ratios where neither is 0, and what is left is relative to the largest, of either sign.
+    ratios, negative = _factor(leaves([0.0, 0.0, 4.0, 9.0], [1.0, 1.0, 2.0, 3.0])), _factor(leaves([-8.0, 2.0], [-4.0, 2.0]))
+    assert ratios is not None
+    assert ratios.median == 2.5
+    assert negative is not None
+    assert (negative.value, negative.spread) == (pytest.approx(1.8), pytest.approx(1.6 / 8))
     turned = _factor(leaves([1j, 2j], [1.0, 2.0], dtype="complex128"))
     assert turned is not None
     assert (turned.value, turned.spread) == (0, 1)
+    for by in (1 + 1j, 1 - 1j):
+        turned = _factor(leaves([by, 2 * by], [1.0, 2.0], dtype="complex128"))
+        assert turned is not None
+        assert (turned.value, turned.spread) == (pytest.approx(1), pytest.approx(np.sqrt(0.5)))
     for ours, theirs in (([0.0, 0.0], [1.0, 1.0]), ([1.0, 0.0], [0.0, 1.0]), ([np.inf, 1.0], [1.0, 1.0])):
         assert _factor(leaves(ours, theirs)) is None
     assert _factor(Leaf("output", None, np.ones(2))) is None
@@ -619,6 +633,12 @@ def test_outputs_that_differ_are_told_by_the_spikes_on_the_way() -> None:
     place = "spikes differ first at step 2, layer 'hidden', neuron (0, 1): "
     ((kind, text),) = told_of(one, run_of(changed(3e-8)), halved)
     assert (kind, text) == ("rounding", f"{place}rounding explains it, with margins of -1e-08 and 2e-08")
+    # Of a spike that rounding explains and one that it does not, the second is told.
+    both = changed(3e-8)
+    both[4, 1, 2] = -MARGINS[4, 1, 2]
+    ((kind, text),) = told_of(one, run_of(both), halved)
+    assert kind == "forward"
+    assert text.startswith("spikes differ first at step 4, layer 'hidden', neuron (1, 2): ")
     spikes = leaves([1.0, 0.0], [1.0, 1.0])
     for output, kind in ((halved, "forward"), (spikes, "spikes")):
         ((found, text),) = told_of(one, run_of(changed(0.5)), output)
@@ -642,3 +662,30 @@ def test_gradients_that_differ_are_told_by_the_potentials_on_the_way() -> None:
     kind, text = told(one, shifted)
     assert kind == "forward"
     assert text.startswith("the outputs agree, and the potentials behind them do not: ")
+
+
+def test_a_cut_path_shows_beside_another_surrogate_where_no_derivative_is_zero() -> None:
+    outputs = tuple(leaves([0.25, 0.5], [0.25, 0.5], f"output.{i}") for i in range(2))
+
+    def told(derivative: float, *factors: float) -> list[tuple[str, str | None]]:
+        gradients = tuple(
+            leaves(np.multiply(factor, [1.0, 2.0]), [1.0, 2.0], f"∂output.{i // 2}/∂argument.{i % 2}")
+            for i, factor in enumerate(factors)
+        )
+        sides = (Seen(None, [calls([1.0, 2.0], [0.5, 0.5])]), Seen(None, [calls([1.0, 2.0], [0.25, derivative])]))
+        causes = causes_of(outputs, gradients, lambda leaf: [], lambda: sides)
+        return [(cause.kind, cause.where) for cause in causes]
+
+    surrogate = ("surrogate", None)
+    assert told(0.5, 2.0, 2.0, 2.0, 2.0) == [surrogate]
+    assert told(0.5, 2.0, 2.0, 2.0, 0.0) == [surrogate, ("detached", "output.1")]
+    # It is said once, of the first output that shows it, and not where a surrogate's own 0 may be what is seen.
+    assert told(0.5, 2.0, 0.0, 2.0, 0.0) == [surrogate, ("detached", "output.0")]
+    assert told(0.0, 2.0, 0.0, 2.0, 0.0) == [surrogate]
+
+
+def test_one_cause_of_two_outputs_is_said_once() -> None:
+    outputs = tuple(leaves([0.25, 0.5], [0.25, 0.5], f"output.{i}") for i in range(2))
+    gradients = tuple(leaves([2.0, 4.0], [1.0, 2.0], f"∂output.{i}/∂argument.0") for i in range(2))
+    causes = causes_of(outputs, gradients, lambda leaf: [], lambda: None)
+    assert [(cause.kind, cause.where) for cause in causes] == [("scale", "output.0")]

@@ -480,6 +480,7 @@ def test_each_line_beside_the_recording_is_a_layer() -> None:
         first = arcana.torch.fast_sigmoid(v)
         arcana.torch.fast_sigmoid(first - 0.5)
     assert list(recorded.run.layers) == ["layer 1", "layer 2"]
+    assert recorded.run.ordered
     with recording() as recorded:
         for each in v[:3, 0, 0]:
             arcana.torch.fast_sigmoid(each)
@@ -511,6 +512,80 @@ def test_of_what_torch_compiles_a_place_is_the_line_alone() -> None:
     ]
 
 
+class Module:
+    """A module of no framework, which runs whatever it is given with its part and a potential of its own."""
+
+    def __init__(self, part: Any = None) -> None:
+        self.part = part
+
+    def __call__(self, run: Callable[[list[float], Any], Any]) -> Any:
+        return run([0.5], self.part)
+
+
+class GivenV(Module):
+    def __call__(self, v: Any, ask: Any) -> Any:
+        return ask(v)
+
+
+class GivenAmongOthers(Module):
+    def __call__(self, *given: Any) -> Any:
+        return given[1](given[0])
+
+
+class GivenByName(Module):
+    def __call__(self, *given: Any, v: Any = None) -> Any:
+        return given[-1](v or given[0])
+
+
+class MakesV(Module):
+    def __call__(self, current: Any, ask: Any) -> Any:
+        v = [*current, 1.0]
+        return ask(v)
+
+
+def test_a_module_that_is_given_the_potential_itself_is_the_spike_function() -> None:
+    for part, path in ((GivenV(), ""), (GivenAmongOthers(), ""), (GivenByName(), ""), (MakesV(), "part")):
+        network = Module(part)
+        places = Places(network, sys._getframe())
+
+        def ask(v: Any, places: Places = places) -> Place:
+            return places.of(v, "own")
+
+        assert network(lambda v, part, ask=ask: part(v, ask)).path == path
+        if isinstance(part, GivenByName):
+            assert network(lambda v, part, ask=ask: part(ask, v=v)).path == path
+
+
+def test_a_place_goes_as_far_as_the_module_that_calls_its_module() -> None:
+    network = Module(MakesV())
+    places = Places(network, sys._getframe())
+
+    def ask(v: Any) -> Place:
+        return places.of(v, "own")
+
+    def twice_over() -> list[Place]:
+        def once(v: Any, part: Any) -> Place:
+            return part(v, ask)
+
+        return [
+            network(once),
+            network(once),
+        ]
+
+    def run(v: Any, part: Any) -> list[Place]:
+        return [
+            part(v, ask),
+            part(v, ask),
+        ]
+
+    # From wherever the network is called it is one place, and each call within is another.
+    assert len(set(twice_over())) == 1
+    first, second = network(run)
+    assert (first.path, first.caller, second.path) == ("part", "", "part")
+    assert first != second
+    assert first.lines[:2] == second.lines[:2]
+
+
 def kept(*calls: tuple[Place, float], turns: tuple[str, ...] = ()) -> Run:
     """The run of calls at some places, each with spikes of one size."""
     recorded = Recording(Places(None, sys._getframe()), turns)
@@ -538,8 +613,8 @@ def test_a_function_that_gives_a_fraction_once_is_no_spike_function() -> None:
 
 def test_several_spikes_in_a_step_are_no_run() -> None:
     for function, more in (("fire", ""), ("sinabs.activation.spike", "; give the layer spike_fn=sinabs.activation.SingleSpike")):
-        with pytest.raises(ValueError, match=f"^layer 'hidden' gives 3 spikes in a step, and a run holds 0 and 1{more}$"):
-            kept((place(function, 1, "hidden"), 3.0))
+        with pytest.raises(ValueError, match=f"^layer 'hidden' gives 2 spikes in a step, and a run holds 0 and 1{more}$"):
+            kept((place(function, 1, "hidden"), 2.0))
 
 
 def test_layers_are_called_by_their_path_and_several_of_one_by_their_number() -> None:
