@@ -103,10 +103,11 @@ def test_one_ulp_is_one_ulp_in_every_dtype(dtype: str) -> None:
 
 @pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-12), ("float32", 1e-5), ("float16", 5e-3), ("bfloat16", 4e-2)])
 def test_the_tolerance_of_each_dtype(dtype: str, relative: float) -> None:
-    """Of what is beside 0 in JAX, relative to the largest number."""
+    """Of what is beside 0 in JAX, relative to the largest number, however small that is."""
     for factor, close in ((0.995, True), (1.005, False)):
-        ours, theirs = (np.array([x, 100.0], jnp.dtype(dtype)) for x in (100 * relative * factor, 0.0))
-        assert Leaf("x", ours, theirs).close() is close
+        for largest in (100.0, -100.0, 0.0625):
+            ours, theirs = (np.array([x, largest], jnp.dtype(dtype)) for x in (abs(largest) * relative * factor, 0.0))
+            assert Leaf("x", ours, theirs).close() is close
 
 
 def test_nan_and_infinity() -> None:
@@ -119,6 +120,15 @@ def test_nan_and_infinity() -> None:
     assert leaf(ours, "output").absolute.index == (0,)
     assert leaf(ours, "output").absolute.value == np.inf
     assert not ours.close
+
+
+def test_zeros_on_both_sides_differ_by_nothing_beside_a_difference_of_one() -> None:
+    found = Leaf("x", np.array([0.0, np.nan, 2.0]), np.array([0.0, np.nan, 3.0])).relative
+    assert found is not None
+    assert (found.value, found.index) == (1 / 3, (2,))
+    infinite = Leaf("x", np.array([0.0, -np.inf, 2.0]), np.array([0.0, -np.inf, 3.0])).relative
+    assert infinite is not None
+    assert (infinite.value, infinite.index) == (1 / 3, (2,))
 
 
 def test_nested_arguments_and_results_have_names() -> None:

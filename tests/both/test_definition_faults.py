@@ -151,6 +151,16 @@ def test_a_fault_of_the_definition_is_a_row(wrong: type[Surrogate]) -> None:
     assert words in failing[what]
 
 
+def test_the_error_is_the_rows_that_fail() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_surrogate(PeakOff(width=2.0), [])
+    count = len(caught.value.report.rows)
+    # The area of a width of 2 is stated right; the peak is not.
+    head, subject, *rows = str(caught.value).splitlines()
+    assert (head, subject) == (f"1 of {count} checks failed", "PeakOff(width=2.0)")
+    assert [row.split() for row in rows] == [["FAIL", "definition", "peak", "1", "found,", "1.00000001", "stated"]]
+
+
 def test_a_definition_that_runs_nowhere_says_so_once() -> None:
     with pytest.raises(ConformanceError) as caught:
         check_surrogate(Misspells)

@@ -16,7 +16,9 @@ import torch
 import verdicts
 
 from arcana.testing import DivergenceError, Layer, Run, first_divergence, record
+from arcana.testing._divergence import _number
 from arcana.testing._doubts import _hidden, doubts
+from arcana.testing._orders import _differs_at_first
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, spacing
 
 ULP = 2.0**-23
@@ -552,6 +554,26 @@ def test_doubts_begin_at_a_twentieth() -> None:
     assert text.startswith("only 4.8% of steps and samples were compared")
     (text,) = told(ones * np.nan, 0.0)
     assert text.startswith("nothing was compared")
+
+
+def test_the_first_step_differs_where_a_compared_potential_does_by_more_than_the_bound() -> None:
+    for difference, untouched, differs in (
+        ([[[0.5, -0.5]], [[9.0, 9.0]]], True, False),
+        ([[[0.0, -0.51]], [[0.0, 0.0]]], True, True),
+        ([[[0.51, 0.0]], [[0.0, 0.0]]], True, True),
+        ([[[0.51, 0.0]], [[0.0, 0.0]]], [[False], [True]], False),
+    ):
+        sides = sides_of(np.ones((2, 1, 2)), difference, untouched)
+        sides.pairs[0].bound = np.array([[[0.5, 0.5]], [[0.1, 0.1]]])
+        assert _differs_at_first(sides) == differs
+
+
+def test_samples_are_counted_where_there_are_several() -> None:
+    for samples, told in ((1, False), (2, True)):
+        base = np.full((4, samples, 5), 0.5, np.float32)
+        text = str(first_divergence(*(fire(changed((2, 0, 3), value, base)) for value in (1 - ULP / 2, 1 + ULP))))
+        assert (f"1 of {samples} samples have a spike that differs; rounding explains the first of 1" in text) == told
+    assert [_number(each) for each in (999.94, 1000.0, 123456.0)] == ["999.9", "1e+03", "1.23e+05"]
 
 
 def test_a_layer_that_fires_in_one_run_alone_is_not_silent() -> None:

@@ -144,7 +144,10 @@ def test_a_parameter_without_bounds_is_taken_as_it_is() -> None:
         layer = equinox.Spike(FastSigmoid(), learnable=name, dtype=jnp.bfloat16)
         with mock.patch.object(arcana.jax.adapters.layer, "spike", lambda v, surrogate, **given: given[name]):  # noqa: B023
             found = layer(jnp.zeros(3))
+            # A number in the place of an array is taken too.
+            moved = eqx.tree_at(lambda each: each.learned, layer, {name: 2.0})(jnp.zeros(3))
         assert found.dtype == held
+        assert (float(moved), isinstance(moved, jax.Array)) == (2.0, True)
         assert (found is layer.learned[name]) == (name == "gain")
 
 
@@ -180,6 +183,9 @@ def test_the_surrogate_is_the_present_one() -> None:
     assert module.surrogate == FastSigmoid(scale=25.0)
     assert module.scale.tolist() == [25.0, 25.0]
     assert equinox.Spike(FastSigmoid, 0.5).threshold == 0.5
+    # In float64 to its last digit, and in float32 by the fewest.
+    for dtype, scale in ((jnp.float64, 1 / 3), (jnp.float32, 0.33333334)):
+        assert equinox.Spike(FastSigmoid(scale=1 / 3), learnable="scale", dtype=dtype).surrogate.scale == scale
     with pytest.raises(AttributeError, match="no attribute 'width'"):
         _ = module.width
     bare: Any = linen.Spike(FastSigmoid(scale=25.0), learnable=("threshold", "scale"), shape=2)

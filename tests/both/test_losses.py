@@ -166,6 +166,8 @@ def test_integers_of_64_bits_are_compared_exactly() -> None:
     found = compare(lambda n: n, lambda n: n + jnp.array([1, 0]), big, gradients=False)
     assert not found.close
     assert found.outputs[0].differing == 1
+    assert found.outputs[0].absolute is not None
+    assert found.outputs[0].absolute.value == 1
     with enable_x64(False), pytest.raises(TypeError, match=r"argument\.0\.n holds integers that JAX cuts off"):
         compare(lambda a: a["n"], lambda a: a["n"], {"n": big}, gradients=False)
 

@@ -301,6 +301,55 @@ class OfLinen(linen.Module):
         return tuple(after), current
 
 
+@jax.custom_vjp
+def with_potential(v: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return by_vjp(v), v
+
+
+with_potential.defvjp(lambda v: (with_potential(v), None), lambda _, cotangents: (cotangents[0] + cotangents[1],))
+
+
+@jax.custom_vjp
+def fires_at_all(v: jax.Array) -> jax.Array:
+    return (v >= 0).any().astype(v.dtype)
+
+
+fires_at_all.defvjp(lambda v: (fires_at_all(v), v), lambda v, cotangent: (cotangent / v,))
+
+
+@jax.custom_vjp
+def of_whole_numbers(n: jax.Array) -> jax.Array:
+    return (n >= 0).astype(n.dtype)
+
+
+of_whole_numbers.defvjp(lambda n: (of_whole_numbers(n), None), lambda _, cotangent: (cotangent,))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 2))
+def between_numbers(scale: float, v: jax.Array, times: int) -> jax.Array:
+    return (v >= 0).astype(v.dtype) * times
+
+
+between_numbers.defvjp(
+    lambda scale, v, times: (between_numbers(scale, v, times), v),
+    lambda scale, times, v, cotangent: (times * cotangent / (1 + scale * jnp.abs(v)) ** 2,),
+)
+
+
+def test_of_the_functions_with_a_rule_those_that_give_a_spike_for_each_potential_are_seen() -> None:
+    v = jnp.asarray(X[0])
+    with seeing("jax") as seen:
+        with_potential(v)
+        fires_at_all(v)
+        of_whole_numbers(jnp.arange(3))
+        between_numbers(3.0, v, 1)
+    (((margins, slopes),),) = seen().slopes
+    np.testing.assert_array_equal(margins, v)
+    np.testing.assert_allclose(slopes, FastSigmoid(scale=3.0).derivative(X[0]), rtol=1e-5)
+    # Arrays of their own, which nothing changes later.
+    assert all(type(each) is np.ndarray and each.flags.owndata for each in (margins, slopes))
+
+
 def test_linen_whose_one_line_fires_for_two_layers() -> None:
     network = linen.scan(OfLinen, variable_broadcast="params", split_rngs={"params": False})()
     parameters = {name: {"kernel": jnp.asarray(weight.T)} for name, weight in WEIGHTS.items()}
