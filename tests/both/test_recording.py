@@ -421,6 +421,15 @@ def test_readouts_are_recorded_by_their_path(leak: float, verdict: str) -> None:
     assert {cause.where for cause in found.causes} <= {"readout"}
 
 
+def test_a_readout_stands_among_the_layers_where_it_is_called() -> None:
+    """Inside a scan too, which calls it before any of its numbers is there."""
+    for network, x in ((Network(), torch.from_numpy(X)), (Ported(), jnp.asarray(X))):
+        with recording(network, readouts=["first_weight"]) as recorded:
+            network(x)
+        assert list(recorded.run.layers) == ["first_weight", "first", "second"]
+        np.testing.assert_allclose(recorded.run.layers["first_weight"].potentials, X @ WEIGHTS["first"].T, rtol=1e-4, atol=1e-5)
+
+
 def test_a_readout_of_a_batch_of_samples_has_its_numbers() -> None:
     network, x = WithReadout(), torch.from_numpy(X)
     with recording(network, readouts=["readout"]) as together:
