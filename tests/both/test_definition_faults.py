@@ -25,6 +25,7 @@ from arcana.testing._surrogate import (
     reports,
 )
 from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
+from arcana.testing.backends import missing
 
 
 class Cauchy(Surrogate):
@@ -170,6 +171,10 @@ def test_the_error_is_the_rows_that_fail() -> None:
     head, subject, *rows = str(caught.value).splitlines()
     assert (head, subject) == (f"1 of {count} checks failed", "PeakOff(width=2.0)")
     assert [row.split() for row in rows] == [["FAIL", "definition", "peak", "1", "found,", "1.00000001", "stated"]]
+
+
+def test_a_backend_that_is_missing_says_what_python_says() -> None:
+    assert missing(["torch", "nowhere"]) == {"nowhere": "No module named 'arcana.nowhere'"}
 
 
 def test_a_definition_that_runs_nowhere_says_so_once() -> None:

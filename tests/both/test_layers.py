@@ -82,7 +82,8 @@ def test_names_and_initial_values(system: System, name: str) -> None:
         assert ours.keys() == theirs.keys()
         for key, value in theirs.items():
             np.testing.assert_array_equal(np.asarray(ours[key]), value)
-            assert np.asarray(ours[key]).dtype == value.dtype
+            assert isinstance(ours[key], jax.Array)
+            assert ours[key].dtype == value.dtype
 
 
 CASES: list[tuple[Surrogate, Values]] = [
@@ -169,6 +170,7 @@ def test_a_threshold_that_is_not_learned_has_no_gradient(system: System) -> None
 def test_a_fixed_array_is_no_parameter_in_either_system() -> None:
     layer = NnxSpike(FastSigmoid(), np.array([0.25, 0.5]))
     assert not jax.tree.leaves(nnx.state(layer, nnx.Param))
+    assert isinstance(layer.threshold[...], jax.Array)
     module = equinox.Spike(FastSigmoid(), np.array([0.25, 0.5]))
     gradient = eqx.filter_grad(lambda each: each(jnp.ones(2)).sum())(module)
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient))
