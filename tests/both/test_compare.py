@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 import arcana.jax
+import arcana.jax.arrays as jax_arrays
 import arcana.torch
 from arcana.jax._compat import enable_x64
 from arcana.testing import Comparison, ComparisonError, Leaf, compare
@@ -250,6 +252,17 @@ def test_flushed_subnormals_show_in_the_settings() -> None:
         assert compare(lambda x: x, lambda x: x, X).settings["PyTorch"]["subnormals"] == "flushed to zero"
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_the_settings_of_jax_are_those_in_force() -> None:
+    plain = jax_arrays.settings()
+    assert plain["matmul precision"] == "default"
+    assert (plain["version"], plain["device"]) == (jax.__version__, jax.default_backend())
+    assert f"of {os.cpu_count()} cores" in plain["threads"]
+    half = jax.jit(lambda x: x / 2)(np.finfo(np.float32).tiny)
+    assert plain["subnormals"] == ("kept" if np.asarray(half).view(np.int32) else "flushed to zero")
+    with jax.default_matmul_precision("highest"):
+        assert jax_arrays.settings() == plain | {"matmul precision": "highest"}
 
 
 def neuron(spike: Callable[..., Any], detach: Callable[[Any], Any], scale: float) -> Callable[..., Any]:
