@@ -16,10 +16,12 @@ import torch
 import verdicts
 
 from arcana.testing import DivergenceError, Layer, Run, first_divergence, record
+from arcana.testing._cause import Cause
 from arcana.testing._divergence import _number
-from arcana.testing._doubts import _hidden, doubts
+from arcana.testing._doubts import _hidden, doubts, notes
 from arcana.testing._orders import _differs_at_first
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, spacing
+from arcana.testing._run_causes import Found
 
 ULP = 2.0**-23
 
@@ -574,6 +576,21 @@ def test_samples_are_counted_where_there_are_several() -> None:
         text = str(first_divergence(*(fire(changed((2, 0, 3), value, base)) for value in (1 - ULP / 2, 1 + ULP))))
         assert (f"1 of {samples} samples have a spike that differs; rounding explains the first of 1" in text) == told
     assert [_number(each) for each in (999.94, 1000.0, 123456.0)] == ["999.9", "1e+03", "1.23e+05"]
+
+
+def test_what_was_not_looked_for_is_noted_where_all_samples_have_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcana.testing._doubts.common_products", lambda sides: "")
+    sides: Any = types.SimpleNamespace(pairs=[], coupled=False, names=("one", "other"))
+    run = Run({"hidden": Layer(*fire(QUIET))})
+    for kind, where, in_order, begins in (
+        ("permuted", None, False, "nothing else was looked for"),
+        ("permuted", None, True, "what else there is was looked for with other in the order of one"),
+        ("permuted", "hidden", False, None),
+        ("dtype", None, False, None),
+    ):
+        found = Found((Cause("leak", "hidden", ""), Cause(kind, where, "")), (), (), (), in_order=in_order)
+        told = list(notes(run, run, sides, found))
+        assert [text[: len(begins or "")] for text in told] == ([begins] if begins else [])
 
 
 def test_a_layer_that_fires_in_one_run_alone_is_not_silent() -> None:
