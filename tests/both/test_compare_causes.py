@@ -507,7 +507,9 @@ def test_one_factor_is_told_by_its_value_its_median_and_what_it_leaves() -> None
 )
 def test_outputs_that_differ_are_told_by_their_numbers(ours: Any, theirs: Any, kind: str, text: str) -> None:
     dtype = "int64" if isinstance(ours, np.ndarray) else "float32"
-    (cause,) = causes_of((leaves(ours, theirs, dtype=dtype),), (), lambda leaf: [], lambda: None)
+    causes = causes_of((leaves(ours, theirs, dtype=dtype),), (), lambda leaf: [], lambda: None)
+    assert isinstance(causes, tuple)
+    (cause,) = causes
     assert (cause.kind, cause.where, cause.evidence[: len(text)]) == (kind, "output", text)
 
 
@@ -533,6 +535,7 @@ def backward(factors: tuple[float, float], *, seen: bool = True, spikes: bool = 
     sides = (Seen(None, [calls([1.0], [0.5])]), Seen(None, [calls([1.0], [0.5])]))
     first_row = more.get("first_row", lambda leaf: [])
     causes = causes_of((output,), gradients, first_row, lambda: sides if seen else None)
+    assert isinstance(causes, tuple)
     return [(cause.kind, cause.evidence) for cause in causes]
 
 
