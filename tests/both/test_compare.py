@@ -36,6 +36,7 @@ def test_equal_functions_are_equal() -> None:
     # The gradient of 2x is twice the cotangent, which is never 0.
     assert (np.abs(leaf(found, "∂output/∂argument.0").jax) >= 0.5).all()
     assert found.close
+    assert found.explained
     assert not found.causes
     found.assert_close(relative=0.0, absolute=0.0)
 
