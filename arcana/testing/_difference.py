@@ -116,7 +116,7 @@ class Leaf:
         """The largest |torch − JAX| / max(|torch|, |JAX|)."""
         if self._pair is None:
             return None
-        size = np.maximum(*(np.nan_to_num(np.abs(each), nan=0.0, posinf=np.inf) for each in self._pair))
+        size = np.maximum(*(np.abs(each) for each in self._pair))
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(np.isinf(self.apart), np.inf, self.apart / size)
         return self._worst(np.where(self.apart == 0, 0.0, ratio))

@@ -82,11 +82,12 @@ def _apart(v: Array, h: Array, w: Array, g: Array) -> str:
     coarse = max((v, w), key=lambda each: CLOSE.get(each.dtype.name, 0.0)).dtype.name
     close = CLOSE.get(coarse, CLOSE["float32"])
     v, h, w, g = (each.astype(np.float64) for each in (v, h, w, g))
+    # What is infinite or NaN on one side is no number to compare, and no size.
+    numbers = np.isfinite(h) & np.isfinite(g)
     with np.errstate(invalid="ignore"):
         same_place = np.abs(v - w) <= 1e-2 * close * np.maximum(np.abs(v), 1.0)
-        apart = np.where(same_place, np.abs(h - g), 0.0)
-    apart = np.nan_to_num(apart, nan=0.0, posinf=0.0)
-    scale = float(np.maximum(np.abs(h), np.abs(g)).max(initial=0.0))
+        apart = np.where(same_place & numbers, np.abs(h - g), 0.0)
+    scale = float(np.maximum(np.abs(h), np.abs(g)).max(initial=0.0, where=numbers))
     if not apart.size or float(apart.max()) <= close * scale:
         return ""
     worst = np.unravel_index(int(np.argmax(apart)), apart.shape)

@@ -62,8 +62,7 @@ def hard_sample(dtype: str, around: tuple[float, ...] = (0.0, 1.0)) -> Array:
 def ordered(bits: Array) -> Array:
     """Return bit patterns as integers in the order of the floats, −0.0 and 0.0 at the same place."""
     width = bits.dtype.itemsize * 8
-    signed = bits.astype(np.int64) if width < 64 else bits.view(np.int64)
-    magnitude = signed & ((1 << (width - 1)) - 1) if width < 64 else signed & np.int64(0x7FFFFFFFFFFFFFFF)
+    magnitude = bits.astype(np.int64) & ((1 << (width - 1)) - 1)
     negative = (bits >> bits.dtype.type(width - 1)).astype(bool)
     return np.where(negative, -magnitude, magnitude)
 

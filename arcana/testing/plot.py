@@ -26,6 +26,9 @@ except ImportError as error:
 # Apart for the colour-blind too.
 COLOURS = {"torch": "#E69F00", "jax": "#0072B2"}
 SHARED = "#333333"
+LINE: dict[str, Any] = {"color": SHARED, "linewidth": 1, "linestyle": ":"}
+"""Of the step at which the runs part."""
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8}
 
 MOST_ROWS = 400
 """So many neurons can be told apart in one picture."""
@@ -101,7 +104,7 @@ def _draw_spikes(axes: Any, runs: Mapping[str, Run], names: Mapping[str, str], l
     neurons = f"{len(shown)} of {ours.shape[1]:,} neurons, those that differ first at the bottom" if few else "neuron"
     axes.set(title=title, xlabel="step", ylabel=neurons, xlim=(-0.7, len(ours) - 0.3))
     if flip is not None:
-        axes.axvline(flip.step, color=SHARED, linewidth=1, linestyle=":")
+        axes.axvline(flip.step, **LINE)
 
 
 def _neurons(differs: Array) -> Array:
@@ -118,10 +121,8 @@ def _neurons(differs: Array) -> Array:
 
 def _draw_neuron(axes: Any, runs: Mapping[str, Run], names: Mapping[str, str], layer: str, flip: Flip | None) -> None:
     """Draw the potential of the neuron that parts first, its threshold, and how far rounding may take it at that step."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.25)
+    _over_steps(axes, f"Neuron {flip.neuron} of {layer!r}" if flip else "No neuron parts", "potential")
     if flip is None:
-        axes.set(title="No neuron parts", xlabel="step", ylabel="potential")
         return
     for name, run in runs.items():
         potentials = run.layers[layer].potentials[(slice(None), *flip.neuron)].astype(np.float64)
@@ -130,22 +131,26 @@ def _draw_neuron(axes: Any, runs: Mapping[str, Run], names: Mapping[str, str], l
     # The bound is in units in the last place of the threshold: what one margin is, in both units, says how large that is.
     pairs = [(v - flip.threshold, m) for v, m in zip(flip.potentials, flip.margins, strict=True) if m]
     if pairs and np.isfinite(flip.bound):
-        bound = abs(flip.bound * pairs[0][0] / pairs[0][1])
+        bound = flip.bound * pairs[0][0] / pairs[0][1]
         axes.axhspan(flip.threshold - bound, flip.threshold + bound, color=SHARED, alpha=0.2, linewidth=0, label="rounding")
-    axes.axvline(flip.step, color=SHARED, linewidth=1, linestyle=":")
-    axes.set(title=f"Neuron {flip.neuron} of {layer!r}", xlabel="step", ylabel="potential")
-    axes.legend(frameon=False, fontsize=8, ncols=4)
+    axes.axvline(flip.step, **LINE)
+    axes.legend(**LEGEND, ncols=4)
+
+
+def _over_steps(axes: Any, title: str, what: str) -> None:
+    """Name what is drawn over the steps, which are whole numbers, and draw a grid behind it."""
+    axes.set(title=title, xlabel="step", ylabel=what)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
 
 
 def _draw_counts(axes: Any, runs: Mapping[str, Run]) -> None:
     for name in runs["torch"].layers:
         ours, theirs = (_fired(run.layers[name]) for run in runs.values())
         axes.plot((ours != theirs).reshape(len(ours), -1).sum(axis=1), ".-", label=name)
-    axes.set(title="Spikes that differ", ylabel="number", xlabel="step")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _over_steps(axes, "Spikes that differ", "number")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
+    axes.legend(**LEGEND)
 
 
 def _draw_potentials(axes: Any, runs: Mapping[str, Run], largest: Mapping[str, tuple[float, float]]) -> None:
@@ -156,11 +161,11 @@ def _draw_potentials(axes: Any, runs: Mapping[str, Run], largest: Mapping[str, t
         (line,) = axes.plot(steps, apart[steps], ".-", label=name)
         # The bound is in units in the last place of the layer's largest potential.
         size = np.abs(runs["torch"].layers[name].potentials).max().astype(np.float32)
-        bound = largest.get(name, (0.0, 0.0))[1] * float(np.spacing(size))
-        if np.isfinite(bound) and bound > 0:
+        bound = largest[name][1] * float(np.spacing(size))
+        # NaN where no potential has a size.
+        if bound > 0:
             axes.axhline(bound, color=line.get_color(), linestyle="--", linewidth=1, label=f"{name}: rounding accounts for")
     # A difference of 0 has no place on the axis.
-    axes.set(title="Largest difference of potentials", xlabel="step", ylabel="0 not shown", yscale="log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=8)
+    _over_steps(axes, "Largest difference of potentials", "0 not shown")
+    axes.set_yscale("log")
+    axes.legend(**LEGEND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,9 +16,11 @@ import pytest
 import torch
 
 import arcana.jax
+import arcana.jax.arrays as jax_arrays
 import arcana.torch
 from arcana.jax._compat import enable_x64
 from arcana.testing import Comparison, ComparisonError, Leaf, compare
+from arcana.testing._compare import _cells, _cotangent
 
 X = np.array([[1.0, -2.0, 3.0], [0.25, 0.5, -0.75]], np.float32)
 
@@ -33,6 +36,7 @@ def test_equal_functions_are_equal() -> None:
     # The gradient of 2x is twice the cotangent, which is never 0.
     assert (np.abs(leaf(found, "∂output/∂argument.0").jax) >= 0.5).all()
     assert found.close
+    assert found.explained
     assert not found.causes
     found.assert_close(relative=0.0, absolute=0.0)
 
@@ -68,6 +72,21 @@ def test_a_line_of_the_table_has_each_figure() -> None:
     assert far[6:8] == ["1.1e+08", "1"]
 
 
+def test_a_million_units_in_the_last_place_are_written_by_their_exponent() -> None:
+    for ulps, text in ((999_999, "999999"), (1_000_000, "1.0e+06")):
+        pair = (np.ones(1, np.float32), np.float32([1 + ulps * 2.0**-23]))
+        assert _cells(Leaf("x", *pair))[5] == text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_cotangents_are_64ths_of_both_signs_that_every_dtype_holds(dtype: str) -> None:
+    drawn = 64 * _cotangent(np.zeros((40, 50), dtype), 3)
+    for part in (drawn.real, drawn.imag) if dtype == "complex64" else (drawn,):
+        np.testing.assert_array_equal(part, np.round(part))
+        assert set(np.abs(part).ravel()) == set(range(16, 128))
+        assert 0.4 < (part > 0).mean() < 0.6
+
+
 def test_the_dtype_of_a_line_is_the_coarser_one() -> None:
     found = compare(lambda x: (x.long(), x.bool()), lambda x: (x, x.astype(jnp.bfloat16)), X, gradients=False)
     assert [each.dtype for each in found.outputs] == ["float32", "bfloat16"]
@@ -87,10 +106,11 @@ def test_one_ulp_is_one_ulp_in_every_dtype(dtype: str) -> None:
 
 @pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-12), ("float32", 1e-5), ("float16", 5e-3), ("bfloat16", 4e-2)])
 def test_the_tolerance_of_each_dtype(dtype: str, relative: float) -> None:
-    """Of what is beside 0 in JAX, relative to the largest number."""
+    """Of what is beside 0 in JAX, relative to the largest number, however small that is."""
     for factor, close in ((0.995, True), (1.005, False)):
-        ours, theirs = (np.array([x, 100.0], jnp.dtype(dtype)) for x in (100 * relative * factor, 0.0))
-        assert Leaf("x", ours, theirs).close() is close
+        for largest in (100.0, -100.0, 0.0625):
+            ours, theirs = (np.array([x, largest], jnp.dtype(dtype)) for x in (abs(largest) * relative * factor, 0.0))
+            assert Leaf("x", ours, theirs).close() is close
 
 
 def test_nan_and_infinity() -> None:
@@ -103,6 +123,15 @@ def test_nan_and_infinity() -> None:
     assert leaf(ours, "output").absolute.index == (0,)
     assert leaf(ours, "output").absolute.value == np.inf
     assert not ours.close
+
+
+def test_zeros_on_both_sides_differ_by_nothing_beside_a_difference_of_one() -> None:
+    found = Leaf("x", np.array([0.0, np.nan, 2.0]), np.array([0.0, np.nan, 3.0])).relative
+    assert found is not None
+    assert (found.value, found.index) == (1 / 3, (2,))
+    infinite = Leaf("x", np.array([0.0, -np.inf, 2.0]), np.array([0.0, -np.inf, 3.0])).relative
+    assert infinite is not None
+    assert (infinite.value, infinite.index) == (1 / 3, (2,))
 
 
 def test_nested_arguments_and_results_have_names() -> None:
@@ -202,6 +231,13 @@ def test_json_has_it_all() -> None:
     assert plain["verdict"] == "forward"
     assert plain["outputs"][0]["absolute"]["value"] == "inf"
     assert plain["outputs"][0]["shape"] == {"torch": [2, 3], "jax": [2, 3]}
+    assert plain["outputs"][0]["dtype"] == {"torch": "float32", "jax": "float32"}
+    assert plain["outputs"][0]["absolute"]["index"] == [0, 0]
+    assert plain["outputs"][0]["close"] is False
+    alone = compare(lambda x: x, lambda x: None, X, gradients=False).to_dict()["outputs"][0]
+    nothing = {"differing": 0, "absolute": None, "relative": None, "ulp": None, "note": "", "close": False}
+    sides = {"shape": {"torch": [2, 3], "jax": None}, "dtype": {"torch": "float32", "jax": None}}
+    assert alone == {"name": "output", **sides, **nothing}
     assert set(plain["settings"]) == {"PyTorch", "JAX"}
 
 
@@ -217,6 +253,17 @@ def test_flushed_subnormals_show_in_the_settings() -> None:
         assert compare(lambda x: x, lambda x: x, X).settings["PyTorch"]["subnormals"] == "flushed to zero"
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_the_settings_of_jax_are_those_in_force() -> None:
+    plain = jax_arrays.settings()
+    assert plain["matmul precision"] == "default"
+    assert (plain["version"], plain["device"]) == (jax.__version__, jax.default_backend())
+    assert f"of {os.cpu_count()} cores" in plain["threads"]
+    half = jax.jit(lambda x: x / 2)(np.finfo(np.float32).tiny)
+    assert plain["subnormals"] == ("kept" if np.asarray(half).view(np.int32) else "flushed to zero")
+    with jax.default_matmul_precision("highest"):
+        assert jax_arrays.settings() == plain | {"matmul precision": "highest"}
 
 
 def neuron(spike: Callable[..., Any], detach: Callable[[Any], Any], scale: float) -> Callable[..., Any]:

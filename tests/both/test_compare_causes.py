@@ -19,7 +19,7 @@ import torch
 import arcana.jax
 import arcana.torch
 from arcana.surrogate import FastSigmoid
-from arcana.testing import ComparisonError, Leaf, compare
+from arcana.testing import ComparisonError, Layer, Leaf, Run, compare
 from arcana.testing._gradient_causes import _factor, causes_of
 from arcana.testing._seen import CLOSE, Seen, seeing, surrogates_differ
 
@@ -450,8 +450,12 @@ def test_derivatives_are_one_to_within_the_coarser_dtype(dtype: str) -> None:
         ours = [(np.zeros(2), np.array([8.0, 1.0]))]
         theirs = [(np.zeros(2, jnp.dtype(dtype)), np.array([8.0, 1.0 - 8 * by * close]))]
         assert bool(differ([ours], [theirs])) == bool(differ([theirs], [ours])) == told
-    # An infinite derivative on one side is no number to compare.
-    assert differ([calls([0.0, 1.0], [np.inf, 1.0])], [calls([0.0, 1.0], [1.0, 1.0])]) == ""
+    # An infinite derivative on one side is no number to compare, nor is NaN on both; neither hides or invents a difference.
+    for ours, theirs in ((np.inf, 1.0), (1.0, -np.inf), (np.nan, np.nan), (np.inf, np.inf)):
+        for there, told in ((1.0, False), (0.5, True)):
+            assert bool(differ([calls([0.0, 1.0], [ours, 1.0])], [calls([0.0, 1.0], [theirs, there])])) == told
+    assert differ([calls([np.nan, 1.0], [np.nan, 1.0])], [calls([np.nan, 1.0], [np.nan, 1.0])]) == ""
+    assert differ([calls([], [])], [calls([], [])]) == ""
 
 
 def leaves(torch_side: Any, jax_side: Any, name: str = "output", dtype: str = "float32") -> Leaf:
@@ -465,9 +469,19 @@ def test_one_factor_is_told_by_its_value_its_median_and_what_it_leaves() -> None
     assert found.median == 2
     assert found.spread == pytest.approx(abs(-4 + 2 * 34 / 21) / 6)
     assert found.close == 1e-11
+    # The median is that of the ratios where neither is 0, and what is left is relative to the largest, of either sign.
+    ratios, negative = _factor(leaves([0.0, 0.0, 4.0, 9.0], [1.0, 1.0, 2.0, 3.0])), _factor(leaves([-8.0, 2.0], [-4.0, 2.0]))
+    assert ratios is not None
+    assert ratios.median == 2.5
+    assert negative is not None
+    assert (negative.value, negative.spread) == (pytest.approx(1.8), pytest.approx(1.6 / 8))
     turned = _factor(leaves([1j, 2j], [1.0, 2.0], dtype="complex128"))
     assert turned is not None
     assert (turned.value, turned.spread) == (0, 1)
+    for by in (1 + 1j, 1 - 1j):
+        turned = _factor(leaves([by, 2 * by], [1.0, 2.0], dtype="complex128"))
+        assert turned is not None
+        assert (turned.value, turned.spread) == (pytest.approx(1), pytest.approx(np.sqrt(0.5)))
     for ours, theirs in (([0.0, 0.0], [1.0, 1.0]), ([1.0, 0.0], [0.0, 1.0]), ([np.inf, 1.0], [1.0, 1.0])):
         assert _factor(leaves(ours, theirs)) is None
     assert _factor(Leaf("output", None, np.ones(2))) is None
@@ -487,10 +501,15 @@ def test_one_factor_is_told_by_its_value_its_median_and_what_it_leaves() -> None
         ([1.0], [0.0], "forward", "output: the numbers differ"),
         ([1.0, 0.0], [1.0, 1.0], "spikes", "output: 1 spikes differ"),
         ([1.0], [[1.0]], "forward", "output: shape (1,) in torch, (1, 1) in JAX"),
+        # Integers have no tolerance, and a factor all the same.
+        (np.array([2, 4, 6]), np.array([1, 2, 3]), "scale", "output: torch is 2 times JAX in every element"),
     ],
 )
 def test_outputs_that_differ_are_told_by_their_numbers(ours: Any, theirs: Any, kind: str, text: str) -> None:
-    (cause,) = causes_of((leaves(ours, theirs),), (), lambda leaf: [], lambda: None)
+    dtype = "int64" if isinstance(ours, np.ndarray) else "float32"
+    causes = causes_of((leaves(ours, theirs, dtype=dtype),), (), lambda leaf: [], lambda: None)
+    assert isinstance(causes, tuple)
+    (cause,) = causes
     assert (cause.kind, cause.where, cause.evidence[: len(text)]) == (kind, "output", text)
 
 
@@ -516,6 +535,7 @@ def backward(factors: tuple[float, float], *, seen: bool = True, spikes: bool = 
     sides = (Seen(None, [calls([1.0], [0.5])]), Seen(None, [calls([1.0], [0.5])]))
     first_row = more.get("first_row", lambda leaf: [])
     causes = causes_of((output,), gradients, first_row, lambda: sides if seen else None)
+    assert isinstance(causes, tuple)
     return [(cause.kind, cause.evidence) for cause in causes]
 
 
@@ -553,3 +573,122 @@ def test_the_first_row_tells_a_surrogate_from_a_cut_path() -> None:
         ((kind, text),) = backward((2.0, 2.0), by=0.25, seen=False, spikes=True, first_row=lambda leaf, rows=first_row: rows)
         assert kind == "detached"
         assert text.endswith("a detached reset or state, or the surrogate of an earlier layer")
+
+
+def test_the_gradients_of_returned_spikes_tell_of_those_of_another_output() -> None:
+    """Where no spike function was seen: the spikes' gradients agree, or do not from the first row on, or in part."""
+    right, wrong = [1.0, 2.0, 4.0], [1.0, 2.5, 4.0]
+    outputs = (leaves([0.0, 1.0], [0.0, 1.0], "output.0"), leaves([0.25, 0.5], [0.25, 0.5], "output.1"))
+
+    def told(of_spikes: list[float], first: list[float]) -> list[tuple[str, str | None, str]]:
+        gradients = (
+            leaves(of_spikes, right, "∂output.0/∂argument.0"),
+            leaves(wrong, right, "∂output.1/∂argument.0"),
+        )
+        rows = [leaves(first, right, "∂output.0/∂argument.0")]
+        causes = causes_of(outputs, gradients, lambda leaf: rows if leaf is outputs[0] else [], lambda: None)
+        return [(cause.kind, cause.where, cause.evidence) for cause in causes]
+
+    reset = "a path is cut on one side: a detached reset or state"
+    alone = f"output.1: the spikes' gradients agree and these do not: {reset}"
+    assert told(right, right) == [("detached", "output.1", alone)]
+    in_part = f"output.0: the spikes' gradients agree in part: {reset}, or the surrogate of an earlier layer"
+    assert told(wrong, right) == [("detached", "output.0", in_part)]
+    ((kind, where, text),) = told(wrong, wrong)
+    assert (kind, where) == ("surrogate", "output.0")
+    assert text.startswith("output.0: its gradients differ from the first row on: the surrogate")
+
+
+MARGINS = np.random.default_rng(1).normal(0, 0.5, (6, 3, 5)).astype(np.float32)
+
+
+def run_of(margins: Any) -> Run:
+    return Run({"hidden": Layer(margins, margins >= 0, margins=True)})
+
+
+def changed(by: float, step: int = 2) -> Any:
+    """The margins from a step on with a change of one neuron, which is just below its threshold without."""
+    margins = MARGINS.copy()
+    margins[step, 0, 1] = -1e-8 + by
+    return margins
+
+
+def told_of(ours: Run | None, theirs: Run | None, outputs: Leaf, *, derivative: float = 0.5) -> list[tuple[str, str]]:
+    """What is said of an output that differs, where two runs and the derivatives of their spike functions were seen."""
+    sides = (Seen(ours, [calls([1.0], [0.5])]), Seen(theirs, [calls([1.0], [derivative])]))
+    return [(cause.kind, cause.evidence) for cause in causes_of((outputs,), (), lambda leaf: [], lambda: sides)]
+
+
+def test_outputs_that_differ_are_told_by_the_spikes_on_the_way() -> None:
+    halved, other = leaves([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), leaves([1.0, 2.0, 3.0], [2.0, 4.0, 7.0])
+    one, scale = run_of(changed(0.0)), "output: torch is 0.5 times JAX in every element"
+    same = "the spikes on the way are the same in every call"
+    assert told_of(one, one, halved) == [("scale", f"{scale}; {same}")]
+    assert told_of(one, one, other) == [("forward", f"{same}, and what is made of them differs")]
+    ((kind, text),) = told_of(one, one, other, derivative=0.25)
+    assert kind == "surrogate"
+    assert text.startswith("the spikes on the way are the same and the surrogates are not: spike function 1: at v = 1")
+    # Of one side alone, or of layers that are no pair, nothing can be said.
+    short = Run({"hidden": Layer(MARGINS[:4], MARGINS[:4] >= 0, margins=True)})
+    for sides in ((None, None), (one, None), (None, one), (one, short)):
+        assert told_of(*sides, halved) == [("scale", scale)]
+        assert told_of(*sides, other) == [("forward", "output: the numbers differ")]
+    place = "spikes differ first at step 2, layer 'hidden', neuron (0, 1): "
+    ((kind, text),) = told_of(one, run_of(changed(3e-8)), halved)
+    assert (kind, text) == ("rounding", f"{place}rounding explains it, with margins of -1e-08 and 2e-08")
+    # Of a spike that rounding explains and one that it does not, the second is told.
+    both = changed(3e-8)
+    both[4, 1, 2] = -MARGINS[4, 1, 2]
+    ((kind, text),) = told_of(one, run_of(both), halved)
+    assert kind == "forward"
+    assert text.startswith("spikes differ first at step 4, layer 'hidden', neuron (1, 2): ")
+    spikes = leaves([1.0, 0.0], [1.0, 1.0])
+    for output, kind in ((halved, "forward"), (spikes, "spikes")):
+        ((found, text),) = told_of(one, run_of(changed(0.5)), output)
+        assert found == kind
+        assert text.startswith(place)
+        assert text.endswith("; record both runs for more (arcana.testing.recording, arcana diverge)")
+
+
+def test_gradients_that_differ_are_told_by_the_potentials_on_the_way() -> None:
+    one, shifted = run_of(changed(0.0)), run_of(changed(0.0) * np.float32(1.01))
+    output, gradient = leaves([0.25, 0.5], [0.25, 0.5]), leaves([2.0, 4.0], [1.0, 2.0], "∂output/∂argument.0")
+
+    def told(*runs: Run | None) -> tuple[str, str]:
+        sides = [Seen(run, [calls([1.0], [0.5])]) for run in runs]
+        (cause,) = causes_of((output,), (gradient,), lambda leaf: [], lambda: (sides[0], sides[1]))
+        return cause.kind, cause.evidence
+
+    scale = "output: every gradient of torch is 2 times JAX's: a cotangent, or how a loss is reduced"
+    for runs in ((one, one), (one, None), (None, shifted)):
+        assert told(*runs) == ("scale", scale)
+    kind, text = told(one, shifted)
+    assert kind == "forward"
+    assert text.startswith("the outputs agree, and the potentials behind them do not: ")
+
+
+def test_a_cut_path_shows_beside_another_surrogate_where_no_derivative_is_zero() -> None:
+    outputs = tuple(leaves([0.25, 0.5], [0.25, 0.5], f"output.{i}") for i in range(2))
+
+    def told(derivative: float, *factors: float) -> list[tuple[str, str | None]]:
+        gradients = tuple(
+            leaves(np.multiply(factor, [1.0, 2.0]), [1.0, 2.0], f"∂output.{i // 2}/∂argument.{i % 2}")
+            for i, factor in enumerate(factors)
+        )
+        sides = (Seen(None, [calls([1.0, 2.0], [0.5, 0.5])]), Seen(None, [calls([1.0, 2.0], [0.25, derivative])]))
+        causes = causes_of(outputs, gradients, lambda leaf: [], lambda: sides)
+        return [(cause.kind, cause.where) for cause in causes]
+
+    surrogate = ("surrogate", None)
+    assert told(0.5, 2.0, 2.0, 2.0, 2.0) == [surrogate]
+    assert told(0.5, 2.0, 2.0, 2.0, 0.0) == [surrogate, ("detached", "output.1")]
+    # It is said once, of the first output that shows it, and not where a surrogate's own 0 may be what is seen.
+    assert told(0.5, 2.0, 0.0, 2.0, 0.0) == [surrogate, ("detached", "output.0")]
+    assert told(0.0, 2.0, 0.0, 2.0, 0.0) == [surrogate]
+
+
+def test_one_cause_of_two_outputs_is_said_once() -> None:
+    outputs = tuple(leaves([0.25, 0.5], [0.25, 0.5], f"output.{i}") for i in range(2))
+    gradients = tuple(leaves([2.0, 4.0], [1.0, 2.0], f"∂output.{i}/∂argument.0") for i in range(2))
+    causes = causes_of(outputs, gradients, lambda leaf: [], lambda: None)
+    assert [(cause.kind, cause.where) for cause in causes] == [("scale", "output.0")]

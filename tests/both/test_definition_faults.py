@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,19 @@ from every import every_surrogate
 from arcana.surrogate import Facts, FastSigmoid, Sigmoid, Surrogate, get, parameter
 from arcana.testing import ConformanceError, check_surrogate
 from arcana.testing._second_order import _row, _slope
-from arcana.testing._surrogate import _close, _parameter_slope, _reference, _Sample, exact_spikes, reports
+from arcana.testing._surrogate import (
+    TRANSFORM_POINTS,
+    _close,
+    _parameter_slope,
+    _reference,
+    _Sample,
+    _sample_rows,
+    _shapes,
+    exact_spikes,
+    reports,
+)
 from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
+from arcana.testing.backends import missing
 
 
 class Cauchy(Surrogate):
@@ -149,6 +161,20 @@ def test_a_fault_of_the_definition_is_a_row(wrong: type[Surrogate]) -> None:
     failing = {row.what: row.detail for row in caught.value.report.rows if not row.passed}
     assert what in failing, failing
     assert words in failing[what]
+
+
+def test_the_error_is_the_rows_that_fail() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_surrogate(PeakOff(width=2.0), [])
+    count = len(caught.value.report.rows)
+    # The area of a width of 2 is stated right; the peak is not.
+    head, subject, *rows = str(caught.value).splitlines()
+    assert (head, subject) == (f"1 of {count} checks failed", "PeakOff(width=2.0)")
+    assert [row.split() for row in rows] == [["FAIL", "definition", "peak", "1", "found,", "1.00000001", "stated"]]
+
+
+def test_a_backend_that_is_missing_says_what_python_says() -> None:
+    assert missing(["torch", "nowhere"]) == {"nowhere": "No module named 'arcana.nowhere'"}
 
 
 def test_a_definition_that_runs_nowhere_says_so_once() -> None:
@@ -327,10 +353,21 @@ def test_patterns_worth_testing_are_those_of_the_format() -> None:
         assert np.unique(np.frexp(v[np.isfinite(v) & (v != 0)])[1]).size >= exponents - 2
         one, tiny = np.array(1, dtype), np.finfo(dtype).smallest_subnormal
         numbers = set(v.tolist())
-        for near in (one, np.nextafter(one, 0), np.nextafter(one, 2), tiny, 63 * tiny, np.inf, np.finfo(dtype).max):
+        for near in (
+            one,
+            np.nextafter(one, 0),
+            np.nextafter(one, 2),
+            np.nextafter(16 * one, 17),
+            tiny,
+            63 * tiny,
+            np.inf,
+            np.finfo(dtype).max,
+        ):
             assert {float(near), -float(near)} <= numbers
         assert np.isnan(v).sum() == 2 * 31
         np.testing.assert_array_equal(hard_sample(dtype), hard_sample(dtype))
+        around = set(to_float(hard_sample(dtype, around=(-0.3,)), dtype).tolist())
+        assert {float(np.array(0.3, dtype)), float(np.array(-0.3, dtype))} <= around
     for dtype in ("float16", "bfloat16"):
         np.testing.assert_array_equal(hard_sample(dtype), np.arange(1 << 16, dtype=np.uint16))
         bits = all_patterns(dtype)
@@ -367,14 +404,16 @@ def test_spikes_of_bit_patterns_are_those_of_their_values(dtype: str, fires_at_t
 
 
 def test_the_bound_of_a_gradient_is_what_rounding_the_potential_would_bring() -> None:
-    v = np.array([0.0, 0.5, -2.0, 1e6, -np.inf])
-    exact, condition = _reference(FastSigmoid(scale=3.0), v, np.full(5, 2.0))
+    v = np.array([0.0, 0.5, -2.0, 1e6, -1e6, -np.inf])
+    exact, condition = _reference(FastSigmoid(scale=3.0), v, np.full(6, 2.0))
     np.testing.assert_allclose(exact, 2 / (1 + 3 * np.abs(v)) ** 2)
-    np.testing.assert_allclose(condition[:4], 6 * np.abs(v[:4]) / (1 + 3 * np.abs(v[:4])), rtol=1e-4)
-    for dtype, finer in (("float32", 1.0), ("float16", 2.0**-13), ("bfloat16", 2.0**-16)):
+    np.testing.assert_allclose(condition[:5], 6 * np.abs(v[:5]) / (1 + 3 * np.abs(v[:5])), rtol=1e-4)
+    # Where h is 0, rounding has nothing to act on.
+    assert condition[5] == 0
+    for dtype, finer in (("float64", 1.0), ("float32", 1.0), ("float16", 2.0**-13), ("bfloat16", 2.0**-16)):
         sample = _Sample.of(FastSigmoid(scale=3.0), dtype)
         at = int(np.flatnonzero(to_float(sample.v, dtype) == 0.5)[0])
-        assert sample.bound[at] == pytest.approx(4 * (1 + 1.2 * finer), rel=1e-4)
+        assert sample.bound[at] / 4 - 1 == pytest.approx(1.2 * finer, rel=1e-3)
         right = from_float(sample.exact, dtype)
         allowed = int(sample.bound[at])
         for by, passed in ((allowed, True), (allowed + 1, False)):
@@ -384,12 +423,68 @@ def test_the_bound_of_a_gradient_is_what_rounding_the_potential_would_bring() ->
             told = f"{by} ULP at most from float64"
             told += "" if passed else f"; {by} at v = {to_float(sample.v, dtype)[at]!r}, bound {sample.bound[at]:.3g}"
             assert (row.where, row.what, row.passed, row.detail) == ("here", f"gradient, {dtype}", passed, told)
+        assert sample.gradient_row("here", "gradient", right, right, "float64").detail == "0 ULP at most from float64"
+        # At the threshold the bound is 4, and met by 4; the worst is what is farthest beyond its own.
+        zero = int(np.flatnonzero(to_float(sample.v, dtype) == 0)[0])
+        for by, passed in ((4, True), (6, False)):
+            found = right.copy()
+            found[zero] -= by
+            found[at] -= allowed + (not passed)
+            row = sample.gradient_row("here", "gradient", found, right, "float64")
+            assert row.passed == passed
+            assert passed or "; 6 at v = " in row.detail
         # Subnormal gradients may be taken for 0.
         smallest = float(np.finfo(np.float32 if dtype == "bfloat16" else dtype).tiny)
         np.testing.assert_array_equal(sample.counts, np.abs(sample.exact) > 8 * smallest)
         negative = _Sample.of(Window(), dtype)
         assert (negative.exact < 0).any()
         np.testing.assert_array_equal(negative.counts, np.abs(negative.exact) > 8 * smallest)
+
+
+def test_transforms_are_tried_at_both_infinities_both_zeros_and_as_many_points_of_each_sign() -> None:
+    points = np.array(TRANSFORM_POINTS)
+    assert (np.diff(points) >= 0).all()
+    np.testing.assert_array_equal(points[[0, -1]], [-np.inf, np.inf])
+    np.testing.assert_array_equal(np.signbit(points), np.arange(points.size) < points.size / 2)
+    middle = points.size // 2
+    assert points[middle - 1] == points[middle] == 0
+    assert np.unique(points).size == points.size - 1
+
+
+def test_scalars_empty_arrays_and_axes_of_one_keep_their_shape() -> None:
+    """In the first mode, by a side that drops the axes of 1 of the gradient."""
+
+    def called(cases: Any, mode: str) -> Any:
+        ((_, v, c, dtype),) = cases
+        assert (mode, dtype, c is v) == ("plain", "float32", True)
+        return [(v, v.squeeze())]
+
+    rows = [
+        row
+        for _, row in _shapes([Window()], "mine", types.SimpleNamespace(MODES=("plain", "other"), spikes_and_gradients=called))
+    ]
+    assert [(row.where, row.what, row.passed, row.detail) for row in rows] == [
+        ("mine plain", "shape ()", True, "spikes (), gradient ()"),
+        ("mine plain", "shape (0, 3)", True, "spikes (0, 3), gradient (0, 3)"),
+        ("mine plain", "shape (2, 1, 3)", False, "spikes (2, 1, 3), gradient (2, 3)"),
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_every_mode_is_compared_with_the_truth_and_with_those_of_other_backends(dtype: str) -> None:
+    sample = _Sample.of(FastSigmoid(), dtype)
+    right = exact_spikes(sample.v, dtype), from_float(sample.exact, dtype)
+    wrong = right[0].copy()
+    wrong[to_float(sample.v, dtype) == 1] = 0
+    results = {("a", "eager"): right, ("a", "jit"): right, ("b", "eager"): (wrong, right[1])}
+    rows = list(_sample_rows(sample, results))
+    alone = [f"spikes, {dtype}", f"NaN, {dtype}", *([f"gradient, {dtype}"] if dtype == "float16" else [])]
+    assert [(row.where, row.what) for row in rows] == [
+        *((" ".join(way), what) for way in results for what in alone),
+        *((f"{way}, b eager", f"gradients agree, {dtype}") for way in ("a eager", "a jit")),
+    ]
+    count = int((to_float(sample.v, dtype) == 1).sum())
+    assert [row.detail for row in rows if not row.passed] == [f"{count} of {sample.v.size} patterns wrong"]
 
 
 def test_nan_neither_fires_nor_spreads() -> None:
@@ -411,15 +506,18 @@ def test_nan_neither_fires_nor_spreads() -> None:
 def test_a_transform_is_close_to_a_part_in_ten_thousand_and_of_the_largest_in_a_million() -> None:
     right = np.array([0.0, 1.0, -8.0, np.inf])
     for by, passed in (
-        ([7.9e-6, 0, 0, 0], True),
-        ([8.1e-6, 0, 0, 0], False),
-        ([0, 1.07e-4, 0, 0], True),
-        ([0, 1.09e-4, 0, 0], False),
+        ([7.96e-6, 0, 0, 0], True),
+        ([8.04e-6, 0, 0, 0], False),
+        ([0, 1.076e-4, 0, 0], True),
+        ([0, 1.084e-4, 0, 0], False),
     ):
         row = _close("here", "what", right + by, right)
         assert row.passed == passed
         assert row.detail.partition(";")[0] == f"worst difference {max(by):.2g}"
         assert ("; got [" in row.detail) != passed
+    small = np.array([0.0, -1e-3])
+    for by, passed in ((0.99e-9, True), (1.01e-9, False)):
+        assert _close("here", "what", np.add(small, [by, 0]), small).passed == passed
     # Of no finite number there is no worst difference.
     assert _close("here", "what", np.array([np.nan]), np.array([np.nan])).detail.startswith("worst difference 0; got")
     # G = ½ + v/(1 + s·|v|), and dG/ds = −v·|v|/(1 + s·|v|)².

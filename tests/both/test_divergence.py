@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import types
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ import torch
 import verdicts
 
 from arcana.testing import DivergenceError, Layer, Run, first_divergence, record
+from arcana.testing._cause import Cause
+from arcana.testing._divergence import _number
+from arcana.testing._doubts import _hidden, doubts, notes
+from arcana.testing._orders import _differs_at_first
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, spacing
+from arcana.testing._run_causes import Found
 
 ULP = 2.0**-23
 
@@ -491,6 +497,106 @@ def test_of_runs_that_part_early_too_little_was_compared() -> None:
         assert found.verdict == verdict
         told = "only 4.0% of steps and samples were compared, as spikes differ early"
         assert (told in str(found)) == (step == 3)
+
+
+def sides_of(potentials: Any, difference: Any, untouched: Any = True, *, threshold: float | None = None) -> Any:
+    """Runs of one layer, (steps, samples, neurons), as far as doubts ask for them; without a threshold it does not fire."""
+    potentials = np.asarray(potentials, np.float64)
+    side = types.SimpleNamespace(potentials=potentials, threshold=np.full(potentials.shape, threshold or 0.0), name="one")
+    pair = types.SimpleNamespace(
+        name="hidden",
+        dtype="float32",
+        one=side,
+        other=side,
+        sides=(side, side),
+        difference=np.broadcast_to(np.asarray(difference, np.float64), potentials.shape),
+        fires=threshold is not None,
+    )
+    seen = np.broadcast_to(untouched, potentials.shape[:2])
+    return types.SimpleNamespace(pairs=[pair], untouched=lambda i: seen, dtype="float32")
+
+
+def test_what_the_bound_hides_is_told_by_the_large_differences_and_the_large_potentials() -> None:
+    """The difference that one in ten exceeds, of the size that one in four exceeds."""
+
+    def hidden(*given: Any, **named: Any) -> float:
+        sides = sides_of(*given, **named)
+        return _hidden(sides, sides.pairs[0], 0)
+
+    potentials = np.linspace(-100.0, 0.0, 101)[:, None, None]
+    difference = potentials / 1000
+    assert hidden(potentials, difference) == pytest.approx(0.09 / 75)
+    assert hidden(potentials, difference, threshold=-2.0) == pytest.approx(0.09 / 75)
+    # Only what was compared, and is a number, counts.
+    other = np.concatenate([np.full_like(potentials, 1e3)] * 2)
+    touched = np.repeat([True, False], [101, 202])[:, None]
+    assert hidden(np.concatenate([potentials, other]), np.concatenate([difference, other]), touched) == pytest.approx(0.09 / 75)
+    nan = np.concatenate([difference, other * np.nan])
+    assert hidden(np.concatenate([potentials, other]), nan) == pytest.approx(0.09 / 75)
+    assert hidden(potentials, difference, False) == 0
+    # Below a millionth of the threshold a potential is nothing, and without one where it is 0.
+    assert hidden(potentials * 0, difference, threshold=-2.0) == pytest.approx(0.09 / 2e-6)
+    assert hidden(potentials * 0, difference) == 0
+    assert hidden(potentials / 200, difference) == pytest.approx(0.09 / 0.375)
+
+
+def test_doubts_begin_at_a_twentieth() -> None:
+    nothing: Any = types.SimpleNamespace(lawful=())
+    ones = np.ones((20, 1, 3))
+
+    def told(*given: Any) -> list[str]:
+        return list(doubts(sides_of(*given), nothing))
+
+    assert told(ones, 0.05) == told(ones, -0.05) == []
+    (text,) = told(ones, -0.0504)
+    assert text.startswith("potentials of layer 'hidden' differ by 5% of their size, and rounding in float32 may do that")
+    first = np.arange(20)[:, None] == 0
+    assert told(ones, 0.0, first) == []
+    (text,) = told(np.ones((21, 1, 3)), 0.0, np.arange(21)[:, None] == 0)
+    assert text.startswith("only 4.8% of steps and samples were compared")
+    (text,) = told(ones * np.nan, 0.0)
+    assert text.startswith("nothing was compared")
+
+
+def test_the_first_step_differs_where_a_compared_potential_does_by_more_than_the_bound() -> None:
+    for difference, untouched, differs in (
+        ([[[0.5, -0.5]], [[9.0, 9.0]]], True, False),
+        ([[[0.0, -0.51]], [[0.0, 0.0]]], True, True),
+        ([[[0.51, 0.0]], [[0.0, 0.0]]], True, True),
+        ([[[0.51, 0.0]], [[0.0, 0.0]]], [[False], [True]], False),
+    ):
+        sides = sides_of(np.ones((2, 1, 2)), difference, untouched)
+        sides.pairs[0].bound = np.array([[[0.5, 0.5]], [[0.1, 0.1]]])
+        assert _differs_at_first(sides) == differs
+
+
+def test_samples_are_counted_where_there_are_several() -> None:
+    for samples, told in ((1, False), (2, True)):
+        base = np.full((4, samples, 5), 0.5, np.float32)
+        text = str(first_divergence(*(fire(changed((2, 0, 3), value, base)) for value in (1 - ULP / 2, 1 + ULP))))
+        assert (f"1 of {samples} samples have a spike that differs; rounding explains the first of 1" in text) == told
+    assert [_number(each) for each in (999.94, 1000.0, 123456.0)] == ["999.9", "1e+03", "1.23e+05"]
+
+
+def test_what_was_not_looked_for_is_noted_where_all_samples_have_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcana.testing._doubts.common_products", lambda sides: "")
+    sides: Any = types.SimpleNamespace(pairs=[], coupled=False, names=("one", "other"))
+    run = Run({"hidden": Layer(*fire(QUIET))})
+    for kind, where, in_order, begins in (
+        ("permuted", None, False, "nothing else was looked for"),
+        ("permuted", None, True, "what else there is was looked for with other in the order of one"),
+        ("permuted", "hidden", False, None),
+        ("dtype", None, False, None),
+    ):
+        found = Found((Cause("leak", "hidden", ""), Cause(kind, where, "")), (), (), (), in_order=in_order)
+        told = list(notes(run, run, sides, found))
+        assert [text[: len(begins or "")] for text in told] == ([begins] if begins else [])
+
+
+def test_a_layer_that_fires_in_one_run_alone_is_not_silent() -> None:
+    quiet, loud = fire(QUIET), fire(changed((2, 1, 3), 1 + ULP))
+    for sides, silent in (((quiet, quiet), True), ((quiet, loud), False), ((loud, quiet), False)):
+        assert any("never fires in either run" in note for note in first_divergence(*sides).notes) == silent
 
 
 def test_numbers_that_are_none_in_both_runs_are_counted_and_not_compared() -> None:

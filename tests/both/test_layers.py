@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import equinox as eqx
 import flax.linen
@@ -81,7 +82,8 @@ def test_names_and_initial_values(system: System, name: str) -> None:
         assert ours.keys() == theirs.keys()
         for key, value in theirs.items():
             np.testing.assert_array_equal(np.asarray(ours[key]), value)
-            assert np.asarray(ours[key]).dtype == value.dtype
+            assert isinstance(ours[key], jax.Array)
+            assert ours[key].dtype == value.dtype
 
 
 CASES: list[tuple[Surrogate, Values]] = [
@@ -137,6 +139,19 @@ def test_a_number_is_subtracted_as_torch_does_it(system: System, dtype: Any) -> 
     assert ours.tolist() == expected.tolist()
 
 
+def test_a_parameter_without_bounds_is_taken_as_it_is() -> None:
+    """Where there are bounds, a layer holds it inside, and for the bound of a half type in float32."""
+    for name, held in (("gain", "bfloat16"), ("scale", "float32")):
+        layer = equinox.Spike(FastSigmoid(), learnable=name, dtype=jnp.bfloat16)
+        with mock.patch.object(arcana.jax.adapters.layer, "spike", lambda v, surrogate, **given: given[name]):  # noqa: B023
+            found = layer(jnp.zeros(3))
+            # A number in the place of an array is taken too.
+            moved = eqx.tree_at(lambda each: each.learned, layer, {name: 2.0})(jnp.zeros(3))
+        assert found.dtype == held
+        assert (float(moved), isinstance(moved, jax.Array)) == (2.0, True)
+        assert (found is layer.learned[name]) == (name == "gain")
+
+
 @each_system
 def test_a_trained_threshold_is_summed_in_float32(system: System) -> None:
     layer = system.make(FastSigmoid(), 0.5, "threshold")
@@ -155,6 +170,7 @@ def test_a_threshold_that_is_not_learned_has_no_gradient(system: System) -> None
 def test_a_fixed_array_is_no_parameter_in_either_system() -> None:
     layer = NnxSpike(FastSigmoid(), np.array([0.25, 0.5]))
     assert not jax.tree.leaves(nnx.state(layer, nnx.Param))
+    assert isinstance(layer.threshold[...], jax.Array)
     module = equinox.Spike(FastSigmoid(), np.array([0.25, 0.5]))
     gradient = eqx.filter_grad(lambda each: each(jnp.ones(2)).sum())(module)
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient))
@@ -169,6 +185,9 @@ def test_the_surrogate_is_the_present_one() -> None:
     assert module.surrogate == FastSigmoid(scale=25.0)
     assert module.scale.tolist() == [25.0, 25.0]
     assert equinox.Spike(FastSigmoid, 0.5).threshold == 0.5
+    # In float64 to its last digit, and in float32 by the fewest.
+    for dtype, scale in ((jnp.float64, 1 / 3), (jnp.float32, 0.33333334)):
+        assert equinox.Spike(FastSigmoid(scale=1 / 3), learnable="scale", dtype=dtype).surrogate.scale == scale
     with pytest.raises(AttributeError, match="no attribute 'width'"):
         _ = module.width
     bare: Any = linen.Spike(FastSigmoid(scale=25.0), learnable=("threshold", "scale"), shape=2)

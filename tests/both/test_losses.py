@@ -166,6 +166,8 @@ def test_integers_of_64_bits_are_compared_exactly() -> None:
     found = compare(lambda n: n, lambda n: n + jnp.array([1, 0]), big, gradients=False)
     assert not found.close
     assert found.outputs[0].differing == 1
+    assert found.outputs[0].absolute is not None
+    assert found.outputs[0].absolute.value == 1
     with enable_x64(False), pytest.raises(TypeError, match=r"argument\.0\.n holds integers that JAX cuts off"):
         compare(lambda a: a["n"], lambda a: a["n"], {"n": big}, gradients=False)
 
@@ -252,6 +254,7 @@ NESTED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "a module": (torch_linear, lambda w: {"weight": w}, "weight"),
     "an nnx module": (lambda w: {"kernel": torch.tensor(w)}, flax_linear, "kernel"),
     "an nnx state": (lambda w: {"a": {"kernel": w}}, lambda w: {"a": nnx.state(flax_linear(w))}, "a.kernel"),
+    "a variable": (lambda w: {"kernel": w}, lambda w: {"kernel": nnx.Param(jnp.asarray(w))}, "kernel"),
     "bfloat16": (lambda w: {"w": torch.tensor(w).bfloat16()}, lambda w: {"w": jnp.asarray(w, jnp.bfloat16)}, "w"),
     "complex": (lambda w: {"w": torch.tensor(1j * w)}, lambda w: {"w": jnp.asarray(1j * w)}, "w"),
 }

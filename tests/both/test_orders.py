@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from faults import NETWORKS
 from networks import Network, run
 
-from arcana.testing import Divergence, first_divergence
+from arcana.testing import Divergence, Layer, first_divergence
+from arcana.testing._orders import _layer
 
 THRESHOLD = np.linspace(0.8, 1.2, 60, dtype=np.float32)
 
@@ -63,6 +65,23 @@ def test_thresholds_that_are_given_belong_to_the_places_of_neurons() -> None:
     order, threshold = first_divergence(*sides, threshold=THRESHOLD).causes
     assert (order.kind, threshold.kind) == ("permuted", "threshold")
     assert "thresholds of 60 neurons differ, 0.8 in torch and 1.2 in JAX" in threshold.evidence
+
+
+def test_a_layer_in_another_order_takes_the_thresholds_of_places_with_it() -> None:
+    """Those that were given for both runs, which is where it fires and holds no margins."""
+    potentials = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    given, order = np.full(potentials.shape, 0.5) + potentials, np.array([2, 0, 3, 1])
+    other = types.SimpleNamespace(potentials=potentials, threshold=given)
+    for margins, fires, threshold in ((False, True, given[:, :, order]), (True, True, None), (False, False, None)):
+        layer = Layer(potentials, potentials > 9 if fires else None, margins=margins)
+        pair: Any = types.SimpleNamespace(other=other, fires=fires)
+        moved = _layer(layer, pair, order, samples=False)
+        np.testing.assert_array_equal(moved.potentials, potentials[:, :, order])
+        assert (moved.threshold is None) == (threshold is None)
+        if threshold is not None:
+            np.testing.assert_array_equal(moved.threshold, threshold)
+    by_sample = _layer(Layer(potentials, potentials > 9, margins=True), pair, order[1:] % 3, samples=True)
+    np.testing.assert_array_equal(by_sample.potentials, potentials[:, order[1:] % 3])
 
 
 def test_where_the_order_does_not_explain_the_first_step_nothing_else_is_said() -> None:

@@ -54,6 +54,10 @@ def test_of_very_many_neurons_those_that_differ_are_shown(tmp_path: Path) -> Non
     assert len(set(rows.tolist())) == MOST_ROWS
     assert _neurons(differs[:, :10]).tolist() == list(range(10))
     assert _neurons(np.ones((STEPS, 1000), bool)).tolist() == list(range(MOST_ROWS))
+    # All in their order where there is room for all; the others from the first to the last.
+    assert _neurons(differs[:, -MOST_ROWS:]).tolist() == list(range(MOST_ROWS))
+    rows = _neurons(np.zeros((STEPS, 1000), bool))
+    assert (rows[0], rows[-1], rows.size) == (0, 999, MOST_ROWS)
 
 
 def test_a_png_and_runs_that_do_not_part(tmp_path: Path) -> None:
@@ -96,11 +100,21 @@ def test_what_is_drawn_is_what_the_runs_hold(monkeypatch: pytest.MonkeyPatch, tm
     theirs[7:, 1, 2] += np.float32(0.6)
     theirs[9:, 1, 3] -= np.float32(2.0)
     theirs[9:, 1, 4] += np.float32(0.6)
-    quiet = np.full((STEPS, 2, 3), 0.25, np.float32)
+    quiet = np.full((STEPS, 2, 3), -0.25, np.float32)
     result = first_divergence(*({"hidden": (each, each >= 1), "output": (quiet, quiet >= 1)} for each in (ours, theirs)))
     figure, spikes, neuron, counts, potentials = drawn(result, monkeypatch, tmp_path)
     assert figure.get_suptitle() == f"Where the runs part: {result.verdict}"
     assert list(figure.get_size_inches()) == [13, 8]
+    # The spikes at the left, wider than the rest, which is one below the other.
+    places = [each.get_subplotspec() for each in (spikes, neuron, counts, potentials)]
+    assert [(list(each.rowspan), list(each.colspan)) for each in places] == [
+        ([0, 1, 2], [0]),
+        ([0], [1]),
+        ([1], [1]),
+        ([2], [1]),
+    ]
+    left, right = places[0].get_gridspec().get_width_ratios()
+    assert left > right
     # Spikes: both, in torch alone and in JAX alone.
     assert labels(spikes) == ("Spikes of layer 'hidden', sample 1", "step", "neuron")
     assert spikes.get_xlim() == (-0.7, STEPS - 0.3)
@@ -161,6 +175,12 @@ def test_without_samples_or_a_flip_the_first_is_drawn(monkeypatch: pytest.Monkey
     _, spikes, neuron, *_ = drawn(first_divergence(*[(sampled, None)] * 2), monkeypatch, tmp_path)
     assert spikes.get_title() == "Spikes of layer 'layer 1', sample 0"
     assert sum(len(each.get_offsets()) for each in spikes.collections) == 0
+    layers = {"hidden": (sampled, sampled >= 1), "silent": (sampled * 0, sampled > 9)}
+    _, spikes, _, _, potentials = drawn(first_divergence(layers, layers), monkeypatch, tmp_path)
+    # Step 3 of both samples has a spike, and step 5 of sample 0, which is the one that is drawn.
+    assert [len(each.get_offsets()) for each in spikes.collections] == [2, 0, 0]
+    # Where every potential is 0, rounding has no size.
+    assert [line.get_label() for line in potentials.lines] == ["hidden", "hidden: rounding accounts for", "silent"]
 
 
 def test_thousands_of_dots_are_an_image() -> None:

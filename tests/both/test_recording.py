@@ -6,7 +6,9 @@ The networks of libraries are in tests/peers. Here the right margins come from t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
+import sys
 import tracemalloc
 import types
 import weakref
@@ -27,7 +29,9 @@ import arcana.jax
 import arcana.torch
 from arcana.surrogate import FastSigmoid
 from arcana.testing import Run, first_divergence, match, recording
-from arcana.testing._recording import _framework
+from arcana.testing._places import Place, Places
+from arcana.testing._recording import Recording, _framework
+from arcana.testing._seen import seeing
 from arcana.torch import Spike
 from arcana.torch._call import Call
 
@@ -297,6 +301,55 @@ class OfLinen(linen.Module):
         return tuple(after), current
 
 
+@jax.custom_vjp
+def with_potential(v: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return by_vjp(v), v
+
+
+with_potential.defvjp(lambda v: (with_potential(v), None), lambda _, cotangents: (cotangents[0] + cotangents[1],))
+
+
+@jax.custom_vjp
+def fires_at_all(v: jax.Array) -> jax.Array:
+    return (v >= 0).any().astype(v.dtype)
+
+
+fires_at_all.defvjp(lambda v: (fires_at_all(v), v), lambda v, cotangent: (cotangent / v,))
+
+
+@jax.custom_vjp
+def of_whole_numbers(n: jax.Array) -> jax.Array:
+    return (n >= 0).astype(n.dtype)
+
+
+of_whole_numbers.defvjp(lambda n: (of_whole_numbers(n), None), lambda _, cotangent: (cotangent,))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 2))
+def between_numbers(scale: float, v: jax.Array, times: int) -> jax.Array:
+    return (v >= 0).astype(v.dtype) * times
+
+
+between_numbers.defvjp(
+    lambda scale, v, times: (between_numbers(scale, v, times), v),
+    lambda scale, times, v, cotangent: (times * cotangent / (1 + scale * jnp.abs(v)) ** 2,),
+)
+
+
+def test_of_the_functions_with_a_rule_those_that_give_a_spike_for_each_potential_are_seen() -> None:
+    v = jnp.asarray(X[0])
+    with seeing("jax") as seen:
+        with_potential(v)
+        fires_at_all(v)
+        of_whole_numbers(jnp.arange(3))
+        between_numbers(3.0, v, 1)
+    (((margins, slopes),),) = seen().slopes
+    np.testing.assert_array_equal(margins, v)
+    np.testing.assert_allclose(slopes, FastSigmoid(scale=3.0).derivative(X[0]), rtol=1e-5)
+    # Arrays of their own, which nothing changes later.
+    assert all(type(each) is np.ndarray and each.flags.owndata for each in (margins, slopes))
+
+
 def test_linen_whose_one_line_fires_for_two_layers() -> None:
     network = linen.scan(OfLinen, variable_broadcast="params", split_rngs={"params": False})()
     parameters = {name: {"kernel": jnp.asarray(weight.T)} for name, weight in WEIGHTS.items()}
@@ -366,6 +419,15 @@ def test_readouts_are_recorded_by_their_path(leak: float, verdict: str) -> None:
     found = first_divergence(*match(recorded.run, port.run).runs, threshold=0.0)
     assert found.verdict == verdict
     assert {cause.where for cause in found.causes} <= {"readout"}
+
+
+def test_a_readout_stands_among_the_layers_where_it_is_called() -> None:
+    """Inside a scan too, which calls it before any of its numbers is there."""
+    for network, x in ((Network(), torch.from_numpy(X)), (Ported(), jnp.asarray(X))):
+        with recording(network, readouts=["first_weight"]) as recorded:
+            network(x)
+        assert list(recorded.run.layers) == ["first_weight", "first", "second"]
+        np.testing.assert_allclose(recorded.run.layers["first_weight"].potentials, X @ WEIGHTS["first"].T, rtol=1e-4, atol=1e-5)
 
 
 def test_a_readout_of_a_batch_of_samples_has_its_numbers() -> None:
@@ -454,6 +516,179 @@ def test_a_plain_comparison_of_jax_is_named() -> None:
     assert layer.spikes.any()
     np.testing.assert_array_equal(layer.spikes, layer.potentials >= 0)
     assert mine.fire is fire
+
+
+def test_what_is_called_from_beside_the_recording_is_one_layer() -> None:
+    """Whichever of its lines calls; only what opens it is left out, not what called that."""
+    x = torch.from_numpy(X[:1])
+    with recording() as recorded:
+        twice(x)
+        twice(x)
+    with seeing("torch") as seen:
+        twice(x)
+        twice(x)
+    assert [{name: len(layer.potentials) for name, layer in run.layers.items()} for run in (recorded.run, seen().run)] == [
+        {"layer 1": 2}
+    ] * 2
+
+
+def test_each_line_beside_the_recording_is_a_layer() -> None:
+    v = torch.from_numpy(X)
+    with recording() as recorded:
+        first = arcana.torch.fast_sigmoid(v)
+        arcana.torch.fast_sigmoid(first - 0.5)
+    assert list(recorded.run.layers) == ["layer 1", "layer 2"]
+    assert recorded.run.ordered
+    with recording() as recorded:
+        for each in v[:3, 0, 0]:
+            arcana.torch.fast_sigmoid(each)
+    # A neuron alone is a layer of one.
+    np.testing.assert_array_equal(recorded.run.layers["layer 1"].potentials, X[:3, 0, :1])
+
+
+def calling(module: str, file: str, inner: Callable[[], Any]) -> Callable[[], Any]:
+    """A function of a module and a file that calls another one in its second line."""
+    namespace: dict[str, Any] = {"__name__": module, "inner": inner}
+    exec(compile("def call():\n    return inner()\n", file, "exec"), namespace)
+    return namespace["call"]
+
+
+def test_of_what_torch_compiles_a_place_is_the_line_alone() -> None:
+    places = Places(None, sys._getframe())
+    ask = functools.partial(places.of, None, "own")
+    mine = calling("mine", "mine.py", ask)
+    assert calling("torch._dynamo.eval_frame", "compiler.py", mine)() == Place("", "", (("mine.py", 2),), "own")
+    # A frame of the compiler inside it, or one of another package, made nothing of it.
+    for module in ("torch._dynamo.eval_frame", "jax._src.api", "arcana.torch._call"):
+        place = calling("mine", "mine.py", calling(module, "between.py", ask))()
+        ((code, _),) = place.lines
+        assert code.co_filename == "mine.py"
+    # A package whose name merely begins like one stands for itself.
+    assert [code.co_filename for code, _ in calling("mine", "mine.py", calling("jaxsnn", "other.py", ask))().lines] == [
+        "other.py",
+        "mine.py",
+    ]
+
+
+class Module:
+    """A module of no framework, which runs whatever it is given with its part and a potential of its own."""
+
+    def __init__(self, part: Any = None) -> None:
+        self.part = part
+
+    def __call__(self, run: Callable[[list[float], Any], Any]) -> Any:
+        return run([0.5], self.part)
+
+
+class GivenV(Module):
+    def __call__(self, v: Any, ask: Any) -> Any:
+        return ask(v)
+
+
+class GivenAmongOthers(Module):
+    def __call__(self, *given: Any) -> Any:
+        return given[1](given[0])
+
+
+class GivenByName(Module):
+    def __call__(self, *given: Any, v: Any = None) -> Any:
+        return given[-1](v or given[0])
+
+
+class MakesV(Module):
+    def __call__(self, current: Any, ask: Any) -> Any:
+        v = [*current, 1.0]
+        return ask(v)
+
+
+def test_a_module_that_is_given_the_potential_itself_is_the_spike_function() -> None:
+    for part, path in ((GivenV(), ""), (GivenAmongOthers(), ""), (GivenByName(), ""), (MakesV(), "part")):
+        network = Module(part)
+        places = Places(network, sys._getframe())
+
+        def ask(v: Any, places: Places = places) -> Place:
+            return places.of(v, "own")
+
+        assert network(lambda v, part, ask=ask: part(v, ask)).path == path
+        if isinstance(part, GivenByName):
+            assert network(lambda v, part, ask=ask: part(ask, v=v)).path == path
+
+
+def test_a_place_goes_as_far_as_the_module_that_calls_its_module() -> None:
+    network = Module(MakesV())
+    places = Places(network, sys._getframe())
+
+    def ask(v: Any) -> Place:
+        return places.of(v, "own")
+
+    def twice_over() -> list[Place]:
+        def once(v: Any, part: Any) -> Place:
+            return part(v, ask)
+
+        return [
+            network(once),
+            network(once),
+        ]
+
+    def run(v: Any, part: Any) -> list[Place]:
+        return [
+            part(v, ask),
+            part(v, ask),
+        ]
+
+    # From wherever the network is called it is one place, and each call within is another.
+    assert len(set(twice_over())) == 1
+    first, second = network(run)
+    assert (first.path, first.caller, second.path) == ("part", "", "part")
+    assert first != second
+    assert first.lines[:2] == second.lines[:2]
+
+
+def kept(*calls: tuple[Place, float], turns: tuple[str, ...] = ()) -> Run:
+    """The run of calls at some places, each with spikes of one size."""
+    recorded = Recording(Places(None, sys._getframe()), turns)
+    for place, size in calls:
+        recorded._keep(place, np.array([0.5, -0.5]), np.array([size, 0.0]))
+    recorded._close(None, {}, "mine")
+    return recorded.run
+
+
+def place(function: str, line: int, path: str = "") -> Place:
+    return Place(path, "", (("file.py", line),), function)
+
+
+def test_a_function_that_gives_a_fraction_once_is_no_spike_function() -> None:
+    spikes = (place("fire", 1, "hidden"), 1.0)
+    for odd in (0.5, 1.5, -1.0):
+        run = kept(spikes, (place("relu", 2), 1.0), (place("relu", 3), odd))
+        assert list(run.layers) == ["hidden"]
+    # Which function it was, jax.custom_gradient does not tell.
+    run = kept(spikes, (place("custom_gradient", 2), 1.0), (place("custom_gradient", 3), 0.5))
+    assert list(run.layers) == ["hidden", "layer 1"]
+    with pytest.raises(ValueError, match="no spike function was called"):
+        kept((place("relu", 3), 0.5))
+
+
+def test_several_spikes_in_a_step_are_no_run() -> None:
+    for function, more in (("fire", ""), ("sinabs.activation.spike", "; give the layer spike_fn=sinabs.activation.SingleSpike")):
+        with pytest.raises(ValueError, match=f"^layer 'hidden' gives 2 spikes in a step, and a run holds 0 and 1{more}$"):
+            kept((place(function, 1, "hidden"), 2.0))
+
+
+def test_layers_are_called_by_their_path_and_several_of_one_by_their_number() -> None:
+    calls = [place("fire", 1, "hidden"), place("fire", 2), place("fire", 3, "out"), place("fire", 4, "hidden"), place("fire", 5)]
+    assert list(kept(*((each, 1.0) for each in calls)).layers) == ["hidden.1", "layer 1", "out", "hidden.2", "layer 2"]
+    # Names that were given go round.
+    run = kept(*[(calls[0], 1.0)] * 4, turns=("a", "b"))
+    assert {name: layer.potentials.shape for name, layer in run.layers.items()} == {"a": (2, 2), "b": (2, 2)}
+
+
+def test_parameters_are_those_when_the_recording_was_opened() -> None:
+    network = Network()
+    with recording(network) as recorded, torch.no_grad():
+        network(torch.from_numpy(X))
+        network.first_weight.weight.zero_()
+    np.testing.assert_array_equal(recorded.run.parameters["first_weight.weight"], WEIGHTS["first"])
 
 
 def twice(x: torch.Tensor) -> None:

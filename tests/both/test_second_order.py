@@ -21,8 +21,10 @@ from mpmath import mpf
 from truth import operands
 
 import arcana.torch
+import arcana.torch.conformance as torch_side
 from arcana.jax import forward_mode
 from arcana.surrogate import ATan, FastSigmoid, Gaussian, Sigmoid, Surrogate, get
+from arcana.testing._transforms import pointwise_words, product_words, spelled, transform
 
 Loss = Callable[[Callable[..., Any], Any], Any]
 """A number of v, by the spike function that it is given: one for each framework."""
@@ -283,3 +285,60 @@ def test_the_third_order_is_the_same_in_both_frameworks(name: str, together: tup
     for _ in range(ORDER):
         y = torch.autograd.grad(y, v, create_graph=True, materialize_grads=True)[0].sum() if y.requires_grad else 0 * v.sum()
     np.testing.assert_allclose(y.item(), float(third_order_in_jax(together)[together.index(name)]), rtol=1e-9, atol=1e-12)
+
+
+def test_a_name_spells_its_transforms_from_the_inside() -> None:
+    words: Any = {
+        word: (lambda made, word=word: f"{word}({made})")
+        for word in ("jit", "vmap", "grad", "grad of grad", "checkpoint", "compile", "backward", "jit(own)")
+    }
+    for name, made in (
+        ("grad", "grad(f)"),
+        ("func.grad", "grad(f)"),
+        ("jit(vmap(grad))", "jit(vmap(grad(f)))"),
+        ("jit(grad of grad)", "jit(grad of grad(f))"),
+        ("checkpoint, grad of grad", "grad of grad(checkpoint(f))"),
+        ("compile, then backward", "backward(compile(f))"),
+        ("jit(own)", "jit(own)(f)"),
+    ):
+        assert spelled(name, words)("f") == made
+
+
+def test_the_words_of_one_array_give_the_cotangent_times_a_derivative() -> None:
+    """Of k·x³, where k is an array beside x."""
+    x, k, c = (torch.tensor(each, dtype=torch.float64) for each in ([0.5, -1.25, 2.0], [2.0, 0.5, -1.5], [3.0, -2.0, 0.5]))
+    words = pointwise_words(torch_side)
+    first, second = c * k * 3 * x**2, c * k * 6 * x
+    expected = dict.fromkeys(("grad", "vjp", "jvp", "jacrev", "jacfwd"), first)
+    expected |= dict.fromkeys(("grad of grad", "hessian", "jvp of jvp"), second)
+    for name, derivative in expected.items():
+        torch.testing.assert_close(words[name](lambda x, k: k * x**3)(x, k, c), derivative, msg=name)
+
+
+def test_the_words_of_two_arrays_give_the_hessian_times_a_direction() -> None:
+    """Of p²·v³."""
+    values = ([0.5, -1.25, 2.0], [1.5, 0.25, -2.0], [3.0, -2.0, 0.5], [0.75, -1.0, 2.0], [-0.5, 0.25, 1.5])
+    p, v, c, dp, dv = (torch.tensor(each, dtype=torch.float64) for each in values)
+    by_p, mixed, by_v = 2 * v**3, 6 * p * v**2, 6 * p**2 * v
+    rows = c * torch.stack([by_p * dp + mixed * dv, mixed * dp + by_v * dv])
+    words = product_words(torch_side)
+    for name in ("grad of grad", "jvp of grad", "hessian", "jacfwd of grad", "jacrev of grad"):
+        torch.testing.assert_close(words[name](lambda p, v: p**2 * v**3)(p, v, c, dp, dv), rows, msg=name)
+    along = c * (by_p * dp**2 + 2 * mixed * dp * dv + by_v * dv**2)
+    torch.testing.assert_close(words["jvp of jvp"](lambda p, v: p**2 * v**3)(p, v, c, dp, dv), along[None])
+
+
+def test_a_row_has_a_column_for_each_surrogate() -> None:
+    surrogates, v = (FastSigmoid(scale=3.0), Gaussian(sigma=0.5)), np.array([[-0.5, 0.3], [0.25, -1.0], [2.0, 0.75]])
+    c, p = np.array([[2.0, -1.0], [0.5, 3.0], [1.5, -0.25]]), np.array([[3.0, 0.5], [2.0, 0.75], [4.0, 0.25]])
+    h = np.stack([each.derivative(v[:, i]) for i, each in enumerate(surrogates)], -1)
+    np.testing.assert_allclose(transform(torch_side, "grad", surrogates, v, c), c * h, rtol=1e-12)
+    for i, each in enumerate(surrogates):
+        column = slice(i, i + 1)
+        alone = transform(torch_side, "grad", [each], v[:, column], c[:, column])
+        np.testing.assert_allclose(alone, (c * h)[:, column], rtol=1e-12)
+    found = transform(torch_side, "grad", surrogates[:1], p[:, :1], v[:, :1], c[:, :1], parameters=["scale"])
+    slope = -v * np.abs(v) / (1 + p * np.abs(v)) ** 2
+    np.testing.assert_allclose(found, (c * slope)[:, :1], rtol=1e-12)
+    twice = transform(torch_side, "grad", [surrogates[0]] * 2, p, v, c, parameters=["scale"] * 2)
+    np.testing.assert_allclose(twice, c * slope, rtol=1e-12)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.export
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint
@@ -16,7 +19,7 @@ import pytest
 from every import every_surrogate
 from flax import nnx
 
-from arcana.jax import spike
+from arcana.jax import _function, spike
 from arcana.jax.adapters import equinox
 from arcana.jax.adapters.nnx import Spike
 from arcana.surrogate import FastSigmoid, get
@@ -97,6 +100,49 @@ def test_orbax_saves_a_layer(tmp_path: Path) -> None:
         restored = checkpointer.restore(tmp_path / "layer", fresh)
     nnx.replace_by_pure_dict(state, restored)
     assert nnx.merge(definition, state).scale[...].tolist() == [5.0, 6.0]
+
+
+class Registered:
+    """What stands for jax2onnx: the plugins by primitive, and a context in which each operation is computed at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.plugins: dict[str, Any] = {}
+        self.values: dict[Any, Any] = {}
+        operations = types.SimpleNamespace(lower_jaxpr_eqns=self.compute)
+        system = types.SimpleNamespace(PLUGIN_REGISTRY=self.plugins, PrimitiveLeafPlugin=object)
+        monkeypatch.setitem(sys.modules, "jax2onnx.plugins.jax.lax._control_flow_utils", operations)
+        monkeypatch.setitem(sys.modules, "jax2onnx.plugins.plugin_system", system)
+        monkeypatch.delitem(sys.modules, "arcana.jax._onnx", raising=False)
+
+    def get_value_for_var(self, variable: Any) -> Any:
+        return variable.val if isinstance(variable, jax.extend.core.Literal) else self.values[variable]
+
+    def bind_value_for_var(self, variable: Any, value: Any) -> None:
+        self.values[variable] = value
+
+    def compute(self, ctx: Registered, jaxpr: Any, source: str) -> None:
+        assert source in ctx.plugins
+        for equation in jaxpr.eqns:
+            given = [ctx.get_value_for_var(x) for x in equation.invars]
+            ctx.bind_value_for_var(equation.outvars[0], equation.primitive.bind(*given, **equation.params))
+
+
+def test_what_onnx_is_told_of_a_spike_is_a_plain_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without jax2onnx, whose part a context plays that computes."""
+    onnx, v = Registered(monkeypatch), jnp.array([-1.0, -0.0, 0.0, 0.4], jnp.float32)
+    _function._write_as_onnx.__wrapped__()
+    assert set(onnx.plugins) == {"arcana_spike", "arcana_mask", "arcana_slopes"}
+    kept = dict(onnx.plugins)
+    for fires in (True, False):
+        (equation,) = jax.make_jaxpr(FastSigmoid(fires_at_threshold=fires))(v).jaxpr.eqns
+        onnx.bind_value_for_var(equation.invars[0], v)
+        onnx.plugins["arcana_spike"].lower(onnx, equation)
+        found = onnx.get_value_for_var(equation.outvars[0])
+        assert found.dtype == v.dtype
+        assert found.tolist() == [0, fires, fires, 1]
+    # What somebody has registered stays.
+    _function._write_as_onnx.__wrapped__()
+    assert onnx.plugins == kept
 
 
 @pytest.mark.parametrize("fires", [True, False], ids=["fires_at_threshold", "does_not"])

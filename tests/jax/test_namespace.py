@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from known import mp, mpf
 
+from arcana._core.namespace import FUNCTIONS
+from arcana._core.numpy import NAMESPACE as NUMPY
 from arcana.jax import _namespace
 from arcana.jax._namespace import NAMESPACE, NAMESPACES
 
@@ -23,6 +25,35 @@ def units(found: jax.Array, exact: list[mpf], conditioning: np.ndarray, judged: 
     """The largest error in units in the last place, beside what rounding x and the exponent costs."""
     eps = mpf(float(jnp.finfo(found.dtype).eps))
     return float(max(abs(mpf(float(found[i])) / exact[i] - 1) / (eps * (1 + conditioning[i])) for i in judged))
+
+
+def test_every_function_is_that_of_numpy() -> None:
+    """At the ends too, and where the framework's own would be another, as at 0 and for a tie."""
+    v = np.array([-np.inf, -1.75, -0.5, -0.0, 0.0, 0.3, 0.5, 1.0, 2.5, np.inf, np.nan])
+    beside: dict[str, tuple[Any, ...]] = {
+        "at_least": (0.5,),
+        "compound": (3.0,),
+        "decay": (2.0,),
+        "divide": (3.0,),
+        "fmod": (0.75,),
+        "maximum": (0.5,),
+        "minimum": (0.5,),
+        "power": (2.5,),
+        "turns": (2.0,),
+        "where": (-v, 0.25),
+    }
+
+    def every(xp: Any) -> dict[str, Any]:
+        first = {"where": v > 0.3, "compound": np.abs(v), "decay": np.abs(v)}
+        given = {name: (first.get(name, v), *beside.get(name, ())) for name in FUNCTIONS}
+        asarray = np.asarray if xp is NUMPY else jnp.asarray
+        return {name: getattr(xp, name)(*map(asarray, operands)) for name, operands in given.items()}
+
+    with np.errstate(all="ignore"):
+        expected = every(NUMPY)
+    for name, found in jax.jit(lambda: every(NAMESPACES["float64"]))().items():
+        assert found.dtype == expected[name].dtype, name
+        np.testing.assert_allclose(found, expected[name], rtol=1e-13, atol=1e-15, err_msg=name)
 
 
 @pytest.mark.parametrize("exponent", EXPONENTS)

@@ -19,7 +19,7 @@ from known_values import KNOWN
 import arcana.jax
 from arcana import surrogate as definitions
 from arcana._core.expression import Kept
-from arcana.jax import _function, forward_mode, spike
+from arcana.jax import _function, evaluate, forward_mode, spike
 from arcana.jax._call import call_of
 from arcana.surrogate import ATan, Sigmoid, Surrogate, parameter
 
@@ -294,6 +294,47 @@ def test_zeros_of_an_oscillating_h_keep_their_slope() -> None:
     np.testing.assert_array_equal(surrogate.derivative(v), 0)
     second = second_derivative(surrogate, v)
     np.testing.assert_allclose(jnp.abs(second), 4 / 2.0**22 * 2 * np.pi / 2.0**22, rtol=1e-9)
+
+
+class Sine(Surrogate):
+    """An h that is exactly 0 at every whole number, and so at 5/4 of every fourth too."""
+
+    @staticmethod
+    def derivative(v, xp):
+        return xp.sin_of_turns(v * 0.5)
+
+
+def test_zeros_of_h_that_are_not_far_keep_their_slope() -> None:
+    # Far out h is 0 at 5/4 of the last one alone, which is no zero itself.
+    v = jnp.array([0.0, 44.0, -400.0, 2.0**20 - 4, 2.0**22 + 0.8])
+    assert not Sine().derivative(v[:4]).any()
+    assert Sine().derivative(v[4:] * 1.25) == 0
+    np.testing.assert_allclose(second_derivative(Sine(), v), np.pi * np.cos(np.pi * (np.asarray(v) % 2)), rtol=1e-9)
+
+
+def test_the_derivative_of_an_evaluated_h_far_from_the_threshold_is_its_limit() -> None:
+    surrogate, v = definitions.Gaussian(), jnp.array([1e30, -1e30, jnp.inf, -jnp.inf, 2.0], jnp.float32)
+    found = jax.grad(lambda v: jnp.sum(evaluate(surrogate, "derivative", v)))(v)
+    np.testing.assert_allclose(found, [0, 0, 0, 0, slope_of_h(surrogate, 2.0)], rtol=1e-4)
+
+
+def test_nothing_is_typed_weakly_where_the_potential_is() -> None:
+    """In the spikes, in what is kept of them, in tangents and in cotangents."""
+    v = jnp.asarray(0.5)
+    assert v.weak_type
+    for surrogate in (definitions.FastSigmoid(), definitions.Rectangular()):
+
+        def every(v: jax.Array, scale: jax.Array, surrogate: Surrogate = surrogate) -> Any:
+            name = next(iter(surrogate.numbers))
+            along = jax.grad(lambda x: spike(v, surrogate, **{name: x}))(scale)
+            return surrogate(v), jax.grad(surrogate)(v), jax.jvp(surrogate, (v,), (v,))[1], along
+
+        closed = jax.make_jaxpr(every)(v, v)
+        names = [equation.primitive.name for equation in closed.jaxpr.eqns]
+        assert names.count("arcana_slopes") == 3
+        assert ("arcana_mask" in names) == isinstance(surrogate, definitions.Rectangular)
+        ours = [equation for equation in closed.jaxpr.eqns if equation.primitive.name.startswith("arcana")]
+        assert not any(out.aval.weak_type for equation in ours for out in equation.outvars)
 
 
 @every_surrogate

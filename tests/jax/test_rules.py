@@ -56,6 +56,13 @@ def test_first_derivative(name: str) -> None:
         near(first, COTANGENT * derivative(rule, surrogate, POINTS))
 
 
+def test_one_instance_by_several_rules_has_the_thresholds_of_each() -> None:
+    """What an instance keeps of its calls, it keeps by rule."""
+    surrogate, v = Sigmoid(), jnp.asarray(POINTS)
+    for rule in (Heaviside(), Integer(2, step=0.3), Ternary(gap=1.5), Integer(2, step=0.3), Heaviside()):
+        near(pulled(by(rule, surrogate), v), derivative(rule, surrogate, POINTS))
+
+
 @each_kept(*Kept)
 def test_second_derivative_of_a_loss(name: str) -> None:
     surrogate, v, rule = get(name), jnp.asarray(POINTS), Integer(3, step=0.3)

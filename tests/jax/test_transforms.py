@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -151,6 +152,36 @@ def test_mixed_second_derivatives(mode: str) -> None:
     v = jnp.array([-1.5, -0.2, 0.0, 0.3, 2.0])
     mixed = jax.vmap(jax.grad(jax.grad(lambda scale, x: function(x, scale=scale)), argnums=1), in_axes=(None, 0))(3.0, v)
     np.testing.assert_allclose(mixed, -2 * np.abs(v) * (1 + 3 * np.abs(v)) ** -3, rtol=1e-13)
+
+
+def test_a_mixed_second_derivative_far_from_the_threshold_is_zero() -> None:
+    """There h has ended, whatever the scale: the only element that counts is the near one."""
+    v, c = jnp.array([1e30, -1e30, jnp.inf, -jnp.inf, 2.0], jnp.float32), jnp.array([1, 2, 3, 4, 0.5], jnp.float32)
+    gradient = jax.grad(lambda v, scale: jnp.sum(c * spike(v, definitions.fast_sigmoid, scale=scale)))
+    mixed = jax.grad(lambda scale: jnp.sum(gradient(v, scale)))(jnp.float32(3))
+    np.testing.assert_allclose(mixed, 0.5 * -2 * 2 * (1 + 3 * 2) ** -3, rtol=1e-6)
+
+
+class OfArrays(definitions.Surrogate):
+    """A G that asks for the dtype of an array, which no trace of ours has."""
+
+    width: float = definitions.parameter(2.0)
+    height: float = definitions.parameter(0.5)
+
+    @staticmethod
+    def derivative(v: Any, xp: Any, *, width: Any, height: Any) -> Any:
+        return height * xp.reciprocal(xp.square(1 + xp.abs(v) * width))
+
+    @staticmethod
+    def primitive(v: Any, xp: Any, *, width: Any, height: Any) -> Any:
+        return height * v.astype(v.dtype) / (1 + xp.abs(v) * width) + 0.5
+
+
+def test_a_primitive_that_only_the_framework_can_read_has_gradients() -> None:
+    v, c = jnp.array([-1.5, -0.2, 0.0, 0.3, 2.0]), jnp.array([0.5, -1.0, 2.0, 3.0, -0.25])
+    found = jax.grad(lambda width, height: jnp.sum(c * spike(v, OfArrays(), width=width, height=height)), (0, 1))(2.0, 0.5)
+    along_width = -0.5 * v * jnp.abs(v) / (1 + 2 * jnp.abs(v)) ** 2
+    np.testing.assert_allclose(found, [jnp.sum(c * along_width), jnp.sum(c * v / (1 + 2 * jnp.abs(v)))], rtol=1e-12)
 
 
 @pytest.mark.parametrize("way", ["plain", "jit", "vmap", "scan"])

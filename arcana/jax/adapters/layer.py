@@ -101,9 +101,7 @@ def _checked_threshold(threshold: Any) -> float | np.ndarray[Any, Any]:
 
 
 def _broadcast(size: tuple[int, ...], given: np.ndarray[Any, Any]) -> tuple[int, ...]:
-    """Return the shape of a parameter of one size whose values were given in a shape; several values keep their own."""
-    if given.size > 1 and size == (1,):
-        return given.shape
+    """Return the shape of a parameter of one size whose values were given in a shape."""
     try:
         return np.broadcast_shapes(size, given.shape)
     except ValueError:
