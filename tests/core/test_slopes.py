@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from every import every_parameter
+from truth import COTANGENT, POINTS, assert_exact, exact_at_points, parameter_points
 
 from arcana import surrogate as definitions
 from arcana._core.expression import Symbol, Tape, UntraceableError, compute
 from arcana._core.numpy import NAMESPACE, NAMESPACES
-from arcana._core.slopes import _FLAT, _RULES, _settles, slope, summands
+from arcana._core.slopes import _FLAT, _RULES, _settles, slope, slope_product, summands
 from arcana.surrogate import Surrogate, parameter
 from arcana.testing._definition import definition_rows
 
@@ -174,6 +175,20 @@ def test_what_a_definition_says_of_a_parameter_is_as_near_in_float32_at_every_ma
             h = surrogate.formula.evaluate("derivative", v.astype(dtype), xp, numbers)
             found.append(type(surrogate).sensitivities(v.astype(dtype), xp, h, **surrogate.formula.fields(numbers)).get(key, 0.0))
     np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+
+
+@every_parameter
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_product_with_a_cotangent_is_the_papers(name: str, key: str, dtype: str) -> None:
+    """At ±inf too, and of an array of the parameter, whose potentials are each on a side of their own."""
+    surrogate, xp, kind = definitions.get(name), NAMESPACES[dtype], np.dtype(dtype).type
+    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
+    numbers = {each: kind(value) for each, value in surrogate.numbers.items()}
+    numbers[key] = parameter_points(surrogate, key, v.size).astype(dtype)
+    with np.errstate(all="ignore"):
+        h = surrogate.formula.evaluate("derivative", v, xp, numbers)
+        found = slope_product(surrogate.formula, key, dtype, numbers, xp, v, h, c, lambda: c * h)
+    assert_exact(found, exact_at_points("parameter", surrogate, dtype, key), 8, dtype)
 
 
 class Wide(Surrogate):

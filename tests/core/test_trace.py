@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arcana._core.expression import Kept, needed
-from arcana.surrogate import Surrogate, parameter
+from arcana.surrogate import LeakyStep, Rectangular, Step, Surrogate, parameter
 
 
 def traced(function: Any, names: tuple[str, ...] = ()) -> Any:
@@ -126,6 +126,23 @@ def test_a_number_and_a_comparison_are_formulas(h: Any, kept: Kept) -> None:
     found = traced(h)
     assert found.kept is kept
     assert not found.h.boolean
+
+
+def test_a_call_keeps_the_potential_where_a_parameter_is_no_known_number() -> None:
+    formula, numbers = Rectangular().formula, Rectangular().numbers
+    assert formula.kept(numbers) is Kept.MASK
+    assert formula.kept({**numbers, "height": np.ones(2)}) is Kept.POTENTIAL
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "sides"),
+    [(Step(), [1.0, 0.0]), (LeakyStep(leak=0.3, slope=2.0), [2.0, 0.3]), (Rectangular(height=0.7), [0.7, 0.0])],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_the_two_values_on_the_sides_of_a_comparison(surrogate: Surrogate, sides: list[float]) -> None:
+    found = surrogate.formula.expression(surrogate.numbers)
+    assert found is not None
+    assert found.sides(surrogate.numbers).tolist() == sides
 
 
 ARRAYS: dict[str, tuple[Any, int]] = {
