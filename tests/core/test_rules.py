@@ -49,7 +49,7 @@ def test_a_rule_is_a_value(rule: Rule) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Integer(0), ValueError, "Integer: most must be from 1 to 128, got 0"),
+        (lambda: Integer(0), ValueError, "Integer: most must be from 1 to 128, got 0$"),
         (lambda: Integer(129), ValueError, "got 129; with repeat=False it may be up to 1048576"),
         (lambda: Integer(2**20 + 1, repeat=False), ValueError, "most must be from 1 to 1048576"),
         (lambda: Integer(None), TypeError, "h cannot be repeated without an end; give repeat=False"),
@@ -69,7 +69,12 @@ def test_a_rule_refuses_what_it_cannot_be(make: Any, error: type[Exception], mes
         make()
 
 
-@pytest.mark.parametrize("rule", [*RULES, Octaves(first=0.5)], ids=str)
+@dataclasses.dataclass(frozen=True)
+class Shifted(Octaves):
+    """A rule made of a user's own."""
+
+
+@pytest.mark.parametrize("rule", [*RULES, Octaves(first=0.5), Shifted(first=2.0)], ids=str)
 def test_a_rule_goes_to_json_and_back(rule: Rule) -> None:
     assert from_dict(json.loads(json.dumps(rule.to_dict()))) == rule
 
@@ -82,6 +87,7 @@ def test_a_rule_goes_to_json_and_back(rule: Rule) -> None:
             {"rule": "integer", "parameters": {}},
             "unknown rule 'integer'; there are Heaviside, Integer, Smooth",
         ),
+        ({"rule": 3, "parameters": {}}, "unknown rule 3; there are Heaviside, "),
         ({"rule": "elsewhere:Own", "parameters": {}}, "unknown rule 'elsewhere:Own'; import elsewhere first"),
         ({"rule": "Ternary", "parameters": {"gap": -1.0}}, "Ternary: gap must be from 0 to"),
     ],
@@ -89,6 +95,12 @@ def test_a_rule_goes_to_json_and_back(rule: Rule) -> None:
 def test_a_dict_of_no_rule_is_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_dict(data)
+
+
+def test_the_ends_of_the_bounds_of_a_rule_are_allowed() -> None:
+    assert [Integer(1).most, Integer(128).most, Integer(2**20, repeat=False).most] == [1, 128, 2**20]
+    assert [Integer(4, step=1e-6).step, Integer(4, step=8192).step] == [1e-6, 8192.0]
+    assert [Ternary(0).gap, Ternary(2**20).gap] == [0.0, 2.0**20]
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:

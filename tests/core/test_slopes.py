@@ -223,16 +223,19 @@ def test_what_a_definition_says_is_not_used_where_the_primitive_says_something_e
 def test_a_sum_of_products_is_told_apart() -> None:
     tape = Tape()
     v, h, c, k = (tape.record(name) for name in ("v", "kept", "cotangent", "parameter k"))
-    found = summands(-(h * v * k * 2) + (v + c) * v - k * c, h)
+    found = summands(-(h * v * k * 2) + (v + c) * v - k * c + k * (c - h), h)
     assert [(each.of_h, [x.operation for x in each.arrays]) for each in found] == [
         (True, ["v"]),
         (False, ["add", "v"]),
         (False, ["cotangent"]),
+        (False, ["cotangent"]),
+        (True, []),
     ]
     assert found[1].constant is None
+    assert found[3].constant is k
     values: dict[Any, Any] = {v: 3.0, h: 5.0, c: 7.0, k: 11.0}
     compute([each.constant for each in found if isinstance(each.constant, Symbol)], values, NAMESPACE, 0.0)
-    assert [values[found[0].constant], values[found[2].constant]] == [-22.0, -11.0]
+    assert [values[found[i].constant] for i in (0, 2, 4)] == [-22.0, -11.0, -11.0]
 
 
 def test_a_formula_without_a_primitive_has_none() -> None:
