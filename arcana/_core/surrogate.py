@@ -124,7 +124,7 @@ class Surrogate:
         facts: peak, area, support and evenness in closed form, from the parameters.
     """
 
-    gain: float = parameter(1.0)
+    gain: float = 1.0
     fires_at_threshold: bool = True
 
     name: ClassVar[str]
