@@ -18,7 +18,6 @@ from arcana._core.parameters import (
     checked_bounds,
     checked_number,
     checked_static,
-    parameter,
 )
 
 ArrayT = TypeVar("ArrayT")

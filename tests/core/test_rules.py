@@ -14,8 +14,9 @@ from every import every_surrogate
 from known_values import KNOWN
 from rules import COUNTING, RULES, derivative, potentials, spikes
 
+from arcana import rules
 from arcana._core import AT_ZERO, NUMPY_NAMESPACES, Formula
-from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary, from_dict
+from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary, emitted, from_dict
 from arcana.surrogate import FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, formula, get
 
 POINTS = np.array([-3.31, -1.93, -0.713, 0.053, 0.417, 1.337, 2.221, 5.617])
@@ -168,6 +169,36 @@ class Below(Surrogate):
 def test_a_probability_needs_a_distribution(surrogate: Surrogate, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Stochastic().check(surrogate)
+
+
+SEEN: list[Surrogate] = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking(Rule):
+    """A rule that looks at the surrogate."""
+
+    def check(self, surrogate: Surrogate) -> None:
+        SEEN.append(surrogate)
+
+
+def emit(rule: Rule, **parameters: Any) -> Any:
+    return emitted(rule, np.zeros(3), Sigmoid().formula, parameters, Firing(NUMPY_NAMESPACES["float64"]))
+
+
+def test_a_rule_checks_a_surrogate_once_and_one_with_arrays_at_two_values_of_each() -> None:
+    SEEN.clear()
+    for _ in range(2):
+        assert emit(Asking(), slope=3.0, gain=2.0).tolist() == [1.0, 1.0, 1.0]
+    assert [Sigmoid(slope=3.0, gain=2.0)] == SEEN
+    SEEN.clear()
+    emit(Asking(), slope=np.full(3, 7.0), gain=2.0)
+    assert [Sigmoid(slope=4.0, gain=2.0), Sigmoid(slope=5.0, gain=2.0)] == SEEN
+
+
+def test_no_surrogate_is_made_for_a_rule_that_does_not_look_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(rules, "_check")
+    assert emit(Integer(4), slope=3.0).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_number_that_is_the_probability_fires_nothing() -> None:
