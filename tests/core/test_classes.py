@@ -283,6 +283,8 @@ def test_a_parameter_of_minus_zero_is_zero() -> None:
 
 def test_a_whole_number_of_numpy_is_an_int_and_no_bool() -> None:
     assert type(definitions.SquarewaveFourier(terms=np.int64(3)).terms) is int
+    with pytest.raises(ValueError, match=r"^SquarewaveFourier: terms must be >= 1 and <= 64, got 65$"):
+        definitions.SquarewaveFourier(terms=np.int64(65))
     for given in (True, 3.0, "3"):
         with pytest.raises(TypeError, match=r"^SquarewaveFourier: terms must be of type int, got "):
             definitions.SquarewaveFourier(terms=given)  # pyright: ignore[reportArgumentType]
