@@ -137,6 +137,17 @@ def test_the_primitive_of_counts_has_the_derivative_of_counts(name: str) -> None
         np.testing.assert_allclose((rise[0] - rise[1]) / 2e-5, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("which", ["derivative", "primitive"])
+def test_the_terms_of_a_sum_are_rounded_and_a_single_one_is_not(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a compiler contracts products into sums, that keeps them apart, and is one more operation."""
+    xp, calls = NUMPY_NAMESPACES["float64"], []
+    monkeypatch.setattr(xp, "rounded", lambda y, v: calls.append(y) or y, raising=False)
+    for rule, count in ((Heaviside(), 0), (Integer(1), 0), (Integer(3), 3), (Ternary(), 2)):
+        calls.clear()
+        formula_of(Sigmoid(), rule).evaluate(which, POINTS, xp, Sigmoid().numbers)
+        assert len(calls) == count
+
+
 def test_one_threshold_at_zero_is_the_formula_without_a_rule() -> None:
     for rule in (Heaviside(), Integer(1), Integer(7, repeat=False), Smooth(), Stochastic()):
         assert rule.thresholds == AT_ZERO
