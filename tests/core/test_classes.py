@@ -259,6 +259,8 @@ def test_bounds_know_their_ends_themselves() -> None:
     assert Bounds(above=0).representable("float64") == (2.0**-1022, sys.float_info.max)
     assert Bounds(below=0).representable("float64") == (-sys.float_info.max, -(2.0**-1022))
     assert Bounds(at_least=-3.0, below=1.0).representable("float32") == (-3.0, 1 - 2.0**-24)
+    tenths = Bounds(at_least=-0.1, at_most=0.1)
+    assert (tenths.domain("float64"), tenths.domain("float32")) == ((-0.1, 0.1), (-0.10000000149011612, 0.10000000149011612))
     gone = weakref.ref(bounds)
     del bounds
     assert gone() is None

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every import every_parameter
-from truth import COTANGENT, POINTS, assert_exact, exact_at_points, parameter_points
+from every import every_parameter, every_surrogate
+from known_values import KNOWN
+from mpmath import mpf
+from truth import COTANGENT, POINTS, assert_exact, exact_at_points, operands, parameter_points
 
 from arcana import surrogate as definitions
 from arcana._core.expression import Symbol, Tape, UntraceableError, compute
@@ -102,6 +104,16 @@ def test_what_does_not_depend_on_the_parameter_has_the_derivative_0() -> None:
     assert value(slope(p, p), p, P).tolist() == [1.0] * P.size
 
 
+def test_no_operation_is_recorded_that_changes_nothing() -> None:
+    p, result = traced(lambda p, xp: xp.exp(p))
+    assert slope(result, p) is result
+    tape = result.tape
+    p, result = traced(lambda p, xp: xp.where(p > 1, xp.exp(p), p * 2) + 1, tape)
+    mask, true, false = slope(result, p).operands
+    assert (mask.operation, true.operation) == ("gt", "exp")
+    assert value(false, p, P).tolist() == [2.0] * P.size
+
+
 def test_a_function_without_a_rule_is_an_error() -> None:
     p, result = traced(lambda p, xp: xp.fmod(p, 0.7))
     with pytest.raises(UntraceableError, match="fmod has no derivative here"):
@@ -189,6 +201,21 @@ def test_the_product_with_a_cotangent_is_the_papers(name: str, key: str, dtype: 
         h = surrogate.formula.evaluate("derivative", v, xp, numbers)
         found = slope_product(surrogate.formula, key, dtype, numbers, xp, v, h, c, lambda: c * h)
     assert_exact(found, exact_at_points("parameter", surrogate, dtype, key), 8, dtype)
+
+
+@every_surrogate
+def test_a_gain_is_a_factor_of_each_product_and_has_one_of_its_own(name: str) -> None:
+    surrogate, xp, known = definitions.get(name, gain=-2.5), NAMESPACES["float64"], KNOWN[name]
+    v, c = np.array([-1.7, -0.31, 0.02, 0.83, 2.3]), np.array([0.5, -1.0, 2.0, 0.25, -3.0])
+    numbers, exactly = {key: np.float64(value) for key, value in surrogate.numbers.items()}, operands(surrogate, "float64")
+    del exactly["gain"]
+    with np.errstate(all="ignore"):
+        h = surrogate.formula.evaluate("derivative", v, xp, numbers)
+    for key in numbers:
+        found = slope_product(surrogate.formula, key, "float64", numbers, xp, v, h, c, lambda: c * h)
+        formula, factor = (known.rise, 1.0) if key == "gain" else (known.by_parameter[key], -2.5)
+        expected = [factor * y * float(formula(mpf(x), **exactly)) for x, y in zip(v, c, strict=True)]
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13, err_msg=key)
 
 
 class Wide(Surrogate):
