@@ -115,6 +115,9 @@ def test_a_default_lies_within_its_bounds() -> None:
     body = {"derivative": h, "width": parameter(-1.0, above=0), "__annotations__": {"width": float}}
     with pytest.raises(ValueError, match=r"^Made: width must be > 0, got -1\.0$"):
         type("Made", (Surrogate,), body)
+    body = {"derivative": h, "width": parameter(0, at_least=1), "__annotations__": {"width": int}}
+    with pytest.raises(ValueError, match=r"^Made: width must be >= 1, got 0$"):
+        type("Made", (Surrogate,), body)
 
 
 def test_a_missing_default_is_named_wherever_the_class_stands_for_its_defaults() -> None:
