@@ -171,6 +171,7 @@ class Below(Surrogate):
         (FastSigmoid(), "goes from 0.4 to 0.6; write unit_area"),
         (MultiGaussian().unit_area(), "h is below 0 somewhere; take a Sigmoid"),
         (get("log_abs"), "the area of h is inf"),
+        (get("squarewave_fourier"), "the area of h is nan"),
         (Sigmoid(gain=-1.0), "the area of h is -1"),
         (get("clipped_ste"), "goes from 0.5 to 1.5; take a Sigmoid"),
         (Below(), "goes from 0 to 0.5; write unit_area"),

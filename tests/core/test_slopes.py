@@ -138,6 +138,8 @@ def test_each_choice_is_made_once() -> None:
 
     operations = [each.operation for each in needed([slope(result, p)])]
     assert operations.count("where") == 1
+    # Guarded, the two stay that keep the operands safe.
+    assert [each.operation for each in needed([slope(result, p, guarded=True)])].count("where") == 3
     np.testing.assert_allclose(value(slope(result, p), p, P), np.where(P > 1, -1 / P**2, 2 * P), rtol=1e-15)
 
 
