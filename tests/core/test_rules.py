@@ -106,6 +106,7 @@ def test_the_ends_of_the_bounds_of_a_rule_are_allowed() -> None:
 
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
     assert Integer(np.int64(4)) == Integer(4)  # pyright: ignore[reportArgumentType]
+    assert type(Integer(np.int64(4)).most) is int  # pyright: ignore[reportArgumentType]
     assert isinstance(Ternary(np.float32(0.5)).gap, float)  # pyright: ignore[reportArgumentType]
 
 

@@ -12,7 +12,7 @@ import pytest
 from every import every_parameter, every_surrogate
 from known_values import KNOWN
 from mpmath import mpf
-from truth import COTANGENT, POINTS, assert_exact, exact_at_points, operands, parameter_points
+from truth import COTANGENT, POINTS, assert_exact, exact, exact_at_points, operands, parameter_points
 
 from arcana import surrogate as definitions
 from arcana._core.expression import Symbol, Tape, UntraceableError, compute
@@ -203,6 +203,16 @@ def test_the_product_with_a_cotangent_is_the_papers(name: str, key: str, dtype: 
         h = surrogate.formula.evaluate("derivative", v, xp, numbers)
         found = slope_product(surrogate.formula, key, dtype, numbers, xp, v, h, c, lambda: c * h)
     assert_exact(found, exact_at_points("parameter", surrogate, dtype, key), 8, dtype)
+
+
+@every_parameter
+def test_the_product_beside_a_kink_is_the_papers(name: str, key: str) -> None:
+    surrogate, kinks = definitions.get(name), np.array(KNOWN[name].kinks)
+    v = np.concatenate([kinks * factor + shift for factor in (1, -1) for shift in (1e-4, -1e-4, 4e-3, -4e-3)])
+    numbers, one = {each: np.float64(value) for each, value in surrogate.numbers.items()}, np.ones_like(v)
+    h = surrogate.formula.evaluate("derivative", v, NAMESPACE, numbers)
+    found = slope_product(surrogate.formula, key, "float64", numbers, NAMESPACE, v, h, one, lambda: h)
+    assert_exact(found, exact("parameter", surrogate, v, one, "float64", key), 8, "float64")
 
 
 @every_surrogate
