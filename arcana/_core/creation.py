@@ -78,7 +78,7 @@ def check_formula(cls: type, name: str, function: Any, own: Collection[str], fir
         first: the names of what it takes by position.
     """
     try:
-        given = list(inspect.signature(function).parameters.values())
+        given = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         # A function that tells nothing of its parameters.
         return

@@ -68,7 +68,7 @@ def documentation(function: SurrogateFunction[Any, Any], example: str) -> str:
     """
     plain = [each.replace(annotation=inspect.Parameter.empty) for each in function.__signature__.parameters.values()]
     call = f"{function.__name__}{inspect.Signature(plain)}"
-    text = inspect.getdoc(type(function.surrogate)) or ""
+    text = inspect.getdoc(function.surrogate) or ""
     summary, *paragraphs = [each for each in text.split("\n\n") if not each.startswith(">>>")]
     arguments = next((each for each in paragraphs if each.startswith("Args:")), "Args:")
     paragraphs = [each for each in paragraphs if each != arguments]

@@ -70,5 +70,5 @@ def _edges(mean: float, std: float, kinks: Iterable[float]) -> np.ndarray:
     """Return where the intervals begin and end, in order."""
     lowest, highest = mean - _REACH * std, mean + _REACH * std
     powers = max(abs(lowest), abs(highest)) * 0.5 ** np.arange(_HALVINGS, dtype=np.float64)
-    edges = np.concatenate([mean + std * np.arange(-_REACH, _REACH + 1), powers, -powers, [0.0], [*kinks]])
+    edges = np.concatenate([mean + std * np.arange(-_REACH, _REACH + 1), powers, -powers, [*kinks]])
     return np.unique(edges[(edges >= lowest) & (edges <= highest)])

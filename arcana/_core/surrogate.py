@@ -18,7 +18,6 @@ from arcana._core.parameters import (
     checked_bounds,
     checked_number,
     checked_static,
-    parameter,
 )
 
 ArrayT = TypeVar("ArrayT")
@@ -124,7 +123,7 @@ class Surrogate:
         facts: peak, area, support and evenness in closed form, from the parameters.
     """
 
-    gain: float = parameter(1.0)
+    gain: float = 1.0
     fires_at_threshold: bool = True
 
     name: ClassVar[str]

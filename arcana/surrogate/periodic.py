@@ -45,10 +45,9 @@ class PeriodicExponential(Surrogate):
     @formula
     def primitive(v: Any, xp: Any, *, width: Any) -> Any:
         above = v >= 0
-        upper = xp.where(above, v, xp.zeros_like(v))
         lower = xp.where(above, xp.zeros_like(v), v)
-        nearest = xp.round(upper)
-        remainder = xp.where(upper == nearest, xp.zeros_like(v), upper - nearest)
+        nearest = xp.round(v)
+        remainder = xp.where(v == nearest, xp.zeros_like(v), v - nearest)
         narrowness = xp.reciprocal(width)
         period = -xp.expm1(narrowness * -0.5) * (width * 2)
         part = -xp.expm1(xp.abs(remainder) * -narrowness) * xp.sign(remainder)

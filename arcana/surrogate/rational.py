@@ -57,7 +57,7 @@ def _log_of_product(factor: Any, magnitude: Any, xp: Any, logarithm: Any) -> Any
     far = product > 1e30
     one = xp.zeros_like(magnitude) + 1
     apart = xp.log(factor) + xp.log(xp.where(far, magnitude, one))
-    return xp.where(far, apart, logarithm(factor * xp.where(far, one / factor, magnitude)))
+    return xp.where(far, apart, logarithm(factor * xp.where(far, one, magnitude)))
 
 
 class FastSigmoid(Surrogate):
@@ -128,8 +128,7 @@ class OneSidedFastSigmoid(Surrogate):
 
     @formula
     def primitive(v: Any, xp: Any, *, scale: Any) -> Any:
-        below = xp.where(v >= 0, xp.zeros_like(v), v)
-        return xp.where(v >= 0, v, _fast_sigmoid_rise(below, xp, scale)) + 0.5
+        return xp.where(v >= 0, v, _fast_sigmoid_rise(v, xp, scale)) + 0.5
 
     @staticmethod
     def sensitivities(v: Any, xp: Any, h: Any, *, scale: Any) -> dict[str, Any]:

@@ -154,6 +154,13 @@ def test_each_function_of_the_namespace_is_the_same_function(function: str) -> N
             np.testing.assert_allclose(results[backend], results["numpy"], rtol=1e-14, atol=near_zero)
 
 
+@pytest.mark.parametrize("backend", SPACES)
+def test_a_potential_is_held_on_both_sides(backend: str) -> None:
+    xp, array = SPACES[backend]
+    held = np.asarray(xp.held(array([-math.inf, -2.0, -0.5, 0.0, 1.5, 2.0, math.inf, math.nan]), 1.5))
+    np.testing.assert_array_equal(held, [-1.5, -1.5, -0.5, 0.0, 1.5, 1.5, 1.5, math.nan])
+
+
 @pytest.mark.parametrize("period", [8.0, 0.7])
 def test_an_infinite_potential_is_a_quarter_of_a_turn(period: float) -> None:
     quick = importlib.import_module("arcana.torch._namespace").TorchNamespace(torch.float64, {"turns": period})

@@ -81,6 +81,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a number": (lambda m, v: m.spike(v, 3.0), f"spike {TAKES} 3.0"),
     "a partial": (lambda m, v: m.spike(v, functools.partial(m.fast_sigmoid, scale=2)), "is an instance, not a functools.partial"),
     "a layer": (lambda m, v: m.spike(v, Spike(FastSigmoid())), "it holds one: hand over its .surrogate, or call it itself"),
+    "a function of C": (lambda m, v: m.spike(v, "".join), f"spike {TAKES} builtins.builtin_function_or_method"),
     "another class": (lambda m, v: m.spike(v, dict), f"spike {TAKES} 'dict' (builtins.type)"),
     "two surrogates": (lambda m, v: m.spike(FastSigmoid(), FastSigmoid()), "the potential v comes first, the surrogate after it"),
     "a rule": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import gc
 import math
@@ -14,11 +15,13 @@ import weakref
 
 import cloudpickle
 import joblib
+import numpy as np
 import pytest
 from every import every_surrogate
 from known_values import KNOWN
 
 from arcana import surrogate as definitions
+from arcana._core.caches import per_class_cache
 from arcana._core.parameters import Bounds
 from arcana._core.registry import class_of
 from arcana.surrogate import Facts, FastSigmoid, Surrogate, formula, parameter
@@ -255,9 +258,83 @@ def test_bounds_know_their_ends_themselves() -> None:
     assert Bounds(above=0).representable("float32") == (2.0**-126, (2 - 2.0**-23) * 2.0**127)
     assert Bounds(above=0).representable("float64") == (2.0**-1022, sys.float_info.max)
     assert Bounds(below=0).representable("float64") == (-sys.float_info.max, -(2.0**-1022))
+    assert Bounds(at_least=-3.0, below=1.0).representable("float32") == (-3.0, 1 - 2.0**-24)
+    tenths = Bounds(at_least=-0.1, at_most=0.1)
+    assert (tenths.domain("float64"), tenths.domain("float32")) == ((-0.1, 0.1), (-0.10000000149011612, 0.10000000149011612))
     gone = weakref.ref(bounds)
     del bounds
     assert gone() is None
+
+
+def test_bounds_are_a_value_and_hold_their_closed_ends_alone() -> None:
+    opened, closed = Bounds(above=-1.0, below=2.0), Bounds(at_least=-1.0, at_most=2.0)
+    assert [[bounds.holds(x) for x in (-1.5, -1.0, 0.0, 2.0, 2.5)] for bounds in (opened, closed)] == [
+        [False, False, True, False, False],
+        [False, True, True, True, False],
+    ]
+    assert [str(each) for each in (opened, closed, Bounds())] == ["> -1 and < 2", ">= -1 and <= 2", "finite"]
+    assert repr(opened) == "Bounds(above=-1.0, at_least=-inf, below=2.0, at_most=inf)"
+    assert len({opened, closed, Bounds(above=-1, below=2)}) == 2
+
+
+def test_a_parameter_of_minus_zero_is_zero() -> None:
+    """Equal surrogates are one key, and share what was made for the first."""
+    assert math.copysign(1, definitions.LeakyStep(leak=-0.0).leak) == 1
+    assert math.copysign(1, FastSigmoid().checked("gain", -0.0)) == 1
+
+
+def test_a_whole_number_of_numpy_is_an_int_and_no_bool() -> None:
+    assert type(definitions.SquarewaveFourier(terms=np.int64(3)).terms) is int
+    with pytest.raises(ValueError, match=r"^SquarewaveFourier: terms must be >= 1 and <= 64, got 65$"):
+        definitions.SquarewaveFourier(terms=np.int64(65))
+    for given in (True, 3.0, "3"):
+        with pytest.raises(TypeError, match=r"^SquarewaveFourier: terms must be of type int, got "):
+            definitions.SquarewaveFourier(terms=given)  # pyright: ignore[reportArgumentType]
+
+
+def test_facts_with_a_gain_and_without_facts_of_ones_own() -> None:
+    class Measured(Surrogate):
+        @staticmethod
+        def derivative(v, xp):
+            return xp.exp(-xp.abs(v)) * 3
+
+        @staticmethod
+        def primitive(v, xp):
+            return xp.sign(v) * -xp.expm1(-xp.abs(v)) * 3 + 0.5
+
+    measured = Measured(gain=-2.0)
+    assert (measured.peak, measured.area, measured.even, measured.support) == (6.0, -12.0, False, (-math.inf, math.inf))
+    assert measured.unit_peak().gain == pytest.approx(-1 / 3)
+    assert measured.unit_area().gain == pytest.approx(1 / 6)
+    rectangular = definitions.Rectangular(width=3.0, gain=-2.0)
+    assert (rectangular.peak, rectangular.area, rectangular.even) == (2.0, -6.0, True)
+    for rescaled in (FastSigmoid(gain=0.0).unit_peak, definitions.MultiGaussian(height=1.0).unit_area):
+        with pytest.raises(ValueError, match=r" is 0\.0, so it cannot be rescaled"):
+            rescaled()
+
+
+def test_a_surrogate_is_frozen_and_equals_no_other_kind() -> None:
+    instance = FastSigmoid()
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot delete field 'gain'"):
+        del instance.gain
+    assert instance != instance.to_dict()
+    assert instance.__eq__(3.0) is NotImplemented
+
+
+def test_a_cache_is_of_one_class_and_tells_types_apart() -> None:
+    calls: list[object] = []
+
+    @per_class_cache
+    def shown(definition: type[Surrogate], x: object) -> str:
+        calls.append(x)
+        return repr(x)
+
+    class Child(FastSigmoid):
+        pass
+
+    assert [shown(FastSigmoid, x) for x in (1, 1.0, True, 1)] == ["1", "1.0", "True", "1"]
+    assert [shown(Child, 1), len(calls)] == ["1", 4]
+    assert pickle.loads(pickle.dumps(vars(Child)["_caches"])) == {}
 
 
 def test_a_domain_is_of_numbers_of_its_dtype() -> None:
@@ -302,6 +379,9 @@ def test_a_threshold_is_no_parameter_of_a_surrogate() -> None:
             lambda: FastSigmoid(25),
             "FastSigmoid takes no positional argument, only parameters by keyword: write FastSigmoid(scale=25)",
         ),
+        (lambda: FastSigmoid(np.float32(25)), "by keyword: write FastSigmoid(scale=np.float32(25.0))"),
+        (lambda: FastSigmoid(np.ones(3), scale=2.0), "by keyword: the spikes of v are FastSigmoid(scale=2.0)(v)"),
+        (lambda: FastSigmoid([25.0]), "by keyword: write FastSigmoid(scale=...)"),
         (lambda: FastSigmoid(25.0, 2.0), "write FastSigmoid(scale=25.0, gain=2.0)"),
         (lambda: FastSigmoid(25.0, alpha=2.0), "write FastSigmoid(scale=2.0)"),
         (lambda: FastSigmoid()(None, 25), "write FastSigmoid(scale=10.0)(v, scale=25)"),

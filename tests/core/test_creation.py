@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import arcana.torch
+from arcana._core.generated import SurrogateFunction
 from arcana.surrogate import Facts, Surrogate, formula, parameter
 
 
@@ -113,6 +115,9 @@ def test_a_default_lies_within_its_bounds() -> None:
     body = {"derivative": h, "width": parameter(-1.0, above=0), "__annotations__": {"width": float}}
     with pytest.raises(ValueError, match=r"^Made: width must be > 0, got -1\.0$"):
         type("Made", (Surrogate,), body)
+    body = {"derivative": h, "width": parameter(0, at_least=1), "__annotations__": {"width": int}}
+    with pytest.raises(ValueError, match=r"^Made: width must be >= 1, got 0$"):
+        type("Made", (Surrogate,), body)
 
 
 def test_a_missing_default_is_named_wherever_the_class_stands_for_its_defaults() -> None:
@@ -136,3 +141,66 @@ def test_a_formula_that_a_class_inherits_is_checked_with_its_fields() -> None:
     assert Same().derivative(1.0) == 3.0
     with pytest.raises(TypeError, match=r"^More: derivative does not take the field height"):
         type("More", (Base,), {"height": 1.0, "__annotations__": {"height": float}})
+
+
+class Bell(Surrogate):
+    """A bell.
+
+    h(v) = 1 / (1 + (v/width)²)
+
+    Args:
+        width: of the bell.
+
+    Shapes and dtypes: any.
+
+    >>> Bell().width
+    2.0
+
+    Reference: nobody.
+    """
+
+    width: float = parameter(2.0, above=0)
+
+    derivative = staticmethod(h)
+
+
+def test_a_function_is_documented_by_its_definition() -> None:
+    function = SurrogateFunction(Bell, lambda v, surrogate: v, "somewhere", ">>> {}(v)")
+    call, summary, formula_, arguments, returns, example, *others = (inspect.getdoc(function) or "").split("\n\n")
+    assert call == "bell(v, *, width=2.0, gain=1.0, fires_at_threshold=True)"
+    assert summary == "Return the spikes of v, whose derivative is h. A bell."
+    assert formula_ == "h(v) = 1 / (1 + (v/width)²)"
+    assert arguments.splitlines()[:4] == [
+        "Args:",
+        "    v: potential minus threshold.",
+        "    width: of the bell.",
+        "    gain: a factor on h, finite (default 1).",
+    ]
+    assert returns.startswith("Returns:\n    1 where v >= 0")
+    assert example == ">>> bell(v)"
+    assert others == ["Shapes and dtypes: any.", "Reference: nobody."]
+    assert (repr(function), function.__module__, function.__qualname__) == (
+        "<function somewhere.bell>",
+        "somewhere",
+        "bell",
+    )
+    assert (
+        str(inspect.signature(function)) == "(v, *, width: 'float' = 2.0, gain: 'float' = 1.0, fires_at_threshold: 'bool' = True)"
+    )
+
+
+def test_a_function_of_a_definition_that_says_little() -> None:
+    class Short(Surrogate):
+        """A line."""
+
+        derivative = staticmethod(bare)
+
+    function = SurrogateFunction(Short, lambda v, surrogate: v, "somewhere", "Example")
+    parts = (inspect.getdoc(function) or "").split("\n\n")
+    assert [part.splitlines()[0] for part in parts] == [
+        "short(v, *, gain=1.0, fires_at_threshold=True)",
+        "Return the spikes of v, whose derivative is h. A line.",
+        "Args:",
+        "Returns:",
+        "Example",
+    ]

@@ -14,8 +14,9 @@ from every import every_surrogate
 from known_values import KNOWN
 from rules import COUNTING, RULES, derivative, potentials, spikes
 
+from arcana import rules
 from arcana._core import AT_ZERO, NUMPY_NAMESPACES, Formula
-from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary, from_dict
+from arcana.rules import Firing, Heaviside, Integer, Rule, Smooth, Stochastic, Ternary, emitted, from_dict
 from arcana.surrogate import FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, formula, get
 
 POINTS = np.array([-3.31, -1.93, -0.713, 0.053, 0.417, 1.337, 2.221, 5.617])
@@ -49,7 +50,7 @@ def test_a_rule_is_a_value(rule: Rule) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Integer(0), ValueError, "Integer: most must be from 1 to 128, got 0"),
+        (lambda: Integer(0), ValueError, "Integer: most must be from 1 to 128, got 0$"),
         (lambda: Integer(129), ValueError, "got 129; with repeat=False it may be up to 1048576"),
         (lambda: Integer(2**20 + 1, repeat=False), ValueError, "most must be from 1 to 1048576"),
         (lambda: Integer(None), TypeError, "h cannot be repeated without an end; give repeat=False"),
@@ -69,7 +70,12 @@ def test_a_rule_refuses_what_it_cannot_be(make: Any, error: type[Exception], mes
         make()
 
 
-@pytest.mark.parametrize("rule", [*RULES, Octaves(first=0.5)], ids=str)
+@dataclasses.dataclass(frozen=True)
+class Shifted(Octaves):
+    """A rule made of a user's own."""
+
+
+@pytest.mark.parametrize("rule", [*RULES, Octaves(first=0.5), Shifted(first=2.0)], ids=str)
 def test_a_rule_goes_to_json_and_back(rule: Rule) -> None:
     assert from_dict(json.loads(json.dumps(rule.to_dict()))) == rule
 
@@ -82,6 +88,7 @@ def test_a_rule_goes_to_json_and_back(rule: Rule) -> None:
             {"rule": "integer", "parameters": {}},
             "unknown rule 'integer'; there are Heaviside, Integer, Smooth",
         ),
+        ({"rule": 3, "parameters": {}}, "unknown rule 3; there are Heaviside, "),
         ({"rule": "elsewhere:Own", "parameters": {}}, "unknown rule 'elsewhere:Own'; import elsewhere first"),
         ({"rule": "Ternary", "parameters": {"gap": -1.0}}, "Ternary: gap must be from 0 to"),
     ],
@@ -91,8 +98,15 @@ def test_a_dict_of_no_rule_is_refused(data: dict[str, Any], message: str) -> Non
         from_dict(data)
 
 
+def test_the_ends_of_the_bounds_of_a_rule_are_allowed() -> None:
+    assert [Integer(1).most, Integer(128).most, Integer(2**20, repeat=False).most] == [1, 128, 2**20]
+    assert [Integer(4, step=1e-6).step, Integer(4, step=8192).step] == [1e-6, 8192.0]
+    assert [Ternary(0).gap, Ternary(2**20).gap] == [0.0, 2.0**20]
+
+
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
     assert Integer(np.int64(4)) == Integer(4)  # pyright: ignore[reportArgumentType]
+    assert type(Integer(np.int64(4)).most) is int  # pyright: ignore[reportArgumentType]
     assert isinstance(Ternary(np.float32(0.5)).gap, float)  # pyright: ignore[reportArgumentType]
 
 
@@ -124,6 +138,17 @@ def test_the_primitive_of_counts_has_the_derivative_of_counts(name: str) -> None
         np.testing.assert_allclose((rise[0] - rise[1]) / 2e-5, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("which", ["derivative", "primitive"])
+def test_the_terms_of_a_sum_are_rounded_and_a_single_one_is_not(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a compiler contracts products into sums, that keeps them apart, and is one more operation."""
+    xp, calls = NUMPY_NAMESPACES["float64"], []
+    monkeypatch.setattr(xp, "rounded", lambda y, v: calls.append(y) or y, raising=False)
+    for rule, count in ((Heaviside(), 0), (Integer(1), 0), (Integer(3), 3), (Ternary(), 2)):
+        calls.clear()
+        formula_of(Sigmoid(), rule).evaluate(which, POINTS, xp, Sigmoid().numbers)
+        assert len(calls) == count
+
+
 def test_one_threshold_at_zero_is_the_formula_without_a_rule() -> None:
     for rule in (Heaviside(), Integer(1), Integer(7, repeat=False), Smooth(), Stochastic()):
         assert rule.thresholds == AT_ZERO
@@ -147,6 +172,7 @@ class Below(Surrogate):
         (FastSigmoid(), "goes from 0.4 to 0.6; write unit_area"),
         (MultiGaussian().unit_area(), "h is below 0 somewhere; take a Sigmoid"),
         (get("log_abs"), "the area of h is inf"),
+        (get("squarewave_fourier"), "the area of h is nan"),
         (Sigmoid(gain=-1.0), "the area of h is -1"),
         (get("clipped_ste"), "goes from 0.5 to 1.5; take a Sigmoid"),
         (Below(), "goes from 0 to 0.5; write unit_area"),
@@ -156,6 +182,37 @@ class Below(Surrogate):
 def test_a_probability_needs_a_distribution(surrogate: Surrogate, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Stochastic().check(surrogate)
+
+
+seen: list[Surrogate] = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking(Rule):
+    """A rule that looks at the surrogate."""
+
+    def check(self, surrogate: Surrogate) -> None:
+        seen.append(surrogate)
+
+
+def emit(rule: Rule, **parameters: Any) -> Any:
+    return emitted(rule, np.zeros(3), Sigmoid().formula, parameters, Firing(NUMPY_NAMESPACES["float64"]))
+
+
+def test_a_rule_checks_a_surrogate_once_and_one_with_arrays_at_two_values_of_each() -> None:
+    seen.clear()
+    for _ in range(2):
+        assert emit(Asking(), slope=3.0, gain=2.0).tolist() == [1.0, 1.0, 1.0]
+    assert seen == [Sigmoid(slope=3.0, gain=2.0)]
+    seen.clear()
+    emit(Asking(), slope=np.full(3, 7.0), gain=2.0)
+    usual, other = seen
+    assert usual == Sigmoid(slope=4.0, gain=2.0) != other == Sigmoid(slope=other.slope, gain=2.0)
+
+
+def test_no_surrogate_is_made_for_a_rule_that_does_not_look_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(rules, "_check")
+    assert emit(Integer(4), slope=3.0).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_number_that_is_the_probability_fires_nothing() -> None:

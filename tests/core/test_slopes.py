@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every import every_parameter
+from every import every_parameter, every_surrogate
+from known_values import KNOWN
+from mpmath import mpf
+from truth import COTANGENT, POINTS, assert_exact, exact, exact_at_points, operands, parameter_points
 
 from arcana import surrogate as definitions
 from arcana._core.expression import Symbol, Tape, UntraceableError, compute
 from arcana._core.numpy import NAMESPACE, NAMESPACES
-from arcana._core.slopes import _FLAT, _RULES, _settles, slope, summands
+from arcana._core.slopes import _FLAT, _RULES, _settles, slope, slope_product, summands
 from arcana.surrogate import Surrogate, parameter
 from arcana.testing._definition import definition_rows
 
@@ -101,6 +104,16 @@ def test_what_does_not_depend_on_the_parameter_has_the_derivative_0() -> None:
     assert value(slope(p, p), p, P).tolist() == [1.0] * P.size
 
 
+def test_no_operation_is_recorded_that_changes_nothing() -> None:
+    p, result = traced(lambda p, xp: xp.exp(p))
+    assert slope(result, p) is result
+    tape = result.tape
+    p, result = traced(lambda p, xp: xp.where(p > 1, xp.exp(p), p * 2) + 1, tape)
+    mask, true, false = slope(result, p).operands
+    assert (mask.operation, true.operation) == ("gt", "exp")
+    assert value(false, p, P).tolist() == [2.0] * P.size
+
+
 def test_a_function_without_a_rule_is_an_error() -> None:
     p, result = traced(lambda p, xp: xp.fmod(p, 0.7))
     with pytest.raises(UntraceableError, match="fmod has no derivative here"):
@@ -125,6 +138,8 @@ def test_each_choice_is_made_once() -> None:
 
     operations = [each.operation for each in needed([slope(result, p)])]
     assert operations.count("where") == 1
+    # Guarded, the two stay that keep the operands safe.
+    assert [each.operation for each in needed([slope(result, p, guarded=True)])].count("where") == 3
     np.testing.assert_allclose(value(slope(result, p), p, P), np.where(P > 1, -1 / P**2, 2 * P), rtol=1e-15)
 
 
@@ -176,6 +191,45 @@ def test_what_a_definition_says_of_a_parameter_is_as_near_in_float32_at_every_ma
     np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
 
 
+@every_parameter
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_product_with_a_cotangent_is_the_papers(name: str, key: str, dtype: str) -> None:
+    """At ±inf too, and of an array of the parameter, whose potentials are each on a side of their own."""
+    surrogate, xp, kind = definitions.get(name), NAMESPACES[dtype], np.dtype(dtype).type
+    v, c = POINTS.astype(dtype), COTANGENT.astype(dtype)
+    numbers = {each: kind(value) for each, value in surrogate.numbers.items()}
+    numbers[key] = parameter_points(surrogate, key, v.size).astype(dtype)
+    with np.errstate(all="ignore"):
+        h = surrogate.formula.evaluate("derivative", v, xp, numbers)
+        found = slope_product(surrogate.formula, key, dtype, numbers, xp, v, h, c, lambda: c * h)
+    assert_exact(found, exact_at_points("parameter", surrogate, dtype, key), 8, dtype)
+
+
+@every_parameter
+def test_the_product_beside_a_kink_is_the_papers(name: str, key: str) -> None:
+    surrogate, kinks = definitions.get(name), np.array(KNOWN[name].kinks)
+    v = np.concatenate([kinks * factor + shift for factor in (1, -1) for shift in (1e-4, -1e-4, 4e-3, -4e-3)])
+    numbers, one = {each: np.float64(value) for each, value in surrogate.numbers.items()}, np.ones_like(v)
+    h = surrogate.formula.evaluate("derivative", v, NAMESPACE, numbers)
+    found = slope_product(surrogate.formula, key, "float64", numbers, NAMESPACE, v, h, one, lambda: h)
+    assert_exact(found, exact("parameter", surrogate, v, one, "float64", key), 8, "float64")
+
+
+@every_surrogate
+def test_a_gain_is_a_factor_of_each_product_and_has_one_of_its_own(name: str) -> None:
+    surrogate, xp, known = definitions.get(name, gain=-2.5), NAMESPACES["float64"], KNOWN[name]
+    v, c = np.array([-1.7, -0.31, 0.02, 0.83, 2.3]), np.array([0.5, -1.0, 2.0, 0.25, -3.0])
+    numbers, exactly = {key: np.float64(value) for key, value in surrogate.numbers.items()}, operands(surrogate, "float64")
+    del exactly["gain"]
+    with np.errstate(all="ignore"):
+        h = surrogate.formula.evaluate("derivative", v, xp, numbers)
+    for key in numbers:
+        found = slope_product(surrogate.formula, key, "float64", numbers, xp, v, h, c, lambda: c * h)
+        formula, factor = (known.rise, 1.0) if key == "gain" else (known.by_parameter[key], -2.5)
+        expected = [factor * y * float(formula(mpf(x), **exactly)) for x, y in zip(v, c, strict=True)]
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13, err_msg=key)
+
+
 class Wide(Surrogate):
     """What it says of its width is wrong where v is large, and of its height nothing."""
 
@@ -208,16 +262,19 @@ def test_what_a_definition_says_is_not_used_where_the_primitive_says_something_e
 def test_a_sum_of_products_is_told_apart() -> None:
     tape = Tape()
     v, h, c, k = (tape.record(name) for name in ("v", "kept", "cotangent", "parameter k"))
-    found = summands(-(h * v * k * 2) + (v + c) * v - k * c, h)
+    found = summands(-(h * v * k * 2) + (v + c) * v - k * c + k * (c - h), h)
     assert [(each.of_h, [x.operation for x in each.arrays]) for each in found] == [
         (True, ["v"]),
         (False, ["add", "v"]),
         (False, ["cotangent"]),
+        (False, ["cotangent"]),
+        (True, []),
     ]
     assert found[1].constant is None
+    assert found[3].constant is k
     values: dict[Any, Any] = {v: 3.0, h: 5.0, c: 7.0, k: 11.0}
     compute([each.constant for each in found if isinstance(each.constant, Symbol)], values, NAMESPACE, 0.0)
-    assert [values[found[0].constant], values[found[2].constant]] == [-22.0, -11.0]
+    assert [values[found[i].constant] for i in (0, 2, 4)] == [-22.0, -11.0, -11.0]
 
 
 def test_a_formula_without_a_primitive_has_none() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arcana._core.expression import Kept, needed
-from arcana.surrogate import Surrogate, parameter
+from arcana.surrogate import LeakyStep, Rectangular, Step, Surrogate, parameter
 
 
 def traced(function: Any, names: tuple[str, ...] = ()) -> Any:
@@ -128,6 +128,23 @@ def test_a_number_and_a_comparison_are_formulas(h: Any, kept: Kept) -> None:
     assert not found.h.boolean
 
 
+def test_a_call_keeps_the_potential_where_a_parameter_is_no_known_number() -> None:
+    formula, numbers = Rectangular().formula, Rectangular().numbers
+    assert formula.kept(numbers) is Kept.MASK
+    assert formula.kept({**numbers, "height": np.ones(2)}) is Kept.POTENTIAL
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "sides"),
+    [(Step(), [1.0, 0.0]), (LeakyStep(leak=0.3, slope=2.0), [2.0, 0.3]), (Rectangular(height=0.7), [0.7, 0.0])],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_the_two_values_on_the_sides_of_a_comparison(surrogate: Surrogate, sides: list[float]) -> None:
+    found = surrogate.formula.expression(surrogate.numbers)
+    assert found is not None
+    assert found.sides(surrogate.numbers).tolist() == sides
+
+
 ARRAYS: dict[str, tuple[Any, int]] = {
     "v": (lambda v, xp, *, slope: v, 0),
     "exp(slope)": (lambda v, xp, *, slope: xp.exp(slope), 0),
@@ -164,7 +181,7 @@ def test_one_function_with_a_known_operand_goes_the_short_way() -> None:
         return xp.compound(xp.abs(v), -slope) + xp.turns(v, 8.0)
 
     assert short(both, slope=1.5) == {"compound": -1.5, "turns": 8.0}
-    assert short(both, slope=2.5) == {}
+    assert [short(both, slope=slope) for slope in (2.0, 2.5)] == [{"compound": -2.0, "turns": 8.0}, {}]
     assert short(lambda v, xp, *, slope: xp.compound(xp.abs(v), xp.exp(slope) * 0), slope=1000.0) == {}
     assert short(lambda v, xp, *, slope: xp.compound(xp.abs(v), slope) + xp.compound(xp.abs(v), -slope), slope=1.0) == {}
     assert short(lambda v, xp, *, slope: xp.compound(xp.abs(v), xp.exp(slope)), slope=1000.0) == {}
@@ -172,5 +189,5 @@ def test_one_function_with_a_known_operand_goes_the_short_way() -> None:
     assert short(lambda v, xp, *, slope: xp.turns(v, xp.exp(slope)), slope=0.0) == {"turns": 1.0}
     assert short(lambda v, xp: xp.compound(xp.abs(v), v)) == {}
     assert short(lambda v, xp: xp.turns(v, xp.abs(v) + 1)) == {}
-    assert short(lambda v, xp: xp.turns(v, 6.0)) == {}
+    assert [short(lambda v, xp, period=period: xp.turns(v, period)) for period in (6.0, 0.5)] == [{}, {}]
     assert short(lambda v, xp: xp.square(v)) == {}

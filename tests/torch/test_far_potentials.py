@@ -7,13 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from every import every_surrogate
 from known_values import KNOWN
+from truth import exact
 
 import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, parameter
 from arcana.testing._transforms import transform
-from arcana.torch import spike
+from arcana.torch import evaluate, spike
 
 
 class Lorentz(Surrogate):
@@ -138,3 +140,46 @@ def test_the_slope_of_h_where_it_crosses_zero_is_its_slope() -> None:
     assert _second(Parabola(), v).tolist() == [2.0, -1.0, -2.0]
     gradient = torch.func.grad(lambda v: torch.func.grad(lambda v: spike(v, Parabola()).sum())(v).sum())(v)
     assert gradient.tolist() == [2.0, -1.0, -2.0]
+
+
+BY_MAGNITUDE = ("dspike", "exponential", "log_abs", "periodic_exponential", "q_pseudo_spike", "sigmoid")
+"""Whose primitive is written by |v|, of which PyTorch has the derivative 0 at 0."""
+NO_LIMIT = {
+    ("atan", "slope"),
+    ("escape_exponential", "width"),
+    ("exponential", "slope"),
+    ("gaussian", "sigma"),
+    ("inverse_square_root", "width"),
+    ("multi_gaussian", "sigma"),
+    ("periodic_exponential", "width"),
+    ("q_pseudo_spike", "q"),
+    ("s2nn", "alpha"),
+    ("sigmoid", "slope"),
+    ("triangular", "width"),
+}
+"""Parameters by whose product with v the primitive is written, whose derivative PyTorch makes inf · 0 at ±inf."""
+
+
+@every_surrogate
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_primitive_is_differentiated_as_it_is_written(name: str, dtype: str) -> None:
+    """By PyTorch's own rules, for v and for each parameter, at any magnitude: what is not chosen makes no NaN of it."""
+    surrogate = definitions.get(name)
+    # No kink lies at such a number, but for 0.
+    far = [300.3, 4e4 + 0.3, 1.7e10, 1.3e30, 3e36, *([1e300] if dtype == "float64" else []), np.inf]
+    v = np.array([sign * x for x in (0.0, 1e-30, 1e-3, 0.07, 0.33, 0.62, 1.37, 2.2, 7.3, *far) for sign in (1, -1)], dtype)
+    given = {key: torch.full((v.size,), value, dtype=getattr(torch, dtype)) for key, value in surrogate.numbers.items()}
+    leaves = {each: x.requires_grad_() for each, x in {"v": torch.from_numpy(v.copy()), **given}.items()}
+    primitive = evaluate(surrogate, "primitive", **leaves)
+    gradients = torch.autograd.grad(primitive.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    tolerance = {"rtol": 1e-9, "atol": 1e-12} if dtype == "float64" else {"rtol": 1e-4, "atol": 1e-6}
+    for key, found in zip(leaves, gradients, strict=True):
+        values, _ = exact("h" if key == "v" else "parameter", surrogate, v, np.ones_like(v), dtype, "" if key == "v" else key)
+        if key == "v":
+            # A large number is a whole one, where the nearest threshold has a kink.
+            compared = ((v != 0) | (name not in BY_MAGNITUDE)) & ((v < 2**20) | (name != "periodic_exponential"))
+        else:
+            compared = np.isfinite(v)
+        with np.errstate(over="ignore"):
+            np.testing.assert_allclose(found.numpy()[compared], values.astype(dtype)[compared], **tolerance, err_msg=key)
+        assert not found.isnan().any() or (name, key) in NO_LIMIT
