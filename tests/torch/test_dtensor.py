@@ -37,6 +37,19 @@ def test_spikes_and_h_lie_like_the_potential(mesh: DeviceMesh, surrogate: Surrog
         assert torch.equal(found.full_tensor(), expected)
 
 
+def test_a_call_leaves_the_parts_as_they_were(mesh: DeviceMesh) -> None:
+    """The part that a DTensor holds gets no history from a call on it, nor does the part of a parameter."""
+    local = V.clone()
+    v = DTensor.from_local(local, mesh, [Shard(0)]).requires_grad_()
+    scale = DTensor.from_local(torch.full((3,), 5.0, dtype=torch.float64), mesh, [Replicate()]).requires_grad_()
+    spike(v, FastSigmoid(), scale=scale).sum().backward()
+    with torch.no_grad():
+        parts = [x.to_local() for x in (v, scale)]
+    assert not any(x.requires_grad for x in (local, *parts))
+    assert v.is_leaf
+    assert torch.equal(parts[0], V)
+
+
 def test_a_parameter_has_its_gradient_in_its_own_placement(mesh: DeviceMesh) -> None:
     plain = torch.full((3,), 5.0, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad((V * spike(V, FastSigmoid(), scale=plain)).sum(), plain)

@@ -111,6 +111,33 @@ def test_mixed_derivatives_far_out() -> None:
     assert mixed[4].item() == pytest.approx((1 - square) / (2 * (1 + square) ** 2), rel=1e-5)
 
 
+def test_an_h_that_comes_to_a_parameter_moves_with_it_at_infinity() -> None:
+    """h = level + 1/(1 + |v|) has ∂h/∂level = 1 everywhere, and h′ = 0 at ±inf."""
+
+    class Raised(Surrogate):
+        level: float = parameter(0.5)
+
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return level + xp.reciprocal(xp.abs(v) + 1)
+
+        @staticmethod
+        def primitive(v, xp, *, level):
+            return level * v + xp.sign(v) * xp.log1p(xp.abs(v)) + 0.5
+
+    v = torch.tensor([math.inf, -math.inf, 1.0], requires_grad=True)
+    level = torch.tensor(0.25, requires_grad=True)
+    (first,) = torch.autograd.grad(spike(v, Raised(), level=level), v, torch.ones(3), create_graph=True)
+    assert first.tolist() == [0.25, 0.25, 0.75]
+    by_v, by_level = torch.autograd.grad(first.sum(), (v, level))
+    assert (by_v.tolist(), by_level.item()) == ([0.0, -0.0, -0.25], 3.0)
+    slope = torch.func.grad(lambda x, p: spike(x, Raised(), level=p).sum())
+    tangents = torch.func.jvp(slope, (v.detach(), level.detach()), (torch.zeros(3), torch.ones(())))[1]
+    assert tangents.tolist() == [1.0, 1.0, 1.0]
+    tangents = torch.func.jvp(lambda x: slope(x, level.detach()), (v.detach(),), (torch.ones(3),))[1]
+    assert tangents.tolist() == [0.0, 0.0, -0.25]
+
+
 def test_third_derivatives_and_a_zero_that_h_touches() -> None:
     """h = v²/(1 + v⁴) touches 0 at 0: h′ = 0 and h″ = 2 there."""
 

@@ -517,6 +517,54 @@ class Truth(One):
         return v > 1
 
 
+@pytest.mark.parametrize("number", [0.1, 1e300, -1e300])
+@pytest.mark.parametrize("default", [torch.float32, torch.float16])
+def test_a_number_beside_an_array_is_in_the_arrays_dtype(number: float, default: torch.dtype) -> None:
+    """On either side of a choice, also where float32 holds the number as infinite, which torch.where refuses."""
+
+    class First(One):
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return xp.where(v > 1, number, v)
+
+    class Second(One):
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return xp.where(v <= 1, v, number)
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        for dtype in (torch.float32, torch.float64):
+            v = torch.tensor([0.5, 2.0], dtype=dtype)
+            expected = torch.tensor([0.5, number], dtype=torch.float64).to(dtype)
+            for definition in (First, Second):
+                for way, found in every_way(definition(), v).items():
+                    assert torch.equal(found, expected), way
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    ("bound", "direct"), [(0.5, True), (-0.5, True), (math.inf, True), (0.0, False), (-0.0, False), (math.nan, False)]
+)
+def test_a_number_as_a_bound_is_pytorchs_own_unless_it_is_zero_or_nan(bound: float, direct: bool) -> None:
+    """One operation in the place of a comparison and a choice, where both give the same bits."""
+
+    class Held(One):
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return xp.maximum(v, bound) * xp.minimum(v, bound)
+
+    v = torch.tensor([0.0, -0.0, 1.0, -1.0]).repeat(1500)
+    for n in (4, 6000):
+        assert_same_bits(gradient(Held(), v[:n], torch.ones(n)), plain(Held(), v[:n], torch.ones(n)))
+    call = call_of(v, Held(), {})[0]
+    assert call.program is not None
+    targets = [node.target for node in graph_of(call.program.pull_few).nodes]
+    assert [each in targets for each in (torch.maximum, torch.minimum, torch.where)] == [direct, direct, not direct]
+
+
 @pytest.mark.parametrize("definition", [One, Level, Truth])
 def test_a_formula_that_is_no_array_of_numbers(definition: type[Surrogate]) -> None:
     v = torch.tensor([0.0, 2.0], dtype=torch.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import types
 from typing import Any
 
 import numpy as np
@@ -256,19 +258,103 @@ def test_bits_are_joined_in_the_array_that_is_given() -> None:
             assert out is None or found.data_ptr() == out.data_ptr()
 
 
-@pytest.mark.parametrize(("constant", "expected"), [(torch.tensor(1.0), [100, 100, 50]), (torch.ones(250), [250])])
-def test_long_arrays_go_piece_by_piece(constant: torch.Tensor, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless a constant has axes, which no piece could be told from."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("shape", "constant", "expected"),
+    [
+        ((100,), (), [100]),
+        ((101,), (), [100, 1]),
+        ((250,), (), [100, 100, 50]),
+        ((250,), (1,), [100, 100, 50]),
+        ((250,), (250,), [250]),
+        ((10, 25), (1, 1), [100, 100, 50]),
+        ((10, 25), (25,), [100, 100, 50]),
+        ((10, 25), (1, 25), [100, 100, 50]),
+        ((10, 25), (10, 1), [250]),
+        ((2, 250), (250,), [250, 250]),
+    ],
+    ids=str,
+)
+def test_long_arrays_go_piece_by_piece(
+    shape: tuple[int, ...], constant: tuple[int, ...], expected: list[int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any elements where all constants are numbers, else whole rows, unless a constant has that axis."""
     monkeypatch.setattr(chunks, "CHUNK", 100)
     sizes: list[int] = []
 
     def function(x: torch.Tensor, out: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        assert x.dtype is out.dtype is torch.float32
         sizes.append(x.numel())
         return torch.add(x, one, out=out)
 
-    v = torch.randn(250)
-    assert torch.equal(chunks.in_chunks(function, [v], torch.empty(250), [constant], torch.float32), v + 1)
+    v, one = torch.randn(shape).to(dtype), torch.rand(constant)
+    found = chunks.in_chunks(function, [v], torch.empty_like(v), [one], torch.float32)
+    assert torch.equal(found, (v.float() + one).to(dtype))
     assert sizes == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("rows", "pieces"), [(4, 1), (8, 2), (10, 3)])
+def test_sums_of_pieces_are_the_sums_of_the_whole(
+    rows: int, pieces: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of small whole numbers, so that no order of the additions matters: one sum, one a channel, and factors before and after."""
+    monkeypatch.setattr(chunks, "SLOPES", 100)
+    sizes: list[int] = []
+
+    def run(v: torch.Tensor, c: torch.Tensor, out: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        sizes.append(v.numel())
+        return torch.mul(v, c, out=out), v
+
+    v = (torch.arange(rows * 25).view(rows, 25) % 5 - 2).to(dtype)
+    c = (torch.arange(rows * 25).view(rows, 25) % 3).to(dtype)
+    one, channels = torch.tensor(3.0), torch.arange(25.0)
+    asked: list[tuple[tuple[int, int | None, torch.Tensor | None], tuple[int, ...]]] = [
+        ((0, 1, None), ()),
+        ((0, 1, one), (1, 1)),
+        ((1, None, channels), ()),
+        ((0, 1, channels), ()),
+        ((0, None, channels), (25,)),
+        ((0, 1, one), (25,)),
+        ((0, 1, channels), (1, 25)),
+    ]
+    arrays = v.float() * c.float(), v.float()
+    expected = []
+    for (left, right, factor), shape in asked:
+        product = arrays[left] * (1 if right is None else arrays[right]) * (1 if factor is None else factor)
+        expected.append(product.sum_to_size(shape))
+    sums = [chunks.Sums([term], torch.Size(shape), math.prod(shape) == 1) for term, shape in asked]
+    for bounded in (False, True):
+        program: Any = types.SimpleNamespace(run=run, bounded=bounded)
+        sizes.clear()
+        out = torch.empty_like(v)
+        found = chunks.summed_in_chunks(program, v, c, out, [channels], torch.float32, sums)
+        assert len(sizes) == pieces
+        assert torch.equal(out.float(), arrays[0])
+        if bounded:
+            assert found.pop(0) == v.float().square().sum()
+        for one_found, one_expected in zip(found, expected, strict=True):
+            assert torch.equal(one_found, one_expected)
+
+
+@every_surrogate
+@pytest.mark.parametrize("asks", [False, True])
+def test_one_value_with_axes_in_an_array_that_goes_piece_by_piece(name: str, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor of shape (1, 1) broadcasts to a potential of two axes, and to none that has been made flat."""
+    for each in ("CHUNK", "SLOPES"):
+        monkeypatch.setattr(chunks, each, masks.FEW + 1)
+    surrogate = definitions.get(name)
+    generator = torch.Generator().manual_seed(6)
+    v, c = (torch.randn(3, masks.FEW, generator=generator, dtype=torch.float64) for _ in range(2))
+    found = []
+    for shape in ((), (1, 1)):
+        tensors = {key: torch.full(shape, value, dtype=torch.float64) for key, value in surrogate.numbers.items()}
+        tensors["gain"] = torch.full(shape, 1.5, dtype=torch.float64)
+        leaves = [x.requires_grad_() for x in (v.clone(), *(tensors.values() if asks else ()))]
+        found.append(torch.autograd.grad(spike(leaves[0], surrogate, **tensors), leaves, c))
+        assert [x.shape for x in found[-1][1:]] == [shape] * (len(leaves) - 1)
+    for scalar, with_axes in zip(*found, strict=True):
+        torch.testing.assert_close(with_axes.view(scalar.shape), scalar, rtol=1e-11, atol=1e-11)
 
 
 def test_a_slope_of_one_hands_the_cotangent_on() -> None:
