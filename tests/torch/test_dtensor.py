@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Sha
 
 from arcana.rules import Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import ATan, FastSigmoid, Rectangular, Surrogate
-from arcana.torch import Spike, spike
+from arcana.torch import Spike, evaluate, spike
 from arcana.torch._compat import placements_of_part
 
 V = torch.tensor([[-0.5, 0.0, 0.3], [0.1, -0.2, 2.0]], dtype=torch.float64)
@@ -102,6 +103,20 @@ def test_spikes_by_a_rule_lie_like_the_potential(mesh: DeviceMesh, rule: Rule, p
     for found, expected in zip(spikes(DTensor.from_local(V.clone(), mesh, [placement])), spikes(V.clone()), strict=True):
         assert isinstance(found, DTensor)
         torch.testing.assert_close(found.full_tensor(), expected, rtol=1e-15, atol=0)
+
+
+def test_a_number_beside_a_tensor_is_handed_on(mesh: DeviceMesh) -> None:
+    """In either order, and to h and G too."""
+    v, gain = DTensor.from_local(V, mesh, [Shard(0)]), torch.tensor(2.0, dtype=torch.float64)
+    for given in ({"scale": 5.0, "gain": gain}, {"gain": gain, "scale": 5.0}):
+        for function in (
+            functools.partial(evaluate, FastSigmoid(), "derivative"),
+            functools.partial(evaluate, FastSigmoid(), "primitive"),
+            FastSigmoid(),
+        ):
+            found = function(v, **given)
+            assert isinstance(found, DTensor)
+            assert torch.equal(found.full_tensor(), function(V, **given))
 
 
 def test_errors_name_the_whole_and_what_to_write(mesh: DeviceMesh) -> None:

@@ -545,6 +545,34 @@ def test_a_number_beside_an_array_is_in_the_arrays_dtype(number: float, default:
         torch.set_default_dtype(before)
 
 
+class Turned(One):
+    """A bound that moves, beside a number, a parameter and a potential: PyTorch's maximum is NaN where it is."""
+
+    @staticmethod
+    def derivative(v, xp, *, level):
+        held = xp.maximum(0.5, v) + xp.minimum(level, v)
+        return held + xp.maximum(v, xp.sqrt(v)) * xp.minimum(v, xp.square(v))
+
+
+@pytest.mark.parametrize("n", [6, 6000])
+def test_a_bound_that_moves_is_chosen(n: int) -> None:
+    """Where x is no larger than it, so that a bound of NaN is none."""
+    v = torch.tensor([math.nan, 0.25, -2.0, 3.0, 0.0, -0.0]).repeat(n // 6)
+    found = gradient(Turned(), v, torch.ones(n))
+    assert_same_bits(found, plain(Turned(), v, torch.ones(n)))
+    expected = torch.tensor([0.5 + 0.25 + 0.5 * 0.25**2, 0.5 - 2.0 + 2.0 * 2.0, 3.0 + 0.7 + 3.0 * 3.0, 0.5, 0.5])
+    torch.testing.assert_close(found[1:6], expected)
+    assert torch.equal(gradient(Held(), v[:1], torch.ones(1)), torch.tensor([0.5 * 0.7]))
+    for surrogate in (Turned(), Held()):
+        assert call_of(v, surrogate, {})[0].program is not None
+
+
+class Held(One):
+    @staticmethod
+    def derivative(v, xp, *, level):
+        return xp.maximum(0.5, v) * xp.minimum(level, v)
+
+
 @pytest.mark.parametrize(
     ("bound", "direct"), [(0.5, True), (-0.5, True), (math.inf, True), (0.0, False), (-0.0, False), (math.nan, False)]
 )

@@ -19,7 +19,7 @@ from arcana import surrogate as definitions
 from arcana._core import FAR
 from arcana.surrogate import FastSigmoid, Surrogate, formula, parameter
 from arcana.torch import evaluate, spike
-from arcana.torch._call import Call, Ready, call_of
+from arcana.torch._call import REMEMBERED, Call, Ready, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks
 from arcana.torch._eager.program import NEAR, LearnableProgram, product_of
@@ -210,6 +210,84 @@ def test_a_program_that_gives_something_else_is_not_believed(steps: str, place: 
         return tuple(x * 1.05 if i == place else x for i, x in enumerate(getattr(program, steps)(*given)))
 
     assert not call._learnable_agrees(dataclasses.replace(program, **{steps: wrong}), ("scale",), near)
+
+
+@pytest.mark.parametrize(
+    ("scale", "gain", "expected"),
+    [
+        (1.0, 1.0, NEAR),
+        (4.0, 1.0, NEAR / 4),
+        (0.125, 1.0, NEAR / 8),
+        (4.0, -16.0, NEAR / 16),
+        (4.0, 0.0, NEAR / 4),
+        ([0.5, 2.0, 8.0], 1.0, NEAR / 8),
+        ([0.0625, 2.0, 8.0], 1.0, NEAR / 16),
+        ([0.5, -32.0, 8.0], 1.0, NEAR / 32),
+        (math.inf, 1.0, 0.0),
+        (math.nan, 1.0, 0.0),
+        ([1.0, math.nan], 1.0, 0.0),
+    ],
+    ids=str,
+)
+def test_how_large_a_near_potential_may_be(scale: Any, gain: float, expected: float) -> None:
+    """So that its products and quotients with each parameter are no larger than `NEAR`; a 0 makes none."""
+    tensors = {"scale": torch.tensor(2.0), "gain": torch.tensor(1.0)}
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(), tensors)
+    assert call is not None
+    assert call._limit((torch.tensor(scale), torch.tensor(gain))) == expected
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(gain=8.0), {"scale": torch.tensor(2.0)})
+    assert call is not None
+    assert call._limit((torch.tensor(2.0),)) == NEAR / 8
+
+
+def test_potentials_of_a_network_are_near() -> None:
+    """Whatever the number is: up to a million the quick program serves, and beyond its limit another one does."""
+    scale = torch.tensor(2.0)
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(), {"scale": scale})
+    assert call is not None
+    ready = call._ready(torch.zeros(3), (scale,), (True, True, False))
+    assert ready is not None
+    assert ready.limit == NEAR / 2
+    for v, serves in ((1e6, True), (0.999 * NEAR / 2, True), (1.001 * NEAR / 2, False), (math.inf, False), (math.nan, False)):
+        found = ready.gradients(torch.tensor([0.5, v]), (scale,), torch.ones(2), (True, True))
+        assert (found is not None) == serves
+    far = call._ready(torch.zeros(3), (scale,), (True, False, True))
+    assert far is not None
+    assert far.limit == math.inf
+    assert far.gradients(torch.tensor([0.5, 1e20]), (scale,), torch.ones(2), (True, True)) is not None
+
+
+def test_elsewhere_than_on_a_cpu_no_program_is_tried_that_looks_at_values() -> None:
+    """A look would wait for the device: only the program for any potential and any bound is left."""
+    tried: list[tuple[bool, ...]] = []
+    scale = torch.tensor(2.0)
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(), {"scale": scale})
+    assert call is not None
+    for is_cpu, expected in (
+        (True, [(True, True, False), (True, True, True), (True, False, True)]),
+        (False, [(True, False, True)]),
+    ):
+        tried.clear()
+        v: Any = mock.Mock(is_cpu=is_cpu)
+        with (
+            mock.patch.object(Call, "_ready", lambda call, v, tensors, key: tried.append(key)),
+            mock.patch.object(Call, "derivative", side_effect=InterruptedError),
+            pytest.raises(InterruptedError),
+            torch.no_grad(),
+        ):
+            call.pull_learnable(v, (scale,), torch.ones(3), None, (False, True), {})
+        assert tried == expected
+
+
+def test_values_that_change_at_every_step_are_not_kept_for_ever() -> None:
+    """As those of parameters in training do; the last ones are known."""
+    surrogate = FastSigmoid(scale=3.125)
+    for i in range(1, 700):
+        call, _, known = call_of(torch.zeros(3), surrogate, {"scale": torch.tensor(float(i))})
+        assert call is not None
+        assert 1 <= len(call.known) <= REMEMBERED
+        assert call_of(torch.zeros(3), surrogate, {"scale": torch.tensor(float(i))})[2] is known
+    assert len(call.known) == 699 % REMEMBERED
 
 
 def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import linecache
 import math
 import sys
 import types
@@ -477,3 +479,208 @@ def test_a_random_formula(stand_in: list[str], formula: Formula, dtype: str, as_
     expected = plain(surrogate, v, c, **tensors)
     eps = torch.finfo(v.dtype).eps
     torch.testing.assert_close(found, expected, rtol=64 * eps, atol=1e-37, equal_nan=True)
+
+
+EPS = torch.finfo(torch.float32).eps
+SMALLEST = torch.finfo(torch.float32).smallest_normal
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "alike"),
+    [
+        ([0.25 + 0.25 * 67 * EPS], [0.25], True),  # 64 of its own size, and 4 of the largest
+        ([4.0 - 4.0 * 67 * EPS], [4.0], True),
+        ([0.25 + 0.25 * 69 * EPS], [0.25], False),
+        ([4.0 - 4.0 * 69 * EPS], [4.0], False),
+        ([-1.0], [1.0], False),
+        ([3.5 * 4.0 * EPS, -4.0], [0.0, -4.0], True),
+        ([4.5 * 4.0 * EPS, -4.0], [0.0, -4.0], False),
+        ([3.5 * 0.25 * EPS, -0.25], [0.0, -0.25], True),
+        ([4.5 * 0.25 * EPS, -0.25, math.inf], [0.0, -0.25, math.inf], False),
+        ([SMALLEST], [0.0], True),
+        ([3 * SMALLEST], [0.0], False),
+        ([math.nan, math.inf, -math.inf], [math.nan, math.inf, -math.inf], True),
+        ([math.nan], [1.0], False),
+        ([1.0], [math.nan], False),
+        ([math.inf], [-math.inf], False),
+        ([1.0], [math.inf], False),
+        ([math.inf], [1.0], False),
+        ([-torch.finfo(torch.float32).max, math.inf], [-math.inf, torch.finfo(torch.float32).max], True),
+        ([1.0, 7.0], [1.0, 2.0], False),
+    ],
+    ids=str,
+)
+def test_results_are_alike_but_for_roundings(found: list[float], expected: list[float], alike: bool) -> None:
+    x, y = (torch.tensor(each, dtype=torch.float64).float() for each in (found, expected))
+    assert cuda._alike(x, y) is alike
+
+
+def test_more_roundings_are_alike_where_they_are_said_to_be_and_bools_are_compared_as_they_are() -> None:
+    one = torch.ones(1)
+    for off, roundings in ((100 * EPS, 64), (80 * EPS, 20)):
+        assert cuda._alike(one + off, one, roundings)
+        assert not cuda._alike(one + off, one)
+    for other, alike in ((True, True), (False, False)):
+        assert cuda._alike(torch.tensor([True]), torch.tensor([other])) is alike
+
+
+@pytest.mark.parametrize(
+    ("v", "found", "expected", "alike"),
+    [
+        (31.9, 1 + 120 * EPS, 1.0, True),
+        (-32.0, 1 + 140 * EPS, 1.0, False),
+        (32.0, 1 + 140 * EPS, 1.0, False),
+        (32.1, 1 + 140 * EPS, 1.0, True),
+        (-40.0, 1.009, 1.0, True),
+        (40.0, 1.011, 1.0, False),
+        (1e20, 0.5, math.inf, True),
+        (0.5, 0.5, math.nan, True),
+        (40.0, math.nan, 1.0, False),
+    ],
+)
+def test_slopes_are_alike_but_for_roundings_where_potentials_are_usual(
+    v: float, found: float, expected: float, alike: bool
+) -> None:
+    """Farther out large numbers cancel, and an overflow tells nothing."""
+    x, y = (torch.tensor([each], dtype=torch.float64).float() for each in (found, expected))
+    assert cuda._slopes_alike(x, y, torch.tensor([v])) is alike
+
+
+@pytest.mark.parametrize(
+    ("shape", "out", "expected"),
+    [
+        ((), (2, 3, 4), ()),
+        ((1, 1), (2, 3, 4), ()),
+        ((4,), (2, 3, 4), (1, 4)),
+        ((3, 1), (2, 3, 4), (4, 3)),
+        ((2, 1, 1), (2, 3, 4), (12, 2)),
+        ((3, 4), (2, 3, 4), (1, 12)),
+        ((2, 3, 1), (2, 3, 4), (4, 6)),
+        ((2, 3, 4), (2, 3, 4), (1, 24)),
+        ((2, 1, 4), (2, 3, 4), None),
+        ((2, 1, 4), (2, 1, 4), (1, 8)),
+    ],
+    ids=str,
+)
+def test_where_the_values_of_a_parameter_go(
+    shape: tuple[int, ...], out: tuple[int, ...], expected: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Element i of the potential has value i // length % size, which is counted out here."""
+    place = cuda._place(torch.empty(shape), torch.empty(out))
+    assert place == expected
+    if expected:
+        length, size = expected
+        values = torch.arange(float(size)).view(shape)
+        assert torch.equal(values.expand(out).flatten(), torch.arange(math.prod(out)).floor_divide(length).fmod(size).float())
+        monkeypatch.setattr(cuda, "WIDE", length)
+        assert cuda._place(torch.empty(shape), torch.empty(out)) is None
+        monkeypatch.setattr(cuda, "WIDE", length + 1)
+        assert cuda._place(torch.empty(shape), torch.empty(out)) == expected
+        for x, y in ((torch.empty(*shape, 2)[..., 0], torch.empty(out)), (torch.empty(shape), torch.empty(*out, 2)[..., 0])):
+            assert cuda._place(x, y) is None
+
+
+def test_an_instance_for_every_block_that_has_begun() -> None:
+    block = cuda.BLOCK
+    assert [cuda._instances(count) for count in (0, 1, block, block + 1, 5 * block)] == [0, 1, 1, 2, 5]
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("wide", [True, False])
+def test_what_triton_is_told_of_a_kernel(aligned: bool, wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Multiples of 16 for pointers and counts where they are, and else none; bytes for bools; no constant and no size of 1."""
+    call, *_ = call_of(torch.zeros(3), definitions.get("rectangular"), {"width": torch.tensor(1.0)})
+    written = cuda.CudaKernels(call)._source(Kind("backward", aligned, wide, (torch.float32,), (False,)))
+    told: list[Any] = []
+    launched: list[Any] = []
+    monkeypatch.setattr(cuda, "_jit", lambda each: told.append(each) or types.SimpleNamespace(warmup=warmup))
+    monkeypatch.setattr(cuda, "launcher", lambda kernel: lambda *given: launched.append((kernel, *given)))
+
+    def warmup(*given: Any, **named: Any) -> str:
+        told.extend((given, named))
+        return "kernel"
+
+    arrays = [torch.empty(5, dtype=each) for each in (torch.float32, torch.bool, torch.bfloat16)]
+    launch = cuda._launch(written, arrays, aligned, wide)
+    source, given, named = told
+    assert source is written
+    assert named == {"grid": (1,), "enable_fp_fusion": False, "enable_reflect_ftz": False}
+    memory, numbers = given[:3], given[3:]
+    assert [x.dtype for x in memory] == [torch.float32, torch.int8, torch.bfloat16]
+    assert [x.data_ptr() % 16 == 0 for x in memory] == [aligned] * 3
+    *constants, count, length, size = numbers
+    assert constants == [0] * len(written.constants)
+    assert constants
+    assert (count % 16 == 0) == aligned
+    assert (count >= 2**31) == wide
+    assert (length, size) == (1, 1)
+    launch(cuda.BLOCK + 1, "v", "out")
+    assert launched == [("kernel", 2, None, "v", "out")]
+
+
+def test_the_text_of_a_kernel_can_be_read_while_it_is_made(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Triton reads it; and is forgotten then."""
+    call, *_ = call_of(torch.zeros(3), definitions.get("fast_sigmoid"), {})
+    written = cuda.CudaKernels(call)._source(Kind("backward", aligned=True, wide=False))
+    monkeypatch.setattr(sys.modules["triton"], "jit", lambda do_not_specialize: inspect.getsource)
+    assert written.text.endswith(cuda._jit(written))
+    assert not [name for name in linecache.cache if "arcana kernel" in str(name)]
+
+
+def test_a_kernel_runs_on_the_device_of_its_arrays(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current one is changed around the launch where it is another; and no more than that is done for an empty array."""
+    v, c = sample("float32")
+    call, *_ = call_of(v, definitions.get("fast_sigmoid"), {})
+    kernels = cuda.CudaKernels(call)
+    expected = kernels.pull([v], [], c)
+    entered: list[Any] = []
+
+    @contextlib.contextmanager
+    def device(index: Any) -> Any:
+        entered.append(index)
+        yield
+        entered.append("left")
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    for current, around in ((None, []), (1, [torch.device("cpu"), "left"])):
+        monkeypatch.setattr(torch.cuda, "current_device", lambda current=current: current)
+        entered.clear()
+        stand_in.clear()
+        assert torch.equal(kernels.pull([v], [], c).nan_to_num(7), expected.nan_to_num(7))
+        assert (entered, stand_in) == (around, ["backward"])
+    assert kernels.pull([v[:0]], [], c[:0]).shape == (0,)
+    assert stand_in == ["backward"]
+    assert kernels.pull([v], [], c.double()) is None
+    assert kernels.gradients(v, [], c.double(), []) is None
+
+
+@pytest.mark.parametrize(("number", "expected"), [(31, False), (32, True), (33, True)])
+def test_a_kernel_is_told_where_elements_are_too_many_for_32_bits(
+    number: int, expected: bool, stand_in: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "WIDE", 32)
+    call, *_ = call_of(torch.zeros(1), definitions.get("fast_sigmoid"), {})
+    kernels = cuda.CudaKernels(call)
+    kernels.fire(torch.zeros(number))
+    assert [each.wide for each in kernels._launches] == [expected]
+
+
+def test_kernels_need_cuda_and_a_triton_that_keeps_subnormals(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "triton.backends.nvidia.compiler"
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    for i in range(1, 4):
+        parent = ".".join(name.split(".")[:i])
+        monkeypatch.setitem(sys.modules, parent, types.ModuleType(parent))
+    monkeypatch.setitem(sys.modules, name, None)
+    assert not cuda.available.__wrapped__()
+    for fields, expected in (
+        (("enable_fp_fusion", "enable_reflect_ftz", "num_warps"), True),
+        (("enable_fp_fusion",), False),
+        (("enable_reflect_ftz",), False),
+    ):
+        module = types.ModuleType(name)
+        vars(module)["CUDAOptions"] = types.SimpleNamespace(__dataclass_fields__=dict.fromkeys(fields))
+        monkeypatch.setitem(sys.modules, name, module)
+        assert cuda.available.__wrapped__() is expected
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert not cuda.available.__wrapped__()

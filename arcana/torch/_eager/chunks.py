@@ -110,10 +110,7 @@ def _sum(sums: Sums, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         x, y = arrays[left], None if right is None else arrays[right]
         if factor is not None and factor.numel() > 1 and factor.shape != shape:
             x, factor = x * factor, None
-        if sums.single:
-            found = x.sum() if y is None else _dot(x, y)
-        else:
-            found = (x if y is None else x * y).sum_to_size(shape)
+        found = (x.sum() if y is None else _dot(x, y)) if sums.single else (x if y is None else x * y).sum_to_size(shape)
         found = found if factor is None else found * factor
         total = found if total is None else total + found
     assert total is not None
