@@ -281,7 +281,11 @@ def test_elsewhere_than_on_a_cpu_no_program_is_tried_that_looks_at_values() -> N
 
 def test_values_that_change_at_every_step_are_not_kept_for_ever() -> None:
     """As those of parameters in training do; the last ones are known."""
-    surrogate = FastSigmoid(scale=3.125)
+
+    class Trained(FastSigmoid):
+        """Of which nothing is known before."""
+
+    surrogate = Trained()
     for i in range(1, 700):
         call, _, known = call_of(torch.zeros(3), surrogate, {"scale": torch.tensor(float(i))})
         assert call is not None
