@@ -111,6 +111,21 @@ def test_mixed_derivatives_far_out() -> None:
     assert mixed[4].item() == pytest.approx((1 - square) / (2 * (1 + square) ** 2), rel=1e-5)
 
 
+@pytest.mark.parametrize(("name", "key"), [("gaussian", "sigma"), ("multi_gaussian", "sigma"), ("atan", "slope")])
+def test_a_primitive_that_has_come_to_its_limit_no_longer_moves_with_a_parameter(name: str, key: str) -> None:
+    """To second order too, in each way."""
+    surrogate, v = definitions.get(name), torch.tensor([math.inf, -math.inf])
+    value = torch.tensor(getattr(surrogate, key))
+
+    def first(p: torch.Tensor) -> torch.Tensor:
+        return torch.func.grad(lambda p: spike(v, surrogate, **{key: p}).sum())(p)
+
+    assert (first(value), torch.func.grad(first)(value)) == (0.0, 0.0)
+    p = value.requires_grad_()
+    (once,) = torch.autograd.grad(spike(v, surrogate, **{key: p}).sum(), p, create_graph=True)
+    assert (once, *torch.autograd.grad(once, p)) == (0.0, 0.0)
+
+
 def test_an_h_that_comes_to_a_parameter_moves_with_it_at_infinity() -> None:
     """h = level + 1/(1 + |v|) has ∂h/∂level = 1 everywhere, and h′ = 0 at ±inf."""
 

@@ -240,6 +240,29 @@ def test_how_large_a_near_potential_may_be(scale: Any, gain: float, expected: fl
     assert call._limit((torch.tensor(2.0),)) == NEAR / 8
 
 
+class Ramp(Surrogate):
+    """h is a level from 1 on."""
+
+    level: float = parameter(0.5)
+
+    @formula
+    def derivative(v: Any, xp: Any, *, level: Any) -> Any:
+        return level * xp.spike(v - 1)
+
+    @formula
+    def primitive(v: Any, xp: Any, *, level: Any) -> Any:
+        return level * (v - 1) * xp.spike(v - 1) + 0.5
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_comparison_is_a_number_and_not_chosen(near: bool) -> None:
+    """In h, and in what the gradient of a parameter is the sum of: torch.where takes as long as ten other operations."""
+    _, program = program_of(Ramp(), near, level=torch.tensor(1.5))
+    targets = [node.target for node in program.few.graph.nodes]
+    assert torch.where not in targets
+    assert any(getattr(each, "__name__", "").endswith("_as_numbers") for each in targets)
+
+
 def test_potentials_of_a_network_are_near() -> None:
     """Whatever the number is: up to a million the quick program serves, and beyond its limit another one does."""
     scale = torch.tensor(2.0)
@@ -249,12 +272,12 @@ def test_potentials_of_a_network_are_near() -> None:
     assert ready is not None
     assert ready.limit == NEAR / 2
     for v, serves in ((1e6, True), (0.999 * NEAR / 2, True), (1.001 * NEAR / 2, False), (math.inf, False), (math.nan, False)):
-        found = ready.gradients(torch.tensor([0.5, v]), (scale,), torch.ones(2), (True, True))
+        found = ready.gradients(torch.tensor([0.5, v]), torch.ones(2), (True, True))
         assert (found is not None) == serves
     far = call._ready(torch.zeros(3), (scale,), (True, False, True))
     assert far is not None
     assert far.limit == math.inf
-    assert far.gradients(torch.tensor([0.5, 1e20]), (scale,), torch.ones(2), (True, True)) is not None
+    assert far.gradients(torch.tensor([0.5, 1e20]), torch.ones(2), (True, True)) is not None
 
 
 def test_elsewhere_than_on_a_cpu_no_program_is_tried_that_looks_at_values() -> None:

@@ -59,12 +59,13 @@ V = torch.tensor([-0.5, 0.5])
 
 
 def test_ours_by_a_rule_and_a_users_own() -> None:
-    v = V.clone().requires_grad_()
+    """Also by an `apply` that was bound before."""
+    v, bound = V.clone().requires_grad_(), Threshold.apply
     with seen() as found:
         fast_sigmoid(v)
         fast_sigmoid(V)
         spike(V + 1, FastSigmoid(), rule=Integer(3))
-        Threshold.apply(7, V, 2.0)
+        bound(7, V, 2.0)
         Summed.apply(V)
         torch.func.grad(lambda x: fast_sigmoid(x).sum())(V)
     assert found == [

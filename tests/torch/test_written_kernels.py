@@ -580,6 +580,16 @@ def test_where_the_values_of_a_parameter_go(
             assert cuda._place(x, y) is None
 
 
+def test_only_a_parameter_with_bounds_is_held_inside() -> None:
+    """From below, from above, or not at all."""
+    tensors = {"scale": torch.tensor(1.0), "gain": torch.tensor(1.0)}
+    call, *_ = call_of(torch.zeros(3), definitions.get("fast_sigmoid"), tensors)
+    kind = Kind("backward", True, False, (torch.float32,) * 2, (True, True))
+    lines = [line.split() for line in cuda.CudaKernels(call)._source(kind).text.splitlines()]
+    held = [(line[2], line[3]) for line in lines if len(line) > 3 and line[2].startswith("tl.where(p_")]
+    assert held == [("tl.where(p_0", "<"), ("tl.where(p_0", ">")]
+
+
 def test_an_instance_for_every_block_that_has_begun() -> None:
     block = cuda.BLOCK
     assert [cuda._instances(count) for count in (0, 1, block, block + 1, 5 * block)] == [0, 1, 1, 2, 5]
