@@ -637,7 +637,16 @@ def test_elsewhere_than_on_a_cpu_torchs_own_choice_is_the_quicker(n: int) -> Non
 
 @pytest.mark.parametrize(
     ("v", "parameter"),
-    [((3, 4), ()), ((3, 4), (4,)), ((3, 4), (3, 1)), ((1, 4), (4,)), ((1, 4), (1, 4)), ((0, 4), (1, 4)), ((), ())],
+    [
+        ((3, 4), ()),
+        ((3, 4), (1, 1)),
+        ((3, 4), (4,)),
+        ((3, 4), (3, 1)),
+        ((1, 4), (4,)),
+        ((1, 4), (1, 4)),
+        ((0, 4), (1, 4)),
+        ((), ()),
+    ],
 )
 def test_the_shape_of_both_together(v: tuple[int, ...], parameter: tuple[int, ...]) -> None:
     x, y = torch.empty(v), torch.empty(parameter)

@@ -128,11 +128,29 @@ def test_a_call_that_has_no_place_is_left_out() -> None:
     assert found == [NAME]
 
 
-def test_a_forward_pass_that_is_done_again_is_not_seen_again() -> None:
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_forward_pass_that_is_done_again_is_not_seen_again(reentrant: bool) -> None:
+    """Nor is the function of PyTorch's own by which it is done."""
     v = V.clone().requires_grad_()
     with seen() as found:
-        checkpoint(lambda v: fast_sigmoid(v) + Threshold.apply(7, v, 2.0)[0], v, use_reentrant=False).sum().backward()
+        checkpoint(lambda v: fast_sigmoid(v) + Threshold.apply(7, v, 2.0)[0], v, use_reentrant=reentrant).sum().backward()
     assert [name for name, *_ in found] == ["arcana", NAME]
+
+
+def test_a_function_without_a_gradient_has_a_derivative_of_zero() -> None:
+    class Still(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, v: torch.Tensor) -> torch.Tensor:
+            return (v >= 0).to(v.dtype)
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: torch.Tensor) -> None:
+            return None
+
+    slopes: list[Any] = []
+    with seen(keep_slopes=lambda name, v, h: slopes.append(h.tolist())):
+        Still.apply(V)
+    assert slopes == [[0.0, 0.0]]
 
 
 def test_of_sinabs_the_threshold_is_taken_off() -> None:
@@ -192,19 +210,24 @@ def test_outputs_of_modules() -> None:
         def forward(self, v: torch.Tensor) -> str:
             return "text"
 
-    kept: list[tuple[str, list[float]]] = []
+    kept: list[tuple[str, Any]] = []
     modules = {"several": Several(), "one": torch.nn.ReLU(), "nothing": Nothing(), "other": torch.nn.ReLU(), "no module": abs}
-    outputs = (["several", "one", "nothing", "no module"], lambda path: None, lambda path, x: kept.append((path, x.tolist())))
+    modules["same"] = torch.nn.Identity()
+    outputs = (["several", "one", "nothing", "no module", "same"], lambda path: None, lambda path, x: kept.append((path, x)))
     with seen(modules=modules, outputs=outputs) as found:
         for path, module in modules.items():
-            if path != "no module":
+            if path not in ("no module", "same"):
                 module(V)
         torch.func.vmap(modules["one"])(V[:, None])
+        x = V.clone()
+        modules["same"](x)
+        x.zero_()
         checkpoint(modules["one"], V.clone().requires_grad_(), use_reentrant=False).sum().backward()
     for path in ("several", "one"):
         modules[path](V)
     once = ("one", [0.0, 0.5])
-    assert kept == [("several", [-1.0, 1.0]), once, ("one", [[0.0], [0.5]]), once]
+    found_outputs = [(path, x.tolist()) for path, x in kept]
+    assert found_outputs == [("several", [-1.0, 1.0]), once, ("one", [[0.0], [0.5]]), ("same", [-0.5, 0.5]), once]
     assert found == []
 
 
