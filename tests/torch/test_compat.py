@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from typing import Any
 
@@ -133,6 +134,44 @@ def test_without_saved_tensor_hooks() -> None:
         torch.sin(x)
     assert packed == [1]
     torch.testing.assert_close(found, torch.cos(V))
+
+
+def test_hooks_are_put_back_in_their_order() -> None:
+    """The inner one sees a tensor that is saved, and the outer one what is left of a context that has ended."""
+    packed: list[str] = []
+
+    def hooks(name: str) -> Any:
+        return torch.autograd.graph.saved_tensors_hooks(lambda t: (packed.append(name), t)[1], lambda t: t)
+
+    x = V.clone().requires_grad_()
+    with hooks("outer"):
+        with hooks("inner"):
+            with _compat.without_saved_tensor_hooks():
+                torch.sin(x)
+            torch.sin(x)
+        torch.sin(x)
+    torch.sin(x)
+    assert packed == ["inner", "outer"]
+
+
+def test_hooks_are_passed_over_where_they_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before 2.8, also where what runs inside fails."""
+    monkeypatch.setattr(_compat, "top_saved_tensor_hooks", None)
+    states: list[bool] = [False]
+
+    def pass_over(passed: bool) -> bool:
+        states.append(passed)
+        return states[-2]
+
+    monkeypatch.setattr(_compat, "pass_over_saved_tensor_hooks", pass_over)
+    with contextlib.suppress(KeyError), _compat.without_saved_tensor_hooks():
+        assert states == [False, True]
+        raise KeyError
+    assert states == [False, True, False]
+    states[:] = [True]
+    with _compat.without_saved_tensor_hooks():
+        pass
+    assert states == [True, True, True]
 
 
 def test_a_launcher_hands_over_what_a_compiled_kernel_of_triton_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Sha
 
 from arcana.rules import Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import ATan, FastSigmoid, Rectangular, Surrogate
-from arcana.torch import Spike, evaluate, spike
+from arcana.torch import Spike, _dtensor, evaluate, spike
 from arcana.torch._compat import placements_of_part
 
 V = torch.tensor([[-0.5, 0.0, 0.3], [0.1, -0.2, 2.0]], dtype=torch.float64)
@@ -117,6 +118,42 @@ def test_a_number_beside_a_tensor_is_handed_on(mesh: DeviceMesh) -> None:
             found = function(v, **given)
             assert isinstance(found, DTensor)
             assert torch.equal(found.full_tensor(), function(V, **given))
+
+
+@pytest.mark.parametrize(
+    ("placement", "shape", "expected"),
+    [
+        (Replicate(), (3,), Replicate()),
+        (Shard(1), (), Replicate()),
+        (Shard(1), (3,), Shard(0)),
+        (Shard(0), (3,), Replicate()),
+        (Shard(0), (2, 1), Shard(0)),
+        (Shard(1), (2, 1), Replicate()),
+        (Shard(0), (2, 3), Shard(0)),
+        (Shard(1), (2, 3), Shard(1)),
+        (Shard(1), (1, 3), Shard(1)),
+    ],
+    ids=str,
+)
+def test_a_parameter_lies_beside_the_potential(placement: Placement, shape: tuple[int, ...], expected: Placement) -> None:
+    """Its channels with the potential's, and whole where the ranks share it."""
+    assert _dtensor._beside(placement, torch.empty(2, 3), torch.empty(shape)) == expected
+
+
+def test_no_rank_asks_another_whether_parts_fit(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would be a message at each call."""
+    v = DTensor.from_local(V, mesh, [Shard(0)]).requires_grad_()
+    asked: list[bool] = []
+    made = DTensor.from_local
+
+    def from_local(*given: Any, run_check: bool = False, **named: Any) -> DTensor:
+        asked.append(run_check)
+        return made(*given, run_check=run_check, **named)
+
+    monkeypatch.setattr(DTensor, "from_local", from_local)
+    spike(v, FastSigmoid(), scale=torch.full((3,), 5.0, dtype=torch.float64)).sum().backward()
+    assert asked
+    assert not any(asked)
 
 
 def test_errors_name_the_whole_and_what_to_write(mesh: DeviceMesh) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -207,6 +208,22 @@ def test_a_derivative_is_prepared_only_where_somebody_may_ask(rule: Rule, monkey
     way = "vmap of parameters"
     torch.func.vmap(lambda slope: sigmoid(v[0], rule=rule, slope=slope))(slope.expand(3))
     assert asked == ["potential", "parameter", "vmap of potentials", "vmap of parameters"]
+
+
+def test_pieces_are_looked_at_where_no_parameter_is_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing of a compiler is loaded for a call that is not compiled."""
+    sizes: list[int] = []
+    in_chunks = _rules.in_chunks
+    monkeypatch.setattr(_rules, "CHUNK", 100)
+    monkeypatch.setattr(_rules, "in_chunks", lambda *given: sizes.append(given[-1]) or in_chunks(*given))
+    monkeypatch.delitem(sys.modules, "arcana.torch._dynamo", raising=False)
+    v = torch.linspace(-1, 4, 250)
+    whole = sigmoid(v, rule=Integer(3), slope=torch.tensor(4.0))
+    assert sizes == []
+    assert torch.equal(sigmoid(v, rule=Integer(3)), whole)
+    torch.func.vmap(lambda v: sigmoid(v, rule=Integer(3)))(v)
+    assert sizes == [100]
+    assert "arcana.torch._dynamo" not in sys.modules
 
 
 def test_a_count_keeps_one_potential() -> None:

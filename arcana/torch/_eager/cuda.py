@@ -66,7 +66,7 @@ class Kind(NamedTuple):
         wide: whether elements are counted in 64 bits.
         dtypes: of the tensors among the parameters.
         single: whether each of these has one value for all elements.
-        asked: whether the gradient of each is made; none is where this is empty.
+        asked: whether the gradient of each is made; where this is empty, none is, and else at least one.
     """
 
     name: str
@@ -136,8 +136,8 @@ class CudaKernels:
                 found.append(None)
                 continue
             gradient = next(each_total) if x.numel() == 1 else next(each_array).sum_to_size(x.shape)
-            gradient = gradient if gradient.shape == x.shape else gradient.view(x.shape)
-            found.append(gradient if gradient.dtype is x.dtype else gradient.to(x.dtype))
+            # In the computing dtype: autograd casts the gradient of a parameter to the parameter's.
+            found.append(gradient if gradient.shape == x.shape else gradient.view(x.shape))
         return found
 
     def _room(self, out: torch.Tensor, summed: Sequence[bool]) -> tuple[list[torch.Tensor], torch.Tensor | None]:
@@ -234,7 +234,7 @@ class CudaKernels:
         return self._call.names if kind.name == "backward" else ()
 
     def _written(self, kind: Kind) -> Written:
-        if any(kind.asked):
+        if kind.asked:
             return self._learnable(kind).written(self._names(kind))
         return self._program.written(kind.name, self._names(kind))
 
@@ -270,7 +270,7 @@ class CudaKernels:
             # Kernels take no short way.
             derivative.shortcuts = {}
             cotangent = torch.linspace(-2, 2, v.numel(), device="cpu").view(v.shape).to(v.dtype)
-            if any(kind.asked):
+            if kind.asked:
                 return self._gradients_agree(kind, launch, v, cotangent, derivative, tensors)
             spikes = call.compare(v, 0).to(v.dtype)
             mask = [derivative.mask()] if call.kept is Kept.MASK else []
