@@ -317,6 +317,38 @@ def test_values_that_change_at_every_step_are_not_kept_for_ever() -> None:
     assert len(call.known) == 699 % REMEMBERED
 
 
+@pytest.mark.parametrize("answer", [True, False, RuntimeError("a program that fails")], ids=["agrees", "differs", "fails"])
+def test_whether_a_program_is_believed_is_found_once(answer: Any) -> None:
+    class Asked(FastSigmoid):
+        """Of which no program is known before."""
+
+    call, *_ = call_of(torch.zeros(3), Asked(), {"scale": torch.tensor(2.0)})
+    assert call is not None
+    with mock.patch.object(Call, "_learnable_agrees", side_effect=[answer]) as asked:
+        found = [call.learnable((True,), near=True, exact=False) for _ in range(2)]
+    assert asked.call_count == 1
+    assert [each is not None for each in found] == [answer is True] * 2
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_far_potentials_of_some_channels(channels: int) -> None:
+    """d/dscale of v/(1 + scale·|v|) is −sign(v)/scale² far out: the quick programs leave it to the next one."""
+    v = torch.tensor([1e20, -3e25, math.inf])[:channels, None].expand(channels, 4).t()
+    scale = torch.linspace(1, 2, channels)
+    found = ours(FastSigmoid(), v, torch.ones_like(v), scale=scale)
+    torch.testing.assert_close(found[0], -4 * v[0].sign() / scale.square())
+
+
+def test_a_potential_of_another_shape_is_checked_beside_values_that_are_known() -> None:
+    for shape in ((2,), (1, 2)):
+        scale = torch.tensor([2.0, 3.0]).view(shape)
+        for _ in range(2):
+            assert spike(torch.zeros(2, 2), FastSigmoid(), scale=scale).shape == (2, 2)
+        for v in (torch.zeros(3), torch.zeros(2, 3), torch.zeros(())):
+            with pytest.raises(ValueError, match="scale must broadcast to v's shape"):
+                spike(v, FastSigmoid(), scale=scale)
+
+
 def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:
     with torch.inference_mode():
         assert spike(torch.ones(3), FastSigmoid(), scale=torch.tensor(3.0)).tolist() == [1, 1, 1]

@@ -19,9 +19,10 @@ from arcana._core.expression import Kept
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
 from arcana.torch import spike
-from arcana.torch._call import call_of
+from arcana.torch._call import Call, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks, masks, operations
+from arcana.torch._eager.program import sample as tried
 
 
 class Bump(Surrogate):
@@ -396,3 +397,38 @@ def test_a_call_on_another_device_has_a_program(name: str, dtype: torch.dtype) -
     call, *_ = call_of(torch.empty(3, dtype=dtype, device="meta"), definitions.get(name), {})
     assert call is not None
     assert call.program is not None
+
+
+def test_the_number_that_potentials_are_compared_with_lies_beside_them() -> None:
+    """Save on a GPU, which takes it along with the comparison."""
+    formula, numbers = FastSigmoid().formula, FastSigmoid().numbers
+    for device, place in (("cpu", "cpu"), ("meta", "meta"), ("cuda:0", "cpu")):
+        assert Call(formula, numbers, (), torch.float32, torch.device(device)).zero.device.type == place
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "multi_gaussian"])
+def test_a_program_is_tried_where_formulas_differ(name: str, dtype: torch.dtype) -> None:
+    """At what is no number, at both zeros, at subnormal and at the largest numbers, and around kinks: 1/2, 1, the parameters."""
+    surrogate = definitions.get(name)
+    first, *others = surrogate.numbers
+    v, tensors = tried(type(surrogate), {each: surrogate.numbers[each] for each in others}, [first], dtype)
+    assert (v.dtype, v.shape[0]) == (dtype, 8)
+    limits, found = torch.finfo(dtype), set(v.flatten().tolist())
+    assert v.isnan().any()
+    signs = {str(x) for x in found if x == 0} | {str(x) for x in v[v == 0].tolist()}
+    assert signs == {"0.0", "-0.0"}
+    usual = [abs(float(torch.tensor(x, dtype=dtype))) for x in surrogate.numbers.values()]
+    for x in (math.inf, limits.max, limits.smallest_normal, 1.0, 0.5, *usual):
+        assert {x, -x} <= found
+    for sign in (1, -1):
+        side = {sign * x for x in found if sign * x > 0}
+        assert min(side) < limits.smallest_normal
+        assert len({x for x in side if 1e-3 < x < 30}) > 30
+        for x in usual:
+            assert any(x / 4 < each < x for each in side)
+            assert any(x < each < x * 4 for each in side)
+    (values,) = tensors
+    assert (values.dtype, values.shape) == (dtype, (8, 1))
+    assert len(set(values.flatten().tolist())) > 5
+    assert values.min() < usual[0] < values.max()
