@@ -196,6 +196,7 @@ def test_spike_says_where_a_gradient_would_be_a_part(
     said = [str(each.message) for each in recwarn]
     assert len(said) == warns
     assert all("is this rank's part of a DTensor" in each for each in said)
+    assert {each.filename for each in recwarn.list} <= {__file__}
 
 
 def test_a_parameter_has_the_strides_of_a_new_tensor() -> None:

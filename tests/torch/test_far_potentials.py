@@ -13,7 +13,7 @@ import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, parameter
 from arcana.testing._transforms import transform
-from arcana.torch import spike
+from arcana.torch import _derivative, spike
 
 
 class Lorentz(Surrogate):
@@ -151,6 +151,26 @@ def test_an_h_that_comes_to_a_parameter_moves_with_it_at_infinity() -> None:
     assert tangents.tolist() == [1.0, 1.0, 1.0]
     tangents = torch.func.jvp(lambda x: slope(x, level.detach()), (v.detach(),), (torch.ones(3),))[1]
     assert tangents.tolist() == [0.0, 0.0, -0.25]
+
+
+def test_only_what_moves_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tangent that is not there is no tangent of 0, whose product with a slope that is no number would be none."""
+    asked: list[list[int]] = []
+    slopes = _derivative._settled_slopes
+    monkeypatch.setattr(_derivative, "_settled_slopes", lambda *given: asked.append(list(given[2])) or slopes(*given))
+    v, scale = torch.tensor([0.5, -2.0]), torch.tensor(3.0)
+    h = torch.func.grad(lambda x, p: spike(x, definitions.fast_sigmoid, scale=p).sum())
+    # h = 1/(1 + 3·|v|)².
+    whole = 1 + 3 * v.abs()
+    (_, by_v), (_, by_scale) = (
+        torch.func.jvp(lambda x: h(x, scale), (v,), (torch.ones(2),)),
+        torch.func.jvp(lambda p: h(v, p), (scale,), (torch.ones(()),)),
+    )
+    torch.testing.assert_close(by_v, -6 * v.sign() / whole**3)
+    torch.testing.assert_close(by_scale, -2 * v.abs() / whole**3)
+    assert asked[0] == [0]
+    assert len(asked[1]) == 1
+    assert asked[1] != [0]
 
 
 def test_third_derivatives_and_a_zero_that_h_touches() -> None:

@@ -434,6 +434,8 @@ def test_a_program_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
     faults = (
         {"pull_few": lambda kept, c, out, *rest: torch.mul(kept, c, out=out)},
         {"pull_many": lambda kept, c, out, *rest: torch.mul(kept, c, out=out)},
+        {"pull_few": lambda *given: good.pull_few(*given).index_fill_(1, torch.tensor([5]), math.nan)},
+        {"pull_many": lambda *given: good.pull_many(*given).index_fill_(1, torch.tensor([5]), math.nan)},
         {"pull_many": lambda *given: torch.ones(3).view(2)},
         {"fold": lambda numbers, shortcuts: [][1]},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -22,7 +23,7 @@ from arcana.torch import evaluate, spike
 from arcana.torch._call import REMEMBERED, Call, Ready, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks
-from arcana.torch._eager.program import NEAR, LearnableProgram, product_of
+from arcana.torch._eager.program import NEAR, LearnableProgram, product_of, sample
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -200,16 +201,29 @@ def program_of(surrogate: Surrogate, near: bool, **tensors: torch.Tensor) -> tup
 
 
 @pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
-@pytest.mark.parametrize("place", [0, 1], ids=["h", "slope"])
+@pytest.mark.parametrize("place", [0, -1], ids=["h", "slope"])
 @pytest.mark.parametrize("steps", ["few", "many"])
 def test_a_program_that_gives_something_else_is_not_believed(steps: str, place: int, near: bool) -> None:
     call, program = program_of(FastSigmoid(), near, scale=torch.tensor(3.0))
     assert call._learnable_agrees(program, ("scale",), near)
 
-    def wrong(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(x * 1.05 if i == place else x for i, x in enumerate(getattr(program, steps)(*given)))
+    def spoilt_by(change: Callable[[torch.Tensor], torch.Tensor]) -> LearnableProgram:
+        def wrong(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            arrays = list(getattr(program, steps)(*given))
+            arrays[place] = change(arrays[place])
+            return tuple(arrays)
 
-    assert not call._learnable_agrees(dataclasses.replace(program, **{steps: wrong}), ("scale",), near)
+        return dataclasses.replace(program, **{steps: wrong})
+
+    def no_number_near_the_threshold(x: torch.Tensor) -> torch.Tensor:
+        v, _ = sample(FastSigmoid, call.numbers, call.names, torch.float32)
+        return torch.where(v == 0.5, math.nan, x)
+
+    def wrong_where_small(x: torch.Tensor) -> torch.Tensor:
+        return torch.where((x.abs() < 0.05) & (x.abs() > 1e-4), x * 1.05, x)
+
+    for change in (lambda x: x * 1.05, no_number_near_the_threshold, wrong_where_small):
+        assert not call._learnable_agrees(spoilt_by(change), ("scale",), near)
 
 
 @pytest.mark.parametrize(
