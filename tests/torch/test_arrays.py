@@ -13,9 +13,8 @@ from arcana.torch import arrays
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "int32", "bool", "complex64"])
 def test_an_array_goes_in_as_a_copy_and_comes_out_the_same(dtype: str) -> None:
-    import ml_dtypes
-
-    array = np.array([[0.0, 1.0, -2.5], [3.0, 0.5, 8.0]]).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    kind = pytest.importorskip("ml_dtypes", reason="JAX brings it").bfloat16 if dtype == "bfloat16" else dtype
+    array = np.array([[0.0, 1.0, -2.5], [3.0, 0.5, 8.0]]).astype(kind)
     before = array.copy()
     for each in (array, array.T, array[0, 0:1]):
         tensor = arrays.from_numpy(each)
@@ -23,6 +22,7 @@ def test_an_array_goes_in_as_a_copy_and_comes_out_the_same(dtype: str) -> None:
         found = arrays.to_numpy(tensor)
         assert (found.dtype, found.shape) == (each.dtype, each.shape)
         assert found.tobytes() == each.tobytes()
+        assert arrays.to_numpy(tensor[..., ::2]).tobytes() == each[..., ::2].tobytes()
         tensor.zero_()
         assert array.tobytes() == before.tobytes()
 
@@ -32,7 +32,6 @@ def test_a_tensor_comes_out_as_it_is_seen() -> None:
     z = torch.tensor([1.0 + 2.0j], requires_grad=True)
     assert arrays.to_numpy(z.conj()).tolist() == [1.0 - 2.0j]
     assert arrays.to_numpy(z.conj().imag).tolist() == [-2.0]
-    assert arrays.to_numpy(torch.tensor([1.0, 2.0, 3.0], dtype=torch.bfloat16)[::2]).tolist() == [1.0, 3.0]
     assert arrays.to_numpy([1, 2]).tolist() == [1, 2]
     assert [arrays.is_array(each) for each in (z, np.ones(2), 1.0)] == [True, False, False]
 
