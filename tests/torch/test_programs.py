@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from every import every_surrogate, every_variant
+from every import every_surrogate, every_variant, one_a_kept
 from known_values import KNOWN
 from operations import counts_positions
 
@@ -339,7 +339,7 @@ def test_sums_of_pieces_are_the_sums_of_the_whole(
             assert torch.equal(one_found, one_expected)
 
 
-@every_surrogate
+@pytest.mark.parametrize("name", [*one_a_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES), "gaussian", "multi_gaussian"])
 @pytest.mark.parametrize("asks", [False, True])
 def test_one_value_with_axes_in_an_array_that_goes_piece_by_piece(name: str, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tensor of shape (1, 1) broadcasts to a potential of two axes, and to none that has been made flat."""
