@@ -204,7 +204,7 @@ class Call:
             for way in _WAYS if v.is_cpu else _WAYS[-1:]:
                 key = (*asked[1:], *way)
                 ready = known[key] if key in known else self._once(known, key, functools.partial(self._ready, v, tensors))
-                if ready and (gradients := ready.gradients(v, tensors, cotangent, asked)):
+                if ready and (gradients := ready.gradients(v, cotangent, asked)):
                     return gradients
         for_v = self.pull([v], cotangent, kernels, tensors, known) if asked[0] else None
         recording = torch.is_grad_enabled()
@@ -287,19 +287,15 @@ class Ready:
     dtype: torch.dtype
     limit: float
 
-    def gradients(
-        self, v: torch.Tensor, tensors: Sequence[torch.Tensor], cotangent: torch.Tensor, asked: Sequence[bool]
-    ) -> list[torch.Tensor | None] | None:
+    def gradients(self, v: torch.Tensor, cotangent: torch.Tensor, asked: Sequence[bool]) -> list[torch.Tensor | None] | None:
         """Return the gradients that are asked for; None where a potential is larger than the program is made for."""
-        out = torch.empty_like(v) if v.dtype is cotangent.dtype else torch.empty_like(v, dtype=cotangent.dtype)
+        out = torch.empty_like(v)
         sums = summed_in_chunks(self.program, v, cotangent, out, self.constants, self.dtype, self.sums)
         if self.limit < math.inf and not self._within(sums):
             return None
         found = iter(sums[self.program.bounded :])
-        of_each = [next(found) if wanted else None for wanted in asked[1:]]
-        if any(x.dtype is not self.dtype for x in tensors):
-            of_each = [y if y is None else y.to(x.dtype) for x, y in zip(tensors, of_each, strict=True)]
-        return [out if asked[0] else None, *of_each]
+        # In the computing dtype: autograd casts the gradient of a parameter to the parameter's.
+        return [out if asked[0] else None, *(next(found) if wanted else None for wanted in asked[1:])]
 
     def _within(self, sums: Sequence[torch.Tensor]) -> bool:
         """Whether the potentials were within the limit, or where that is not asked, no infinity has met a 0."""

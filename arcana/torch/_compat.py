@@ -141,8 +141,11 @@ without_transforms = torch._C._DisableFuncTorch
 
 def plain(x: torch.Tensor) -> torch.Tensor:
     """Return the tensor inside those of torch.func, the axis of each vmap first. The functions are the same in 2.6 to 2.15."""
+    axes = []
     while is_transformed(x):
-        axis = _functorch.maybe_get_bdim(x) if _functorch.is_batchedtensor(x) else -1
+        axes += [_functorch.maybe_get_bdim(x)] if _functorch.is_batchedtensor(x) else []
         x = _functorch.get_unwrapped(x)
-        x = x.movedim(axis, 0) if axis > 0 else x
+    # From the outermost on, each of what the ones before leave: a tensor that is still inside another moves none.
+    for place, axis in enumerate(reversed(axes)):
+        x = x.movedim(place + axis, place)
     return x

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch.autograd.function import FunctionCtx
 
+from arcana._core import Surrogate
+from arcana.rules import Rule
 from arcana.torch import _rules
 from arcana.torch._call import Call
 from arcana.torch._compat import dispatch_modes, in_backward, plain, without_transforms
@@ -154,6 +156,11 @@ def _slope_of_call(call: Call, v: torch.Tensor) -> torch.Tensor:
     return call.derivative(v.detach(), ()).evaluate("derivative").expand(v.shape)
 
 
+def _slope_by_rule(v: torch.Tensor, surrogate: Surrogate, rule: Rule, random: Any, parameters: Mapping[str, Any]) -> torch.Tensor:
+    # Without the spikes, which may draw random numbers.
+    return _slope(lambda x: _rules.nothing(x, surrogate, rule, parameters), v)
+
+
 @contextlib.contextmanager
 def watched(
     place: Place,
@@ -191,7 +198,7 @@ def watched(
         watch.change(torch.autograd.Function, "apply", classmethod(met))
         for name in ("fire", "forward"):
             watch.change(Call, name, watch.seen(getattr(Call, name), "arcana", _slope_of_call))
-        watch.change(_rules, "ruled", watch.seen(_rules.ruled, "arcana.rules", _slope))
+        watch.change(_rules, "ruled", watch.seen(_rules.ruled, "arcana.rules", _slope_by_rule))
         if outputs:
             paths, _, keep_output = outputs
             for path, module in modules.items():

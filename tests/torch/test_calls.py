@@ -317,6 +317,14 @@ def test_the_conformance_suite_passes_for_a_users_surrogate() -> None:
     assert "torch compile(func.jvp)" in str(report)
 
 
+def test_what_a_row_compiles_is_one_graph_with_nothing_left_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: done.append("reset"))
+    monkeypatch.setattr(torch, "compile", lambda function, **options: done.append((function, options)))
+    side.compiled(abs)
+    assert done == ["reset", (abs, {"fullgraph": True, "backend": "aot_eager"})]
+
+
 def test_the_compiled_mode_alone_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(function) or function)

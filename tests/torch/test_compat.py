@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import types
 from typing import Any
 
 import pytest
@@ -132,3 +134,77 @@ def test_without_saved_tensor_hooks() -> None:
         torch.sin(x)
     assert packed == [1]
     torch.testing.assert_close(found, torch.cos(V))
+
+
+def test_hooks_are_put_back_in_their_order() -> None:
+    """The inner one sees a tensor that is saved, and the outer one what is left of a context that has ended."""
+    packed: list[str] = []
+
+    def hooks(name: str) -> Any:
+        return torch.autograd.graph.saved_tensors_hooks(lambda t: (packed.append(name), t)[1], lambda t: t)
+
+    x = V.clone().requires_grad_()
+    with hooks("outer"):
+        with hooks("inner"):
+            with _compat.without_saved_tensor_hooks():
+                torch.sin(x)
+            torch.sin(x)
+        torch.sin(x)
+    torch.sin(x)
+    assert packed == ["inner", "outer"]
+
+
+def test_hooks_are_passed_over_where_they_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before 2.8, also where what runs inside fails."""
+    monkeypatch.setattr(_compat, "top_saved_tensor_hooks", None)
+    states: list[bool] = [False]
+
+    def pass_over(passed: bool) -> bool:
+        states.append(passed)
+        return states[-2]
+
+    monkeypatch.setattr(_compat, "pass_over_saved_tensor_hooks", pass_over)
+    with contextlib.suppress(KeyError), _compat.without_saved_tensor_hooks():
+        assert states == [False, True]
+        raise KeyError
+    assert states == [False, True, False]
+    states[:] = [True]
+    with _compat.without_saved_tensor_hooks():
+        pass
+    assert states == [True, True, True]
+
+
+def test_a_launcher_hands_over_what_a_compiled_kernel_of_triton_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid of one axis, the device's stream, the function and its metadata, no hook, and then the arguments."""
+    launched: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(_compat, "current_stream", lambda device: f"stream of {device}")
+    kernel = types.SimpleNamespace(run=lambda *given: launched.append(given), function="function", packed_metadata="metadata")
+    _compat.launcher(kernel)(7, 3, "v", "out")
+    assert launched == [(7, 1, 1, "stream of 3", "function", "metadata", None, None, None, "v", "out")]
+
+
+def test_the_tensor_inside_those_of_nested_transforms() -> None:
+    """The axis of each vmap comes first, the outer one's before the inner one's."""
+    x = torch.arange(24.0).view(2, 3, 4)
+    seen: list[torch.Tensor] = []
+
+    def look(row: torch.Tensor) -> torch.Tensor:
+        with _compat.without_transforms():
+            seen.append(_compat.plain(row).clone())
+        return row.sum()
+
+    torch.func.vmap(torch.func.vmap(torch.func.grad(look), in_dims=1), in_dims=2)(x)
+    torch.func.vmap(look, in_dims=1)(x)
+    torch.func.vmap(look)(x)
+    assert [
+        torch.equal(found, expected) for found, expected in zip(seen, (x.permute(2, 1, 0), x.transpose(0, 1), x), strict=True)
+    ]
+    assert _compat.plain(x) is x
+
+
+def test_in_backward() -> None:
+    x = V.clone().requires_grad_()
+    seen: list[bool] = []
+    x.register_hook(lambda _: seen.append(_compat.in_backward()))
+    (x * 2).sum().backward()
+    assert (seen, _compat.in_backward()) == ([True], False)

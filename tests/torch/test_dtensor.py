@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Sha
 
 from arcana.rules import Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import ATan, FastSigmoid, Rectangular, Surrogate
-from arcana.torch import Spike, spike
+from arcana.torch import Spike, _dtensor, evaluate, spike
 from arcana.torch._compat import placements_of_part
 
 V = torch.tensor([[-0.5, 0.0, 0.3], [0.1, -0.2, 2.0]], dtype=torch.float64)
@@ -35,6 +37,19 @@ def test_spikes_and_h_lie_like_the_potential(mesh: DeviceMesh, surrogate: Surrog
         assert isinstance(found, DTensor)
         assert found.placements == ((Replicate(),) if placement.is_partial() else v.placements)
         assert torch.equal(found.full_tensor(), expected)
+
+
+def test_a_call_leaves_the_parts_as_they_were(mesh: DeviceMesh) -> None:
+    """The part that a DTensor holds gets no history from a call on it, nor does the part of a parameter."""
+    local = V.clone()
+    v = DTensor.from_local(local, mesh, [Shard(0)]).requires_grad_()
+    scale = DTensor.from_local(torch.full((3,), 5.0, dtype=torch.float64), mesh, [Replicate()]).requires_grad_()
+    spike(v, FastSigmoid(), scale=scale).sum().backward()
+    with torch.no_grad():
+        parts = [x.to_local() for x in (v, scale)]
+    assert not any(x.requires_grad for x in (local, *parts))
+    assert v.is_leaf
+    assert torch.equal(parts[0], V)
 
 
 def test_a_parameter_has_its_gradient_in_its_own_placement(mesh: DeviceMesh) -> None:
@@ -91,6 +106,56 @@ def test_spikes_by_a_rule_lie_like_the_potential(mesh: DeviceMesh, rule: Rule, p
         torch.testing.assert_close(found.full_tensor(), expected, rtol=1e-15, atol=0)
 
 
+def test_a_number_beside_a_tensor_is_handed_on(mesh: DeviceMesh) -> None:
+    """In either order, and to h and G too."""
+    v, gain = DTensor.from_local(V, mesh, [Shard(0)]), torch.tensor(2.0, dtype=torch.float64)
+    for given in ({"scale": 5.0, "gain": gain}, {"gain": gain, "scale": 5.0}):
+        for function in (
+            functools.partial(evaluate, FastSigmoid(), "derivative"),
+            functools.partial(evaluate, FastSigmoid(), "primitive"),
+            FastSigmoid(),
+        ):
+            found = function(v, **given)
+            assert isinstance(found, DTensor)
+            assert torch.equal(found.full_tensor(), function(V, **given))
+
+
+@pytest.mark.parametrize(
+    ("placement", "shape", "expected"),
+    [
+        (Replicate(), (3,), Replicate()),
+        (Shard(1), (), Replicate()),
+        (Shard(1), (3,), Shard(0)),
+        (Shard(0), (3,), Replicate()),
+        (Shard(0), (2, 1), Shard(0)),
+        (Shard(1), (2, 1), Replicate()),
+        (Shard(0), (2, 3), Shard(0)),
+        (Shard(1), (2, 3), Shard(1)),
+        (Shard(1), (1, 3), Shard(1)),
+    ],
+    ids=str,
+)
+def test_a_parameter_lies_beside_the_potential(placement: Placement, shape: tuple[int, ...], expected: Placement) -> None:
+    """Its channels with the potential's, and whole where the ranks share it."""
+    assert _dtensor._beside(placement, torch.empty(2, 3), torch.empty(shape)) == expected
+
+
+def test_no_rank_asks_another_whether_parts_fit(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would be a message at each call."""
+    v = DTensor.from_local(V, mesh, [Shard(0)]).requires_grad_()
+    asked: list[bool] = []
+    made = DTensor.from_local
+
+    def from_local(*given: Any, run_check: bool = False, **named: Any) -> DTensor:
+        asked.append(run_check)
+        return made(*given, run_check=run_check, **named)
+
+    monkeypatch.setattr(DTensor, "from_local", from_local)
+    spike(v, FastSigmoid(), scale=torch.full((3,), 5.0, dtype=torch.float64)).sum().backward()
+    assert asked
+    assert not any(asked)
+
+
 def test_errors_name_the_whole_and_what_to_write(mesh: DeviceMesh) -> None:
     v = DTensor.from_local(V, mesh, [Shard(1)])
     with pytest.raises(ValueError, match=r"scale must broadcast to v's shape \(2, 3\), got shape \(4,\)"):
@@ -131,6 +196,7 @@ def test_spike_says_where_a_gradient_would_be_a_part(
     said = [str(each.message) for each in recwarn]
     assert len(said) == warns
     assert all("is this rank's part of a DTensor" in each for each in said)
+    assert {each.filename for each in recwarn.list} <= {__file__}
 
 
 def test_a_parameter_has_the_strides_of_a_new_tensor() -> None:

@@ -106,3 +106,23 @@ def test_a_potential_that_stays_in_a_half_type() -> None:
     spikes = spike(v, FastSigmoid())
     (gradient,) = torch.autograd.grad(spikes.sum(), v)
     assert spikes.dtype is gradient.dtype is torch.bfloat16
+
+
+def test_a_gradient_that_nobody_can_ask_for_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export warns where a tensor asks for one while gradients are recorded, the potential or a parameter."""
+    from arcana.torch import _dynamo
+
+    v, scale = torch.ones(3), torch.tensor(2.0)
+    arguments = FastSigmoid.key, FastSigmoid().formula.settings, ("scale",)
+    said: list[bool] = []
+    for exporting in (True, False):
+        monkeypatch.setattr(_dynamo, "is_exporting", lambda exporting=exporting: exporting)
+        for recorded in (True, False):
+            for asks in ((False, False), (True, False), (False, True)):
+                with warnings.catch_warnings(record=True) as caught, torch.set_grad_enabled(recorded):
+                    warnings.simplefilter("always")
+                    leaves = [x.clone().requires_grad_(asked) for x, asked in zip((v, scale), asks, strict=True)]
+                    spikes = _dynamo.composable(leaves[0], *arguments, leaves[1])
+                    assert spikes.tolist() == [1.0] * 3
+                    said.append(any("torch.export" in str(each.message) for each in caught))
+    assert said == [False, True, True] + [False] * 9

@@ -15,7 +15,7 @@ import arcana.torch.conformance as side
 from arcana import surrogate as definitions
 from arcana.surrogate import Surrogate, parameter
 from arcana.testing._transforms import transform
-from arcana.torch import evaluate, spike
+from arcana.torch import _derivative, evaluate, spike
 
 
 class Lorentz(Surrogate):
@@ -111,6 +111,68 @@ def test_mixed_derivatives_far_out() -> None:
     # h = (s/2)/(1 + (π·s·v/2)²); at s = 2, v = 1/2: (1 − x²)/(2·(1 + x²)²) with x = π/2.
     square = (np.pi / 2) ** 2
     assert mixed[4].item() == pytest.approx((1 - square) / (2 * (1 + square) ** 2), rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "key"), [("gaussian", "sigma"), ("multi_gaussian", "sigma"), ("atan", "slope")])
+def test_a_primitive_that_has_come_to_its_limit_no_longer_moves_with_a_parameter(name: str, key: str) -> None:
+    """To second order too, in each way."""
+    surrogate, v = definitions.get(name), torch.tensor([math.inf, -math.inf])
+    value = torch.tensor(getattr(surrogate, key))
+
+    def first(p: torch.Tensor) -> torch.Tensor:
+        return torch.func.grad(lambda p: spike(v, surrogate, **{key: p}).sum())(p)
+
+    assert (first(value), torch.func.grad(first)(value)) == (0.0, 0.0)
+    p = value.requires_grad_()
+    (once,) = torch.autograd.grad(spike(v, surrogate, **{key: p}).sum(), p, create_graph=True)
+    assert (once, *torch.autograd.grad(once, p)) == (0.0, 0.0)
+
+
+def test_an_h_that_comes_to_a_parameter_moves_with_it_at_infinity() -> None:
+    """h = level + 1/(1 + |v|) has ∂h/∂level = 1 everywhere, and h′ = 0 at ±inf."""
+
+    class Raised(Surrogate):
+        level: float = parameter(0.5)
+
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return level + xp.reciprocal(xp.abs(v) + 1)
+
+        @staticmethod
+        def primitive(v, xp, *, level):
+            return level * v + xp.sign(v) * xp.log1p(xp.abs(v)) + 0.5
+
+    v = torch.tensor([math.inf, -math.inf, 1.0], requires_grad=True)
+    level = torch.tensor(0.25, requires_grad=True)
+    (first,) = torch.autograd.grad(spike(v, Raised(), level=level), v, torch.ones(3), create_graph=True)
+    assert first.tolist() == [0.25, 0.25, 0.75]
+    by_v, by_level = torch.autograd.grad(first.sum(), (v, level))
+    assert (by_v.tolist(), by_level.item()) == ([0.0, -0.0, -0.25], 3.0)
+    slope = torch.func.grad(lambda x, p: spike(x, Raised(), level=p).sum())
+    tangents = torch.func.jvp(slope, (v.detach(), level.detach()), (torch.zeros(3), torch.ones(())))[1]
+    assert tangents.tolist() == [1.0, 1.0, 1.0]
+    tangents = torch.func.jvp(lambda x: slope(x, level.detach()), (v.detach(),), (torch.ones(3),))[1]
+    assert tangents.tolist() == [0.0, 0.0, -0.25]
+
+
+def test_only_what_moves_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tangent that is not there is no tangent of 0, whose product with a slope that is no number would be none."""
+    asked: list[list[int]] = []
+    slopes = _derivative._settled_slopes
+    monkeypatch.setattr(_derivative, "_settled_slopes", lambda *given: asked.append(list(given[2])) or slopes(*given))
+    v, scale = torch.tensor([0.5, -2.0]), torch.tensor(3.0)
+    h = torch.func.grad(lambda x, p: spike(x, definitions.fast_sigmoid, scale=p).sum())
+    # h = 1/(1 + 3·|v|)².
+    whole = 1 + 3 * v.abs()
+    (_, by_v), (_, by_scale) = (
+        torch.func.jvp(lambda x: h(x, scale), (v,), (torch.ones(2),)),
+        torch.func.jvp(lambda p: h(v, p), (scale,), (torch.ones(()),)),
+    )
+    torch.testing.assert_close(by_v, -6 * v.sign() / whole**3)
+    torch.testing.assert_close(by_scale, -2 * v.abs() / whole**3)
+    assert asked[0] == [0]
+    assert len(asked[1]) == 1
+    assert asked[1] != [0]
 
 
 def test_third_derivatives_and_a_zero_that_h_touches() -> None:

@@ -434,6 +434,8 @@ def test_a_program_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
     faults = (
         {"pull_few": lambda kept, c, out, *rest: torch.mul(kept, c, out=out)},
         {"pull_many": lambda kept, c, out, *rest: torch.mul(kept, c, out=out)},
+        {"pull_few": lambda *given: good.pull_few(*given).index_fill_(1, torch.tensor([5]), math.nan)},
+        {"pull_many": lambda *given: good.pull_many(*given).index_fill_(1, torch.tensor([5]), math.nan)},
         {"pull_many": lambda *given: torch.ones(3).view(2)},
         {"fold": lambda numbers, shortcuts: [][1]},
     )
@@ -517,6 +519,87 @@ class Truth(One):
         return v > 1
 
 
+@pytest.mark.parametrize("number", [0.1, 1e300, -1e300])
+@pytest.mark.parametrize("default", [torch.float32, torch.float16])
+def test_a_number_beside_an_array_is_in_the_arrays_dtype(number: float, default: torch.dtype) -> None:
+    """On either side of a choice, also where float32 holds the number as infinite, which torch.where refuses."""
+
+    class First(One):
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return xp.where(v > 1, number, v)
+
+    class Second(One):
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return xp.where(v <= 1, v, number)
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        for dtype in (torch.float32, torch.float64):
+            v = torch.tensor([0.5, 2.0], dtype=dtype)
+            expected = torch.tensor([0.5, number], dtype=torch.float64).to(dtype)
+            for surrogate in (First(), Second()):
+                found = (
+                    gradient(surrogate, v, torch.ones_like(v)),
+                    torch.func.grad(lambda x, surrogate=surrogate: spike(x, surrogate).sum())(v),
+                    surrogate.derivative(v),
+                    torch.from_numpy(surrogate.derivative(v.numpy())),
+                )
+                assert all(torch.equal(each, expected) for each in found)
+    finally:
+        torch.set_default_dtype(before)
+
+
+class Turned(One):
+    """A bound that moves, beside a number, a parameter and a potential: PyTorch's maximum is NaN where it is."""
+
+    @staticmethod
+    def derivative(v, xp, *, level):
+        held = xp.maximum(0.5, v) + xp.minimum(level, v)
+        return held + xp.maximum(v, xp.sqrt(v)) * xp.minimum(v, xp.square(v))
+
+
+@pytest.mark.parametrize("n", [6, 6000])
+def test_a_bound_that_moves_is_chosen(n: int) -> None:
+    """Where x is no larger than it, so that a bound of NaN is none."""
+    v = torch.tensor([math.nan, 0.25, -2.0, 3.0, 0.0, -0.0]).repeat(n // 6)
+    found = gradient(Turned(), v, torch.ones(n))
+    assert_same_bits(found, plain(Turned(), v, torch.ones(n)))
+    expected = torch.tensor([0.5 + 0.25 + 0.5 * 0.25**2, 0.5 - 2.0 + 2.0 * 2.0, 3.0 + 0.7 + 3.0 * 3.0, 0.5, 0.5])
+    torch.testing.assert_close(found[1:6], expected)
+    assert torch.equal(gradient(Held(), v[:1], torch.ones(1)), torch.tensor([0.5 * 0.7]))
+    for surrogate in (Turned(), Held()):
+        assert call_of(v, surrogate, {})[0].program is not None
+
+
+class Held(One):
+    @staticmethod
+    def derivative(v, xp, *, level):
+        return xp.maximum(0.5, v) * xp.minimum(level, v)
+
+
+@pytest.mark.parametrize(
+    ("bound", "direct"), [(0.5, True), (-0.5, True), (math.inf, True), (0.0, False), (-0.0, False), (math.nan, False)]
+)
+def test_a_number_as_a_bound_is_pytorchs_own_unless_it_is_zero_or_nan(bound: float, direct: bool) -> None:
+    """One operation in the place of a comparison and a choice, where both give the same bits."""
+
+    class Held(One):
+        @staticmethod
+        def derivative(v, xp, *, level):
+            return xp.maximum(v, bound) * xp.minimum(v, bound)
+
+    v = torch.tensor([0.0, -0.0, 1.0, -1.0]).repeat(1500)
+    for n in (4, 6000):
+        assert_same_bits(gradient(Held(), v[:n], torch.ones(n)), plain(Held(), v[:n], torch.ones(n)))
+    call = call_of(v, Held(), {})[0]
+    assert call.program is not None
+    targets = [node.target for node in graph_of(call.program.pull_few).nodes]
+    assert [each in targets for each in (torch.maximum, torch.minimum, torch.where)] == [direct, direct, not direct]
+
+
 @pytest.mark.parametrize("definition", [One, Level, Truth])
 def test_a_formula_that_is_no_array_of_numbers(definition: type[Surrogate]) -> None:
     v = torch.tensor([0.0, 2.0], dtype=torch.float64)
@@ -561,7 +644,16 @@ def test_elsewhere_than_on_a_cpu_torchs_own_choice_is_the_quicker(n: int) -> Non
 
 @pytest.mark.parametrize(
     ("v", "parameter"),
-    [((3, 4), ()), ((3, 4), (4,)), ((3, 4), (3, 1)), ((1, 4), (4,)), ((1, 4), (1, 4)), ((0, 4), (1, 4)), ((), ())],
+    [
+        ((3, 4), ()),
+        ((3, 4), (1, 1)),
+        ((3, 4), (4,)),
+        ((3, 4), (3, 1)),
+        ((1, 4), (4,)),
+        ((1, 4), (1, 4)),
+        ((0, 4), (1, 4)),
+        ((), ()),
+    ],
 )
 def test_the_shape_of_both_together(v: tuple[int, ...], parameter: tuple[int, ...]) -> None:
     x, y = torch.empty(v), torch.empty(parameter)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from known_values import KNOWN
 
 from arcana import surrogate as definitions
 from arcana._core.expression import Kept
-from arcana.surrogate import Surrogate
+from arcana.surrogate import FastSigmoid, Surrogate
 from arcana.torch import set_compiled_kernels, spike
 from arcana.torch._call import call_of
 from arcana.torch._eager import kernels as compiled
@@ -310,3 +311,47 @@ def test_a_call_has_kernels_only_where_they_are_wanted(monkeypatch: pytest.Monke
         with set_compiled_kernels(enabled):
             found.append(call.kernels_for(v) is not None)
     assert found == [False, True, False]
+
+
+@pytest.mark.parametrize("enabled", [None, True, False])
+def test_where_kernels_are_wanted(enabled: bool | None) -> None:
+    """On a GPU unless somebody has said no; on a CPU where somebody has said yes, for 1,048,576 contiguous elements and more."""
+
+    class Potential(NamedTuple):
+        is_cuda: bool
+        count: int = 1
+        dense: bool = True
+
+        @property
+        def is_cpu(self) -> bool:
+            return not self.is_cuda
+
+        def numel(self) -> int:
+            return self.count
+
+        def is_contiguous(self) -> bool:
+            return self.dense
+
+    few, many, strided = 1_048_575, 1_048_576, False
+    with set_compiled_kernels(enabled):
+        on_gpu = [Potential(True, few), Potential(True, many), Potential(True, few, strided)]
+        assert [compiled.wanted(v) for v in on_gpu] == [enabled is not False] * 3
+        assert [compiled.compiler_wanted(v) for v in on_gpu] == [enabled is True, enabled is True, False]
+        on_cpu = [Potential(False, few), Potential(False, many), Potential(False, many, strided)]
+        for wanted in (compiled.wanted, compiled.compiler_wanted):
+            assert [wanted(v) for v in on_cpu] == [False, enabled is True, False]
+        call = copy.copy(call_of(torch.zeros(3), FastSigmoid(), {})[0])
+        for written in ("written", None):
+            vars(call).update(_cuda_kernels=written, _compiled_kernels="compiled")
+            compiles = ["compiled" if enabled else None]
+            expected = [None] * 3 if enabled is False else [written] * 3 if written else [*compiles * 2, None]
+            assert [call.kernels_for(v) for v in on_gpu] == expected
+            assert [call.kernels_for(v) for v in on_cpu] == [None, *compiles, None]
+        call.program = None
+        assert [call.kernels_for(v) for v in (*on_gpu, *on_cpu)] == [None] * 6
+
+
+def test_of_parameters_as_tensors_the_compilers_kernels_know_nothing() -> None:
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(), {"scale": torch.tensor(3.0)})
+    assert call.program is not None
+    assert call._compiled_kernels is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -19,10 +20,10 @@ from arcana import surrogate as definitions
 from arcana._core import FAR
 from arcana.surrogate import FastSigmoid, Surrogate, formula, parameter
 from arcana.torch import evaluate, spike
-from arcana.torch._call import Call, Ready, call_of
+from arcana.torch._call import REMEMBERED, Call, Ready, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks
-from arcana.torch._eager.program import NEAR, LearnableProgram, product_of
+from arcana.torch._eager.program import NEAR, LearnableProgram, product_of, sample
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -200,16 +201,166 @@ def program_of(surrogate: Surrogate, near: bool, **tensors: torch.Tensor) -> tup
 
 
 @pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
-@pytest.mark.parametrize("place", [0, 1], ids=["h", "slope"])
+@pytest.mark.parametrize("place", [0, -1], ids=["h", "slope"])
 @pytest.mark.parametrize("steps", ["few", "many"])
 def test_a_program_that_gives_something_else_is_not_believed(steps: str, place: int, near: bool) -> None:
     call, program = program_of(FastSigmoid(), near, scale=torch.tensor(3.0))
     assert call._learnable_agrees(program, ("scale",), near)
 
-    def wrong(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(x * 1.05 if i == place else x for i, x in enumerate(getattr(program, steps)(*given)))
+    def spoilt_by(change: Callable[[torch.Tensor], torch.Tensor]) -> LearnableProgram:
+        def wrong(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            arrays = list(getattr(program, steps)(*given))
+            arrays[place] = change(arrays[place])
+            return tuple(arrays)
 
-    assert not call._learnable_agrees(dataclasses.replace(program, **{steps: wrong}), ("scale",), near)
+        return dataclasses.replace(program, **{steps: wrong})
+
+    def no_number_near_the_threshold(x: torch.Tensor) -> torch.Tensor:
+        v, _ = sample(FastSigmoid, call.numbers, call.names, torch.float32)
+        return torch.where(v == 0.5, math.nan, x)
+
+    def wrong_where_small(x: torch.Tensor) -> torch.Tensor:
+        return torch.where((x.abs() < 0.05) & (x.abs() > 1e-4), x * 1.05, x)
+
+    for change in (lambda x: x * 1.05, no_number_near_the_threshold, wrong_where_small):
+        assert not call._learnable_agrees(spoilt_by(change), ("scale",), near)
+
+
+@pytest.mark.parametrize(
+    ("scale", "gain", "expected"),
+    [
+        (1.0, 1.0, NEAR),
+        (4.0, 1.0, NEAR / 4),
+        (0.125, 1.0, NEAR / 8),
+        (4.0, -16.0, NEAR / 16),
+        (4.0, 0.0, NEAR / 4),
+        ([0.5, 2.0, 8.0], 1.0, NEAR / 8),
+        ([0.0625, 2.0, 8.0], 1.0, NEAR / 16),
+        ([0.5, -32.0, 8.0], 1.0, NEAR / 32),
+        (math.inf, 1.0, 0.0),
+        (math.nan, 1.0, 0.0),
+        ([1.0, math.nan], 1.0, 0.0),
+    ],
+    ids=str,
+)
+def test_how_large_a_near_potential_may_be(scale: Any, gain: float, expected: float) -> None:
+    """So that its products and quotients with each parameter are no larger than `NEAR`; a 0 makes none."""
+    tensors = {"scale": torch.tensor(2.0), "gain": torch.tensor(1.0)}
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(), tensors)
+    assert call is not None
+    assert call._limit((torch.tensor(scale), torch.tensor(gain))) == expected
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(gain=8.0), {"scale": torch.tensor(2.0)})
+    assert call is not None
+    assert call._limit((torch.tensor(2.0),)) == NEAR / 8
+
+
+class Ramp(Surrogate):
+    """h is a level from 1 on."""
+
+    level: float = parameter(0.5)
+
+    @formula
+    def derivative(v: Any, xp: Any, *, level: Any) -> Any:
+        return level * xp.spike(v - 1)
+
+    @formula
+    def primitive(v: Any, xp: Any, *, level: Any) -> Any:
+        return level * (v - 1) * xp.spike(v - 1) + 0.5
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_comparison_is_a_number_and_not_chosen(near: bool) -> None:
+    """In h, and in what the gradient of a parameter is the sum of: torch.where takes as long as ten other operations."""
+    _, program = program_of(Ramp(), near, level=torch.tensor(1.5))
+    targets = [node.target for node in program.few.graph.nodes]
+    assert torch.where not in targets
+    assert any(getattr(each, "__name__", "").endswith("_as_numbers") for each in targets)
+
+
+def test_potentials_of_a_network_are_near() -> None:
+    """Whatever the number is: up to a million the quick program serves, and beyond its limit another one does."""
+    scale = torch.tensor(2.0)
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(), {"scale": scale})
+    assert call is not None
+    ready = call._ready(torch.zeros(3), (scale,), (True, True, False))
+    assert ready is not None
+    assert ready.limit == NEAR / 2
+    for v, serves in ((1e6, True), (0.999 * NEAR / 2, True), (1.001 * NEAR / 2, False), (math.inf, False), (math.nan, False)):
+        found = ready.gradients(torch.tensor([0.5, v]), torch.ones(2), (True, True))
+        assert (found is not None) == serves
+    far = call._ready(torch.zeros(3), (scale,), (True, False, True))
+    assert far is not None
+    assert far.limit == math.inf
+    assert far.gradients(torch.tensor([0.5, 1e20]), torch.ones(2), (True, True)) is not None
+
+
+def test_elsewhere_than_on_a_cpu_no_program_is_tried_that_looks_at_values() -> None:
+    """A look would wait for the device: only the program for any potential and any bound is left."""
+    tried: list[tuple[bool, ...]] = []
+    scale = torch.tensor(2.0)
+    call, *_ = call_of(torch.zeros(3), FastSigmoid(), {"scale": scale})
+    assert call is not None
+    for is_cpu, expected in (
+        (True, [(True, True, False), (True, True, True), (True, False, True)]),
+        (False, [(True, False, True)]),
+    ):
+        tried.clear()
+        v: Any = mock.Mock(is_cpu=is_cpu)
+        with (
+            mock.patch.object(Call, "_ready", lambda call, v, tensors, key: tried.append(key)),
+            mock.patch.object(Call, "derivative", side_effect=InterruptedError),
+            pytest.raises(InterruptedError),
+            torch.no_grad(),
+        ):
+            call.pull_learnable(v, (scale,), torch.ones(3), None, (False, True), {})
+        assert tried == expected
+
+
+def test_values_that_change_at_every_step_are_not_kept_for_ever() -> None:
+    """As those of parameters in training do; the last ones are known."""
+
+    class Trained(FastSigmoid):
+        """Of which nothing is known before."""
+
+    surrogate = Trained()
+    for i in range(1, 700):
+        call, _, known = call_of(torch.zeros(3), surrogate, {"scale": torch.tensor(float(i))})
+        assert call is not None
+        assert 1 <= len(call.known) <= REMEMBERED
+        assert call_of(torch.zeros(3), surrogate, {"scale": torch.tensor(float(i))})[2] is known
+    assert len(call.known) == 699 % REMEMBERED
+
+
+@pytest.mark.parametrize("answer", [True, False, RuntimeError("a program that fails")], ids=["agrees", "differs", "fails"])
+def test_whether_a_program_is_believed_is_found_once(answer: Any) -> None:
+    class Asked(FastSigmoid):
+        """Of which no program is known before."""
+
+    call, *_ = call_of(torch.zeros(3), Asked(), {"scale": torch.tensor(2.0)})
+    assert call is not None
+    with mock.patch.object(Call, "_learnable_agrees", side_effect=[answer]) as asked:
+        found = [call.learnable((True,), near=True, exact=False) for _ in range(2)]
+    assert asked.call_count == 1
+    assert [each is not None for each in found] == [answer is True] * 2
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_far_potentials_of_some_channels(channels: int) -> None:
+    """d/dscale of v/(1 + scale·|v|) is −sign(v)/scale² far out: the quick programs leave it to the next one."""
+    v = torch.tensor([1e20, -3e25, math.inf])[:channels, None].expand(channels, 4).t()
+    scale = torch.linspace(1, 2, channels)
+    found = ours(FastSigmoid(), v, torch.ones_like(v), scale=scale)
+    torch.testing.assert_close(found[0], -4 * v[0].sign() / scale.square())
+
+
+def test_a_potential_of_another_shape_is_checked_beside_values_that_are_known() -> None:
+    for shape in ((2,), (1, 2)):
+        scale = torch.tensor([2.0, 3.0]).view(shape)
+        for _ in range(2):
+            assert spike(torch.zeros(2, 2), FastSigmoid(), scale=scale).shape == (2, 2)
+        for v in (torch.zeros(3), torch.zeros(2, 3), torch.zeros(())):
+            with pytest.raises(ValueError, match="scale must broadcast to v's shape"):
+                spike(v, FastSigmoid(), scale=scale)
 
 
 def test_a_parameter_in_inference_mode_and_on_the_meta_device() -> None:

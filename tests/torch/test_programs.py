@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import types
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from every import every_surrogate, every_variant
+from every import every_surrogate, every_variant, one_a_kept
 from known_values import KNOWN
 from operations import counts_positions
 
@@ -17,9 +19,10 @@ from arcana._core.expression import Kept
 from arcana.surrogate import FastSigmoid, Surrogate, parameter
 from arcana.testing._values import BITS, from_float, hard_sample, ulp_difference
 from arcana.torch import spike
-from arcana.torch._call import call_of
+from arcana.torch._call import Call, call_of
 from arcana.torch._derivative import Derivative
 from arcana.torch._eager import chunks, masks, operations
+from arcana.torch._eager.program import sample as tried
 
 
 class Bump(Surrogate):
@@ -256,19 +259,104 @@ def test_bits_are_joined_in_the_array_that_is_given() -> None:
             assert out is None or found.data_ptr() == out.data_ptr()
 
 
-@pytest.mark.parametrize(("constant", "expected"), [(torch.tensor(1.0), [100, 100, 50]), (torch.ones(250), [250])])
-def test_long_arrays_go_piece_by_piece(constant: torch.Tensor, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless a constant has axes, which no piece could be told from."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("shape", "constant", "expected"),
+    [
+        ((100,), (), [100]),
+        ((101,), (), [100, 1]),
+        ((250,), (), [100, 100, 50]),
+        ((250,), (1,), [100, 100, 50]),
+        ((250,), (250,), [250]),
+        ((10, 25), (1, 1), [100, 100, 50]),
+        ((10, 25), (25,), [100, 100, 50]),
+        ((10, 25), (1, 25), [100, 100, 50]),
+        ((10, 25), (10, 1), [250]),
+        ((2, 250), (250,), [250, 250]),
+    ],
+    ids=str,
+)
+def test_long_arrays_go_piece_by_piece(
+    shape: tuple[int, ...], constant: tuple[int, ...], expected: list[int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any elements where all constants are numbers, else whole rows, unless a constant has that axis."""
     monkeypatch.setattr(chunks, "CHUNK", 100)
     sizes: list[int] = []
 
     def function(x: torch.Tensor, out: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        assert x.dtype is out.dtype is torch.float32
         sizes.append(x.numel())
         return torch.add(x, one, out=out)
 
-    v = torch.randn(250)
-    assert torch.equal(chunks.in_chunks(function, [v], torch.empty(250), [constant], torch.float32), v + 1)
+    v, one = torch.randn(shape).to(dtype), torch.rand(constant)
+    found = chunks.in_chunks(function, [v], torch.empty_like(v), [one], torch.float32)
+    assert torch.equal(found, (v.float() + one).to(dtype))
     assert sizes == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("rows", "pieces"), [(50, 1), (100, 2), (120, 3)])
+def test_sums_of_pieces_are_the_sums_of_the_whole(
+    rows: int, pieces: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of small whole numbers, so that no order of the additions matters: one sum, one a channel, and factors before and after."""
+    monkeypatch.setattr(chunks, "SLOPES", 100)
+    sizes: list[int] = []
+
+    def run(v: torch.Tensor, c: torch.Tensor, out: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        sizes.append(v.numel())
+        return torch.mul(v, c, out=out), v, v[:, :1]
+
+    v = (torch.arange(rows * 2).view(rows, 2) % 5 - 2).to(dtype)
+    c = (torch.arange(rows * 2).view(rows, 2) % 3).to(dtype)
+    one, channels = torch.tensor(3.0), torch.tensor([0.0, 5.0])
+    asked: list[tuple[tuple[int, int | None, torch.Tensor | None], tuple[int, ...]]] = [
+        ((0, 1, None), ()),
+        ((0, 1, one), (1, 1)),
+        ((1, None, channels), ()),
+        ((0, 1, channels), ()),
+        ((0, 2, None), ()),
+        ((0, None, channels), (2,)),
+        ((0, 1, one), (2,)),
+        ((0, 2, channels), (1, 2)),
+    ]
+    arrays = v.float() * c.float(), v.float(), v[:, :1].float()
+    expected = []
+    for (left, right, factor), shape in asked:
+        product = arrays[left] * (1 if right is None else arrays[right]) * (1 if factor is None else factor)
+        expected.append(product.sum_to_size(shape))
+    sums = [chunks.Sums([term], torch.Size(shape), math.prod(shape) == 1) for term, shape in asked]
+    for bounded in (False, True):
+        program: Any = types.SimpleNamespace(run=run, bounded=bounded)
+        sizes.clear()
+        out = torch.empty_like(v)
+        found = chunks.summed_in_chunks(program, v, c, out, [channels], torch.float32, sums)
+        assert len(sizes) == pieces
+        assert torch.equal(out.float(), arrays[0])
+        if bounded:
+            assert found.pop(0) == v.float().square().sum()
+        for one_found, one_expected in zip(found, expected, strict=True):
+            assert torch.equal(one_found, one_expected)
+
+
+@pytest.mark.parametrize("name", [*one_a_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES), "gaussian", "multi_gaussian"])
+@pytest.mark.parametrize("asks", [False, True])
+def test_one_value_with_axes_in_an_array_that_goes_piece_by_piece(name: str, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor of shape (1, 1) broadcasts to a potential of two axes, and to none that has been made flat."""
+    for each in ("CHUNK", "SLOPES"):
+        monkeypatch.setattr(chunks, each, masks.FEW + 1)
+    surrogate = definitions.get(name)
+    generator = torch.Generator().manual_seed(6)
+    v, c = (torch.randn(3, masks.FEW, generator=generator, dtype=torch.float64) for _ in range(2))
+    found = []
+    for shape in ((), (1, 1)):
+        tensors = {key: torch.full(shape, value, dtype=torch.float64) for key, value in surrogate.numbers.items()}
+        tensors["gain"] = torch.full(shape, 1.5, dtype=torch.float64)
+        leaves = [x.requires_grad_() for x in (v.clone(), *(tensors.values() if asks else ()))]
+        found.append(torch.autograd.grad(spike(leaves[0], surrogate, **tensors), leaves, c))
+        assert [x.shape for x in found[-1][1:]] == [shape] * (len(leaves) - 1)
+    for scalar, with_axes in zip(*found, strict=True):
+        torch.testing.assert_close(with_axes.view(scalar.shape), scalar, rtol=1e-11, atol=1e-11)
 
 
 def test_a_slope_of_one_hands_the_cotangent_on() -> None:
@@ -309,3 +397,38 @@ def test_a_call_on_another_device_has_a_program(name: str, dtype: torch.dtype) -
     call, *_ = call_of(torch.empty(3, dtype=dtype, device="meta"), definitions.get(name), {})
     assert call is not None
     assert call.program is not None
+
+
+def test_the_number_that_potentials_are_compared_with_lies_beside_them() -> None:
+    """Save on a GPU, which takes it along with the comparison."""
+    formula, numbers = FastSigmoid().formula, FastSigmoid().numbers
+    for device, place in (("cpu", "cpu"), ("meta", "meta"), ("cuda:0", "cpu")):
+        assert Call(formula, numbers, (), torch.float32, torch.device(device)).zero.device.type == place
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ["fast_sigmoid", "rectangular", "multi_gaussian"])
+def test_a_program_is_tried_where_formulas_differ(name: str, dtype: torch.dtype) -> None:
+    """At what is no number, at both zeros, at subnormal and at the largest numbers, and around kinks: 1/2, 1, the parameters."""
+    surrogate = definitions.get(name)
+    first, *others = surrogate.numbers
+    v, tensors = tried(type(surrogate), {each: surrogate.numbers[each] for each in others}, [first], dtype)
+    assert (v.dtype, v.shape[0]) == (dtype, 8)
+    limits, found = torch.finfo(dtype), set(v.flatten().tolist())
+    assert v.isnan().any()
+    signs = {str(x) for x in found if x == 0} | {str(x) for x in v[v == 0].tolist()}
+    assert signs == {"0.0", "-0.0"}
+    usual = [abs(float(torch.tensor(x, dtype=dtype))) for x in surrogate.numbers.values()]
+    for x in (math.inf, limits.max, limits.smallest_normal, 1.0, 0.5, *usual):
+        assert {x, -x} <= found
+    for sign in (1, -1):
+        side = {sign * x for x in found if sign * x > 0}
+        assert min(side) < limits.smallest_normal
+        assert len({x for x in side if 1e-3 < x < 30}) > 30
+        for x in usual:
+            assert any(x / 4 < each < x for each in side)
+            assert any(x < each < x * 4 for each in side)
+    (values,) = tensors
+    assert (values.dtype, values.shape) == (dtype, (8, 1))
+    assert len(set(values.flatten().tolist())) > 5
+    assert values.min() < usual[0] < values.max()

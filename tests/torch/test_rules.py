@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 import arcana
 from arcana.rules import Heaviside, Integer, Rule, Smooth, Stochastic, Ternary
 from arcana.surrogate import FastSigmoid, Rectangular, Sigmoid, Surrogate, get
-from arcana.torch import FastSigmoid as FastSigmoidFunction, Spike, fast_sigmoid, sigmoid, spike
+from arcana.torch import FastSigmoid as FastSigmoidFunction, Spike, _rules, fast_sigmoid, sigmoid, spike
 
 POINTS = np.array([-3.31, -1.93, -0.713, 0.053, 0.417, 1.337, 2.221, 5.617])
 COTANGENT = torch.linspace(-1.7, 2.3, POINTS.size, dtype=torch.float64)
@@ -182,6 +183,47 @@ def test_a_long_array_has_the_values_of_short_ones() -> None:
     v = torch.randn(5, 20_001, generator=torch.Generator().manual_seed(0)).t()
     for rule in (*COUNTING, Smooth()):
         assert torch.equal(fast_sigmoid(v, rule=rule), torch.stack([fast_sigmoid(x, rule=rule) for x in v.unbind(1)], 1))
+
+
+@pytest.mark.parametrize("rule", [Integer(3), Smooth()], ids=repr)
+def test_a_derivative_is_prepared_only_where_somebody_may_ask(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the potential or of a parameter; and under a transform, which does not say what it is after."""
+    asked: list[str] = []
+    way = ""
+    prepare = _rules.nothing
+    monkeypatch.setattr(_rules, "nothing", lambda *given: asked.append(way) or prepare(*given))
+    v, slope = torch.ones(3), torch.tensor(4.0)
+    moving_v, moving_slope = v.clone().requires_grad_(), slope.clone().requires_grad_()
+    for way, given, recorded in (
+        ("no gradient", (v, slope), True),
+        ("potential", (moving_v, slope), True),
+        ("parameter", (v, moving_slope), True),
+        ("not recorded", (moving_v, moving_slope), False),
+    ):
+        with torch.set_grad_enabled(recorded):
+            found = sigmoid(given[0], rule=rule, slope=given[1])
+        assert found.requires_grad == (way in ("potential", "parameter"))
+    way = "vmap of potentials"
+    torch.func.vmap(lambda v: sigmoid(v, rule=rule))(v)
+    way = "vmap of parameters"
+    torch.func.vmap(lambda slope: sigmoid(v[0], rule=rule, slope=slope))(slope.expand(3))
+    assert asked == ["potential", "parameter", "vmap of potentials", "vmap of parameters"]
+
+
+def test_pieces_are_looked_at_where_no_parameter_is_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing of a compiler is loaded for a call that is not compiled."""
+    sizes: list[int] = []
+    in_chunks = _rules.in_chunks
+    monkeypatch.setattr(_rules, "CHUNK", 100)
+    monkeypatch.setattr(_rules, "in_chunks", lambda *given: sizes.append(given[-1]) or in_chunks(*given))
+    monkeypatch.delitem(sys.modules, "arcana.torch._dynamo", raising=False)
+    v = torch.linspace(-1, 4, 250)
+    whole = sigmoid(v, rule=Integer(3), slope=torch.tensor(4.0))
+    assert sizes == []
+    assert torch.equal(sigmoid(v, rule=Integer(3)), whole)
+    torch.func.vmap(lambda v: sigmoid(v, rule=Integer(3)))(v)
+    assert sizes == [100]
+    assert "arcana.torch._dynamo" not in sys.modules
 
 
 def test_a_count_keeps_one_potential() -> None:

@@ -331,7 +331,22 @@ def test_what_is_printed() -> None:
     with torch.no_grad():
         many.scale.fill_(math.nan)
     assert "scale=(8,)" in repr(many)
+    for value in (math.nan, math.inf):
+        one = Spike(FastSigmoid(), torch.full((2, 2), 0.5), learnable="scale")
+        with torch.no_grad():
+            one.scale.fill_(value)
+        assert repr(one).startswith("Spike(FastSigmoid(scale=10")
+    assert "threshold=(2, 2) from 0.5 to 0.5" in repr(one)
     assert len(repr(Spike(FastSigmoid(), torch.ones(0, 3)))) < 100
+
+
+def test_what_is_printed_while_a_compiler_looks_on_is_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It follows no look at a value, and functorch prints a module."""
+    layer = Spike(FastSigmoid(scale=25.0), learnable="scale")
+    with torch.no_grad():
+        layer.scale.fill_(3.0)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert repr(layer) == "Spike(FastSigmoid(scale=25.0))"
 
 
 def test_a_layer_that_was_saved_before_it_knew_its_number() -> None:

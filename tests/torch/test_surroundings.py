@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo.compiled_autograd
-from every import every_surrogate, one_a_kept
+from every import each_kept, every_surrogate, one_a_kept
 from known_values import KNOWN
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
@@ -27,6 +27,7 @@ from arcana import surrogate as definitions
 from arcana._core.expression import Kept
 from arcana.surrogate import FastSigmoid, Surrogate, fast_sigmoid
 from arcana.torch import Spike, set_compiled_kernels, spike
+from arcana.torch._call import call_of
 
 Surroundings = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -330,6 +331,26 @@ def test_second_derivatives_of_a_parameter_under_hooks(subtests: pytest.Subtests
 
 
 # Compiled autograd
+
+
+@each_kept(Kept.POTENTIAL, Kept.MASK, Kept.SPIKES, Kept.NOTHING)
+def test_the_one_call_of_compiled_autograd_gives_what_is_asked_for(name: str) -> None:
+    """From what an eager forward pass has kept: of the potential and of each parameter that is a tensor, in their order."""
+    from arcana.torch._dynamo import pulled
+
+    surrogate = definitions.get(name)
+    v, c = torch.linspace(-1, 1, 7), torch.linspace(0.5, 2, 7)
+    call = call_of(v, surrogate, {})[0]
+    arguments = type(surrogate).key, surrogate.formula.settings, tuple(surrogate.numbers.items())
+    h = surrogate.derivative(v)
+    (found,) = pulled(c, *arguments, (), (True,), *call.forward(v)[1])
+    torch.testing.assert_close(found, c * h)
+    assert pulled(c, *arguments, (), (False,), *call.forward(v)[1]) == []
+    # dG/dgain is G − 1/2.
+    by_gain = (c * (surrogate.primitive(v) - 0.5)).sum()[None]
+    for asked, expected in (((True, True), [c * h, by_gain]), ((False, True), [by_gain]), ((True, False), [c * h])):
+        found = pulled(c, *arguments, ("gain",), asked, v, torch.ones(1))
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import linecache
 import math
 import sys
 import types
@@ -321,7 +323,24 @@ def test_a_power_by_a_number(exponent: float, stand_in: list[str]) -> None:
             return v**exponent
 
     v, c = sample("float32")
+    text = cuda.CudaKernels(call_of(v, Power(), {})[0])._source(Kind("backward", aligned=True, wide=False)).text
+    assert ("libdevice.pow" in text) == (exponent in (1, 2.5))
     assert_kernels(stand_in, Power(), torch.cat([torch.tensor([-0.0, -math.inf, 1e-39]), v]), torch.cat([c[:3], c]))
+
+
+def test_the_reciprocal_of_a_root_runs_as_operations(stand_in: list[str]) -> None:
+    """For which PyTorch has a function of its own, and CUDA's library one that rounds otherwise."""
+
+    class Root(Surrogate):
+        @staticmethod
+        def derivative(v: Any, xp: Any) -> Any:
+            return xp.abs(v) ** -0.5
+
+    v, c = sample("float32")
+    x = v.clone().requires_grad_()
+    (found,) = torch.autograd.grad(spike(x, Root()), x, c)
+    assert_bits(Root(), found, plain(Root(), v, c))
+    assert "backward" not in stand_in
 
 
 class Bessel(Surrogate):
@@ -388,8 +407,32 @@ def test_a_kernel_whose_parameter_gradient_is_wrong_is_not_used(channels: bool, 
         else:
             out[100 // 7] = 0.3
 
+    def spoilt_product(count: int, *arguments: Any) -> None:
+        launch(count, *arguments)
+        arguments[2].mul_(1.001)
+
     assert kernels._agrees(kind, launch)
     assert not kernels._agrees(kind, spoilt)
+    assert not kernels._agrees(kind, spoilt_product)
+
+
+@pytest.mark.parametrize("name", ["fast_sigmoid", "sparse_fast_sigmoid", "multi_gaussian"])
+def test_a_kernel_is_tried_on_a_count_of_whole_units(name: str) -> None:
+    """Which every kernel takes, of no matter how many parameters."""
+    surrogate = definitions.get(name)
+    counts: list[int] = []
+
+    def launch(count: int, *arguments: Any) -> None:
+        counts.append(count)
+        raise InterruptedError
+
+    for asked in (False, True):
+        tensors = {"gain": torch.tensor(1.0)} if asked else {}
+        kernels = cuda.CudaKernels(call_of(torch.zeros(3), surrogate, tensors)[0])
+        kind = Kind("backward", True, False, *([(torch.float32,), (True,), (True,)] if asked else []))
+        with pytest.raises(InterruptedError):
+            kernels._agrees(kind, launch)
+    assert not any(count % cuda.ALIGNMENT for count in counts)
 
 
 @every_surrogate
@@ -477,3 +520,232 @@ def test_a_random_formula(stand_in: list[str], formula: Formula, dtype: str, as_
     expected = plain(surrogate, v, c, **tensors)
     eps = torch.finfo(v.dtype).eps
     torch.testing.assert_close(found, expected, rtol=64 * eps, atol=1e-37, equal_nan=True)
+
+
+EPS = torch.finfo(torch.float32).eps
+SMALLEST = torch.finfo(torch.float32).smallest_normal
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "alike"),
+    [
+        ([0.25 + 0.25 * 67 * EPS], [0.25], True),  # 64 of its own size, and 4 of the largest
+        ([4.0 - 4.0 * 67 * EPS], [4.0], True),
+        ([0.25 + 0.25 * 69 * EPS], [0.25], False),
+        ([4.0 - 4.0 * 69 * EPS], [4.0], False),
+        ([-1.0], [1.0], False),
+        ([3.5 * 4.0 * EPS, -4.0], [0.0, -4.0], True),
+        ([4.5 * 4.0 * EPS, -4.0], [0.0, -4.0], False),
+        ([3.5 * 0.25 * EPS, -0.25], [0.0, -0.25], True),
+        ([4.5 * 0.25 * EPS, -0.25, math.inf, -math.inf, math.nan], [0.0, -0.25, math.inf, -math.inf, math.nan], False),
+        ([SMALLEST], [0.0], True),
+        ([3 * SMALLEST], [0.0], False),
+        ([math.nan, math.inf, -math.inf], [math.nan, math.inf, -math.inf], True),
+        ([math.nan], [1.0], False),
+        ([1.0], [math.nan], False),
+        ([math.inf], [-math.inf], False),
+        ([1.0], [math.inf], False),
+        ([math.inf], [1.0], False),
+        ([-torch.finfo(torch.float32).max, math.inf], [-math.inf, torch.finfo(torch.float32).max], True),
+        ([1.0, 7.0], [1.0, 2.0], False),
+    ],
+    ids=str,
+)
+def test_results_are_alike_but_for_roundings(found: list[float], expected: list[float], alike: bool) -> None:
+    x, y = (torch.tensor(each, dtype=torch.float64).float() for each in (found, expected))
+    assert cuda._alike(x, y) is alike
+
+
+def test_more_roundings_are_alike_where_they_are_said_to_be_and_bools_are_compared_as_they_are() -> None:
+    one = torch.ones(1)
+    for off, roundings in ((100 * EPS, 64), (80 * EPS, 20)):
+        assert cuda._alike(one + off, one, roundings)
+        assert not cuda._alike(one + off, one)
+    for other, alike in ((True, True), (False, False)):
+        assert cuda._alike(torch.tensor([True]), torch.tensor([other])) is alike
+
+
+@pytest.mark.parametrize(
+    ("v", "found", "expected", "alike"),
+    [
+        (31.9, 1 + 127 * EPS, 1.0, True),
+        (-32.0, 1 + 129 * EPS, 1.0, False),
+        (32.0, 1 + 129 * EPS, 1.0, False),
+        (32.1, 1 + 129 * EPS, 1.0, True),
+        (-40.0, 1.009, 1.0, True),
+        (40.0, 1.011, 1.0, False),
+        (1e20, 0.5, math.inf, True),
+        (0.5, 0.5, math.nan, True),
+        (40.0, math.nan, 1.0, False),
+    ],
+)
+def test_slopes_are_alike_but_for_roundings_where_potentials_are_usual(
+    v: float, found: float, expected: float, alike: bool
+) -> None:
+    """Farther out large numbers cancel, and an overflow tells nothing."""
+    x, y = (torch.tensor([each], dtype=torch.float64).float() for each in (found, expected))
+    assert cuda._slopes_alike(x, y, torch.tensor([v])) is alike
+
+
+@pytest.mark.parametrize(
+    ("shape", "out", "expected"),
+    [
+        ((), (2, 3, 4), ()),
+        ((1, 1), (2, 3, 4), ()),
+        ((4,), (2, 3, 4), (1, 4)),
+        ((3, 1), (2, 3, 4), (4, 3)),
+        ((2, 1, 1), (2, 3, 4), (12, 2)),
+        ((3, 4), (2, 3, 4), (1, 12)),
+        ((2, 3, 1), (2, 3, 4), (4, 6)),
+        ((2, 3, 4), (2, 3, 4), (1, 24)),
+        ((2, 1, 4), (2, 3, 4), None),
+        ((2, 1, 4), (2, 1, 4), (1, 8)),
+    ],
+    ids=str,
+)
+def test_where_the_values_of_a_parameter_go(
+    shape: tuple[int, ...], out: tuple[int, ...], expected: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Element i of the potential has value i // length % size, which is counted out here."""
+    place = cuda._place(torch.empty(shape), torch.empty(out))
+    assert place == expected
+    if expected:
+        length, size = expected
+        values = torch.arange(float(size)).view(shape)
+        assert torch.equal(values.expand(out).flatten(), torch.arange(math.prod(out)).floor_divide(length).fmod(size).float())
+        monkeypatch.setattr(cuda, "WIDE", length)
+        assert cuda._place(torch.empty(shape), torch.empty(out)) is None
+        monkeypatch.setattr(cuda, "WIDE", length + 1)
+        assert cuda._place(torch.empty(shape), torch.empty(out)) == expected
+        for x, y in ((torch.empty(*shape, 2)[..., 0], torch.empty(out)), (torch.empty(shape), torch.empty(*out, 2)[..., 0])):
+            assert cuda._place(x, y) is None
+
+
+def test_only_a_parameter_with_bounds_is_held_inside() -> None:
+    """From below, from above, or not at all."""
+    tensors = {"scale": torch.tensor(1.0), "gain": torch.tensor(1.0)}
+    call, *_ = call_of(torch.zeros(3), definitions.get("fast_sigmoid"), tensors)
+    kind = Kind("backward", True, False, (torch.float32,) * 2, (True, True))
+    lines = [line.split() for line in cuda.CudaKernels(call)._source(kind).text.splitlines()]
+    held = [(line[2], line[3]) for line in lines if len(line) > 3 and line[2].startswith("tl.where(p_")]
+    assert held == [("tl.where(p_0", "<"), ("tl.where(p_0", ">")]
+
+
+def test_an_instance_for_every_block_that_has_begun() -> None:
+    block = cuda.BLOCK
+    assert [cuda._instances(count) for count in (0, 1, block, block + 1, 5 * block)] == [0, 1, 1, 2, 5]
+
+
+def test_elements_and_their_block_are_counted_without_an_overflow() -> None:
+    """Triton takes a power of 2 for a block, and the last one may reach beyond the last element."""
+    assert cuda.BLOCK.bit_count() == 1
+    assert 2**30 <= cuda.WIDE <= 2**31 - cuda.BLOCK
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("wide", [True, False])
+def test_what_triton_is_told_of_a_kernel(aligned: bool, wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Multiples of 16 for pointers and counts where they are, and else none; bytes for bools."""
+    call, *_ = call_of(torch.zeros(3), definitions.get("rectangular"), {"width": torch.tensor(1.0)})
+    written = cuda.CudaKernels(call)._source(Kind("backward", aligned, wide, (torch.float32,), (False,)))
+    told: list[Any] = []
+    launched: list[Any] = []
+    monkeypatch.setattr(cuda, "_jit", lambda each: told.append(each) or types.SimpleNamespace(warmup=warmup))
+    monkeypatch.setattr(cuda, "launcher", lambda kernel: lambda *given: launched.append((kernel, *given)))
+
+    def warmup(*given: Any, **named: Any) -> str:
+        told.extend((given, named))
+        return "kernel"
+
+    arrays = [torch.empty(5, dtype=each) for each in (torch.float64, torch.bool, torch.bfloat16)]
+    launch = cuda._launch(written, arrays, aligned, wide)
+    source, given, named = told
+    assert source is written
+    assert named == {"grid": (1,), "enable_fp_fusion": False, "enable_reflect_ftz": False}
+    memory, numbers = given[:3], given[3:]
+    assert [x.dtype for x in memory] == [torch.float64, torch.int8, torch.bfloat16]
+    assert [x.data_ptr() % 16 == 0 for x in memory] == [aligned] * 3
+    *constants, count, length, size = numbers
+    assert constants == [0] * len(written.constants)
+    assert constants
+    assert (count % 16 == 0) == aligned
+    assert (count >= 2**31) == wide
+    assert (length, size) == (1, 1)
+    launch(cuda.BLOCK + 1, "v", "out")
+    assert launched == [("kernel", 2, None, "v", "out")]
+
+
+def test_the_text_of_a_kernel_can_be_read_while_it_is_made(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Triton reads it; and is forgotten then."""
+    call, *_ = call_of(torch.zeros(3), definitions.get("fast_sigmoid"), {})
+    written = cuda.CudaKernels(call)._source(Kind("backward", aligned=True, wide=False))
+    jit = lambda do_not_specialize: lambda function: (inspect.getsource(function), function.__annotations__)  # noqa: E731
+    monkeypatch.setattr(sys.modules["triton"], "jit", jit)
+    text, annotations = cuda._jit(written)
+    assert written.text.endswith(text)
+    assert annotations == {f"constant_{i}": "int32" for i, _ in enumerate(written.constants)}
+    assert not [name for name in linecache.cache if "arcana kernel" in str(name)]
+
+
+def test_a_kernel_runs_on_the_device_of_its_arrays(stand_in: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current one is changed around the launch where it is another; and no more than that is done for an empty array."""
+    v, c = sample("float32")
+    call, *_ = call_of(v, definitions.get("fast_sigmoid"), {})
+    kernels = cuda.CudaKernels(call)
+    expected = kernels.pull([v], [], c)
+    entered: list[Any] = []
+
+    @contextlib.contextmanager
+    def device(index: Any) -> Any:
+        entered.append(index)
+        yield
+        entered.append("left")
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    for current, around in ((None, []), (1, [torch.device("cpu"), "left"])):
+        monkeypatch.setattr(torch.cuda, "current_device", lambda current=current: current)
+        entered.clear()
+        stand_in.clear()
+        assert torch.equal(kernels.pull([v], [], c).nan_to_num(7), expected.nan_to_num(7))
+        assert (entered, stand_in) == (around, ["backward"])
+    # And while it is made.
+    entered.clear()
+    assert cuda.CudaKernels(call_of(v, type("Fresh", (FastSigmoid,), {})(), {})[0]).pull([v], [], c) is not None
+    assert entered == [torch.device("cpu"), "left"] * 2
+    stand_in.clear()
+    assert kernels.pull([v[:0]], [], c[:0]).shape == (0,)
+    assert stand_in == []
+    assert kernels.pull([v], [], c.double()) is None
+    assert kernels.gradients(v, [], c.double(), []) is None
+
+
+@pytest.mark.parametrize(("number", "expected"), [(31, False), (32, True), (33, True)])
+def test_a_kernel_is_told_where_elements_are_too_many_for_32_bits(
+    number: int, expected: bool, stand_in: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "WIDE", 32)
+    call, *_ = call_of(torch.zeros(1), definitions.get("fast_sigmoid"), {})
+    kernels = cuda.CudaKernels(call)
+    kernels.fire(torch.zeros(number))
+    assert [each.wide for each in kernels._launches] == [expected]
+
+
+def test_kernels_need_cuda_and_a_triton_that_keeps_subnormals(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "triton.backends.nvidia.compiler"
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    for i in range(1, 4):
+        parent = ".".join(name.split(".")[:i])
+        monkeypatch.setitem(sys.modules, parent, types.ModuleType(parent))
+    monkeypatch.setitem(sys.modules, name, None)
+    assert not cuda.available.__wrapped__()
+    for fields, expected in (
+        (("enable_fp_fusion", "enable_reflect_ftz", "num_warps"), True),
+        (("enable_fp_fusion",), False),
+        (("enable_reflect_ftz",), False),
+    ):
+        module = types.ModuleType(name)
+        vars(module)["CUDAOptions"] = types.SimpleNamespace(__dataclass_fields__=dict.fromkeys(fields))
+        monkeypatch.setitem(sys.modules, name, module)
+        assert cuda.available.__wrapped__() is expected
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert not cuda.available.__wrapped__()

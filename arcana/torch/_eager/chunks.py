@@ -110,7 +110,7 @@ def _sum(sums: Sums, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         x, y = arrays[left], None if right is None else arrays[right]
         if factor is not None and factor.numel() > 1 and factor.shape != shape:
             x, factor = x * factor, None
-        found = _dot(x, y) if sums.single and y is not None else (x if y is None else x * y).sum_to_size(shape)
+        found = (x.sum() if y is None else _dot(x, y)) if sums.single else (x if y is None else x * y).sum_to_size(shape)
         found = found if factor is None else found * factor
         total = found if total is None else total + found
     assert total is not None
@@ -133,12 +133,12 @@ def _widened(arrays: Sequence[torch.Tensor], dtype: torch.dtype) -> Sequence[tor
 def _chunks(arrays: Sequence[torch.Tensor], constants: Sequence[torch.Tensor], size: int) -> Iterator[Sequence[torch.Tensor]]:
     """Yield the arrays, or one chunk of each after the other: rows, or any elements where all constants are numbers.
 
-    The last of the arrays is dense.
+    The last of the arrays is dense. A number with axes does not broadcast to elements without.
     """
     last = arrays[-1]
     if last.numel() <= size or not last.is_cpu:
         yield arrays
-    elif all(each.numel() == 1 for each in constants):
+    elif all(each.numel() == 1 and each.ndim <= 1 for each in constants):
         yield from zip(*(_flat(each, last).split(size) for each in arrays), strict=True)
     elif all(each.ndim < last.ndim or each.shape[0] == 1 for each in constants):
         rows = max(1, size * last.shape[0] // last.numel())
