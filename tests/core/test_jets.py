@@ -24,6 +24,24 @@ def test_a_jet_is_the_polynomial_s_derivatives() -> None:
     assert [float(x[0]) for x in f.second] == [2 * 9, 4 * 2 * -3 + 1, 2 * 4]
 
 
+def test_the_circuits_are_what_they_are_called() -> None:
+    """Each of a function that tells every operation from another: the square, at points in order on both sides of 0."""
+    assert sorted(set(POINTS)) == list(POINTS)
+    assert POINTS[0] < 0 < POINTS[-1]
+    v = np.array(POINTS)
+    z, u = v**2, 0.9 * 0.3 * v + v
+    fired = (u - 0.97) ** 2
+    after = 0.9 * (u - fired) + v
+    expected = {
+        "products of spikes": z * (z + (0.41 - v) ** 2),
+        "spikes of spikes": z * (0.5 * z + 0.6 * v) ** 2,
+        "a recurrent neuron": 0.7 * fired * u + (after - 0.97) ** 2 * after,
+    }
+    assert expected.keys() == CIRCUITS.keys()
+    for name, circuit in CIRCUITS.items():
+        np.testing.assert_allclose(circuit(np.square, v, loop), expected[name], rtol=1e-12)
+
+
 def test_the_numbers_of_the_issue() -> None:
     """Worked out by hand from h = a·e/(1 + e)², e = exp(−a·v): 2h² + 2·s·h′, and h′(u)·(a·h + b)² + h(u)·a·h′ of two in turn."""
     partials = differences(Sigmoid(slope=4.0))
