@@ -68,15 +68,16 @@ def raised(error: Exception) -> str:
 
 
 def _runs(surrogate: Surrogate) -> Iterator[Row]:
-    v = np.array([-1.0, 0.0, 1.0])
+    v = np.zeros(3)
     kinds = ["derivative", *(["primitive"] if surrogate.has_primitive() else [])]
-    shapes = [np.shape(getattr(surrogate, which)(v)) for which in kinds]
-    yield Row(WHERE, "runs", True, f"{' and '.join(kinds)}, {len(shapes)} arrays of {v.size}")
+    for which in kinds:
+        getattr(surrogate, which)(v)
+    yield Row(WHERE, "runs", True, f"{' and '.join(kinds)}, {len(kinds)} arrays of {v.size}")
 
 
 def _grid() -> Array:
     positive = np.concatenate([np.linspace(0, 4, 4001), np.logspace(-12, 6, 1801)])
-    return np.unique(np.concatenate([-positive, positive]))
+    return np.unique([-positive, positive])
 
 
 def _kept(surrogate: Surrogate) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from made import BOUND, evidence
 from networks import _ten_bits, run
 
 from arcana.testing import Divergence, Layer, Run, first_divergence
-from arcana.testing._products import sums
+from arcana.testing._products import _borders, matrices, sums
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, shortened
 from arcana.testing._sides import side_by_side
 from arcana.testing._tensorfloat import _holds, resembles, shared
@@ -96,6 +97,41 @@ def test_a_convolution_along_one_axis_has_its_channels_first_or_last(stride: int
     assert not list(sums({"kernel": weight}, (4, 51), (5, 10)))
     assert not list(sums({"kernel": weight.astype(int)}, (4, 11), found.shape[1:]))
     assert not list(sums({"kernel": weight}, (3, 11), found.shape[1:]))
+
+
+def test_the_zeros_around_an_image_are_those_that_give_its_places() -> None:
+    """n on both sides, where (size + 2n − width) // stride + 1 places fit, and half of what "SAME" adds for size / stride."""
+    for before, after, widths, stride, expected in (
+        ([5], [3], [3], 1, [(0,)]),
+        ([8], [8], [3], 1, [(1,)]),
+        # "SAME" adds one zero, behind.
+        ([8], [4], [3], 2, [(1,), (0,)]),
+        ([9], [5], [4], 2, [(2,), (1,)]),
+        # (8 − 3) // 4 + 1 = (8 + 2 − 3) // 4 + 1 = 2.
+        ([8], [2], [3], 4, [(0,), (1,)]),
+        # Of 0 or 1 and of 1 or 2 the axes have 1 in common; and of 1 and of 2 nothing.
+        ([8, 9], [2, 3], [3, 3], 4, [(1, 1), (0, 1)]),
+        ([5, 7], [5, 7], [3, 5], 1, [(1, 2)]),
+        # Fewer zeros than a kernel is wide, or no place would see the image alone.
+        ([5], [9], [3], 1, []),
+        ([5], [7], [3], 1, [(2,)]),
+    ):
+        assert _borders(before, after, widths, stride) == expected
+
+
+def test_a_weight_fits_between_so_many_inputs_and_neurons() -> None:
+    oblong, square = np.arange(6.0).reshape(2, 3), np.arange(4.0).reshape(2, 2)
+    given = {
+        "a": oblong,
+        "b": oblong.T,
+        "c": oblong.astype(ml_dtypes.bfloat16),
+        "square": square,
+        "whole": oblong.astype(int),
+        "deep": oblong[None],
+    }
+    found = [(name, weight.dtype.name, weight.tolist()) for name, weight in matrices(given, 2, 3)]
+    assert found == [(name, "float64", oblong.tolist()) for name in "abc"]
+    assert [weight.tolist() for _, weight in matrices(given, 2, 2)] == [square.tolist(), square.T.tolist()]
 
 
 def begun(neurons: int = 40, *, beyond: int = 40, positive: int = 20, size: float = 1.0) -> bool:

@@ -11,7 +11,7 @@ from every import every_parameter, every_surrogate
 from known_values import KNOWN
 from mpmath import mp, mpf
 
-from arcana.surrogate import Sigmoid, Surrogate, get
+from arcana.surrogate import Sigmoid, Surrogate, get, parameter
 from arcana.testing._second_order import CIRCUITS, POINTS, Jet, Partials, differences, expected, loop, paces_of, second_order_rows
 
 
@@ -135,6 +135,26 @@ def test_a_parameter_moves_unless_its_default_is_the_end_of_its_domain(name: str
     surrogate = get(name)
     low, high = type(surrogate).domain(key, "float64")
     assert (key in paces_of(surrogate)) == (low < surrogate.numbers[key] < high)
+
+
+def test_each_parameter_moves_a_quarter_faster_than_the_one_before_and_stays_in_its_domain() -> None:
+    """By twice the step of the second difference, 0.002 of its size: one that is 0 moves as one of 1 does."""
+
+    class Several(Surrogate):
+        one: float = parameter(-2.0)
+        at_zero: float = parameter(0.0)
+        near: float = parameter(1.0, above=1 - 0.0031)
+        too_near: float = parameter(1.0, above=1 - 0.0034)
+        high: float = parameter(2.0, below=2.0081)
+        too_high: float = parameter(2.0, below=2.0089)
+
+        @staticmethod
+        def derivative(v, xp, *, one, at_zero, near, too_near, high, too_high):
+            return xp.zeros_like(v)
+
+        primitive = derivative
+
+    assert paces_of(Several()) == {"one": -2.0, "at_zero": 1.25, "near": 1.5, "high": 4.0}
 
 
 class Side:

@@ -602,6 +602,7 @@ def test_what_is_as_far_apart_as_rounding_is_near_enough() -> None:
             moved = theirs.copy()
             moved[place] = by
             assert (difference(ours, moved, **more)[0] == kind) == expected, (kind, by)
+    assert difference(x, x.T + 16 * U * (x == 0))[1] == "torch's is the transpose of JAX's"
 
 
 def test_inputs_and_parameters_are_compared_where_both_runs_hold_them() -> None:
