@@ -11,6 +11,7 @@ from every import every_surrogate
 
 from arcana.surrogate import Facts, FastSigmoid, Sigmoid, Surrogate, get, parameter
 from arcana.testing import ConformanceError, check_surrogate
+from arcana.testing._definition import _other_values, definition_rows, raised
 from arcana.testing._second_order import _row, _slope
 from arcana.testing._surrogate import _close, _parameter_slope, _reference, _Sample, exact_spikes, reports
 from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
@@ -227,8 +228,8 @@ def test_a_report_has_a_row_for_all_that_is_checked() -> None:
     assert "primitive at 0" not in window
 
 
-def failing(*, derivative: Any = None, primitive: Any = None, **facts: Any) -> dict[str, str]:
-    """The rows that fail of Cauchy's with other facts or formulas."""
+def replaced(*, derivative: Any = None, primitive: Any = None, **facts: Any) -> Surrogate:
+    """Cauchy's with other facts or formulas."""
     stated = {"peak": 1.0, "area": math.pi, "even": True} | facts
 
     of_v = {"derivative": derivative, "primitive": primitive}
@@ -246,7 +247,12 @@ def failing(*, derivative: Any = None, primitive: Any = None, **facts: Any) -> d
         def primitive(v: Any, xp: Any, *, width: Any) -> Any:
             return of_v["primitive"](v, xp) if of_v["primitive"] else Cauchy.primitive(v, xp, width=width)
 
-    (report,) = reports([Changed()], [])
+    return Changed()
+
+
+def failing(**changed: Any) -> dict[str, str]:
+    """The rows that fail of Cauchy's with other facts or formulas."""
+    (report,) = reports([replaced(**changed)], [])
     # A class within a function cannot be pickled.
     return {row.what: row.detail for row in report.rows if not row.passed and row.what != "pickle round trip"}
 
@@ -301,6 +307,83 @@ def test_support_is_held_to_the_next_float() -> None:
     assert supported(-2.0031, 1)["support"] == "h is 0 up to -2.0031 already, the end of [-2.0031, 1]"
 
 
+def test_support_without_one_end_is_held_to_a_thousandth_of_the_unit() -> None:
+    def supported(first: float, low: float) -> bool:
+        return "support" not in failing(
+            derivative=lambda v, xp: xp.where(v >= first, 1.0, 0.0), support=(low, math.inf), area=math.inf, even=False
+        )
+
+    for low in (0.0, 2.0):
+        assert supported(low, low)
+        assert supported(low + 0.00099, low)
+        assert not supported(low + 0.001005, low)
+        assert not supported(math.nextafter(low, -1), low)
+
+
+def test_lobes_that_cancel_are_as_exact_as_their_sizes() -> None:
+    """Of 1 and −1, which have an area of 0 and of 2 by size."""
+    for area, wrong in ((1.98e-9, False), (2.02e-9, True), (-1.98e-9, False), (-2.02e-9, True)):
+        rows = failing(
+            derivative=lambda v, xp: xp.where(xp.abs(v) <= 1, xp.where(v < 0, -1.0, 1.0), 0.0),
+            support=(-1, 1),
+            area=area,
+            even=False,
+        )
+        assert ("area" in rows) == wrong
+
+
+def test_a_tail_that_falls_slowly_has_its_area() -> None:
+    """Of (1 + |v|)^(−7/4), whose integral is 8/3: in t, with v = t / (1 − t²), it has no bound at the ends."""
+
+    def derivative(v: Any, xp: Any) -> Any:
+        return xp.exp(xp.log1p(xp.abs(v)) * -1.75)
+
+    assert "area" not in failing(derivative=derivative, area=8 / 3)
+    assert "area" in failing(derivative=derivative, area=8 / 3 + 1e-8)
+
+
+def test_another_value_of_a_parameter_is_the_furthest_in_its_domain() -> None:
+    def others(value: float, **bounds: float) -> list[float]:
+        class Bounded(Surrogate):
+            width: float = parameter(value, **bounds)
+
+            @staticmethod
+            def derivative(v: Any, xp: Any, *, width: Any) -> Any:
+                return xp.zeros_like(v) + width
+
+        return _other_values(Bounded(), "width")
+
+    assert others(2.0) == [1.0, 4.0]
+    assert others(2.0, at_most=2) == [1.0, 1.5]
+    assert others(2.0, at_least=2) == [4.0, 3.0]
+    assert others(1.0, above=0.5, below=2) == [0.75, 1.5]
+    assert others(1.0, above=0.75, below=1.5) == [0.9, 1.1]
+    assert others(-1.0, above=-1.5) == [-0.5, -0.75]
+    assert others(0.0) == [0.5, -0.5]
+    assert others(0.0, at_least=0) == [0.5, 0.25]
+    assert others(0.0, below=0.5) == [-0.5, 0.25]
+    assert others(0.0, at_least=0, below=0.5) == [0.25]
+    assert others(0.0, above=0 - 0.5, below=1.5) == [0.5, 0.25]
+    assert others(0.0, at_most=0) == [-0.5]
+
+
+def test_an_error_is_said_in_one_line() -> None:
+    assert raised(ValueError("one\n  two")) == "ValueError: one two"
+    assert raised(ValueError("x" * 400)) == "ValueError: " + "x" * 288
+    assert raised(TypeError("in-place")) == "a formula may not change its arguments in place; TypeError: in-place"
+
+
+def test_a_copy_that_is_another_is_a_row() -> None:
+    class Wider(Cauchy):
+        def __deepcopy__(self, memo: Any) -> Wider:
+            return Wider(width=3.0)
+
+    rows = {row.what: row for row in definition_rows(Wider(width=2.0)) if not row.passed}
+    assert rows.keys() == {"pickle round trip", "deepcopy round trip"}
+    assert rows["deepcopy round trip"].detail == "Wider(width=3.0)"
+    assert rows["pickle round trip"].detail.startswith("AttributeError: ")
+
+
 def test_a_peak_between_the_points_of_the_grid_is_found() -> None:
     """A narrow peak of height 2 beside the points of the grid."""
     for middle in (0.7003, -3.1004):
@@ -308,11 +391,25 @@ def test_a_peak_between_the_points_of_the_grid_is_found() -> None:
             derivative=lambda v, xp, middle=middle: xp.reciprocal(xp.square((v - middle) * 300.0) + 1) * 2, peak=2, even=False
         )
         assert "peak" not in rows
+    # On either side of the one point that sees it, and below 0: elsewhere h is larger than at the next points.
+    for middle in (0.7003, 0.7007):
+        for sign in (1.0, -1.0):
+            rows = failing(
+                derivative=lambda v, xp, middle=middle, sign=sign: (
+                    xp.where(v > 2, 1.0, 2 * xp.reciprocal(xp.square((v - middle) * 2722.0) + 1)) * sign
+                ),
+                peak=2,
+                even=False,
+            )
+            assert "peak" not in rows
 
 
 def test_what_h_makes_of_numbers_that_are_none() -> None:
     rows = failing(derivative=lambda v, xp: xp.where(v <= 0, 1.0, xp.where(v > 0, 1.0, math.inf)))
     assert rows["NaN"] == "h(NaN) is infinite"
+    for h, kind in ((0.0, "0"), (-0.5, "a number"), (math.nan, "NaN")):
+        choice = replaced(derivative=lambda v, xp, h=h: xp.where(v <= 0, 1.0, xp.where(v > 0, 1.0, h)))
+        assert [(row.passed, row.detail) for row in definition_rows(choice) if row.what == "NaN"] == [(True, f"h(NaN) is {kind}")]
     rows = failing(derivative=lambda v, xp: xp.where(xp.abs(v) >= 1e4, v * xp.reciprocal(v), xp.reciprocal(xp.square(v) + 1)))
     assert {what: detail for what, detail in rows.items() if what.startswith("finite")} == {
         f"finite, {dtype}": f"not at v = np.{dtype}(inf)" for dtype in ("float64", "float32", "float16")
@@ -448,3 +545,8 @@ def test_a_second_order_is_close_to_a_part_in_ten_thousand_of_what_is_compared()
     below, here, above = np.array([-1.0, 0.0, -1.0, -1.0]), np.zeros(4), np.array([1.0, 0.0, 1.0099, 1.0101])
     np.testing.assert_allclose(_slope(below, here, above, 1.0), [1.0, 0.0, 1.00495, 1.00505])
     np.testing.assert_array_equal(np.isnan(_slope(below * [1, 1, 1, -1], here, above, 1.0)), [False, False, False, True])
+    # By a hundredth of their mean and a thousandth of the largest: 0.01 · (1 + r)/2 + 0.01 is r − 1 for r = 1.0201005.
+    for r, kink in ((1.02009, False), (1.02011, True)):
+        slopes = _slope(np.array([-1.0, 10.0]), np.zeros(2), np.array([r, -10.0]), 1.0)
+        np.testing.assert_array_equal(np.isnan(slopes), [kink, False])
+    assert _slope(np.zeros(1), np.zeros(1), np.zeros(1), 1.0) == 0
