@@ -550,3 +550,4 @@ def test_a_second_order_is_close_to_a_part_in_ten_thousand_of_what_is_compared()
         slopes = _slope(np.array([-1.0, 10.0]), np.zeros(2), np.array([r, -10.0]), 1.0)
         np.testing.assert_array_equal(np.isnan(slopes), [kink, False])
     assert _slope(np.zeros(1), np.zeros(1), np.zeros(1), 1.0) == 0
+    assert np.isnan(_slope(np.array([-1e-3]), np.zeros(1), np.array([1.1e-3]), 1.0))
