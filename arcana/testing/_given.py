@@ -112,8 +112,8 @@ def _permuted(a: Array, b: Array, axis: int, near: float) -> bool:
     if x.shape[1] < 2 and np.unique(x).size < len(x):
         return False
     weights = np.random.default_rng(0).uniform(0.5, 1.5, x.shape[1])
-    orders = [np.argsort(each @ weights, kind="stable") for each in (x, y)]
-    return _apart(x[orders[0]], y[orders[1]]) <= near and not np.array_equal(*orders)
+    one, other = (np.argsort(each @ weights, kind="stable") for each in (x, y))
+    return _apart(x[one], y[other]) <= near and not np.array_equal(one, other)
 
 
 def _figures(a: Array, b: Array, size: float) -> str:

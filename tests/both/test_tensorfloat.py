@@ -112,6 +112,8 @@ def test_the_zeros_around_an_image_are_those_that_give_its_places() -> None:
         # Of 0 or 1 and of 1 or 2 the axes have 1 in common; and of 1 and of 2 nothing.
         ([8, 9], [2, 3], [3, 3], 4, [(1, 1), (0, 1)]),
         ([5, 7], [5, 7], [3, 5], 1, [(1, 2)]),
+        # Of 0 or 1 and of 2 or 3 the least.
+        ([8, 9], [2, 3], [3, 4], 4, [(0, 2), (0, 1)]),
         # Fewer zeros than a kernel is wide, or no place would see the image alone.
         ([5], [9], [3], 1, []),
         ([5], [7], [3], 1, [(2,)]),
@@ -132,6 +134,13 @@ def test_a_weight_fits_between_so_many_inputs_and_neurons() -> None:
     found = [(name, weight.dtype.name, weight.tolist()) for name, weight in matrices(given, 2, 3)]
     assert found == [(name, "float64", oblong.tolist()) for name in "abc"]
     assert [weight.tolist() for _, weight in matrices(given, 2, 2)] == [square.tolist(), square.T.tolist()]
+
+
+def test_a_layer_adds_up_all_that_it_gets_by_a_matrix() -> None:
+    x, weight = np.arange(12.0).reshape(2, 1, 6), np.arange(30.0).reshape(6, 5)
+    for inputs, neurons in (((6,), (5,)), ((2, 3), (5,)), ((3, 2), (1, 5))):
+        (way,) = sums({"w": weight}, inputs, neurons)
+        np.testing.assert_array_equal(way.of(x, way.weight), x @ weight)
 
 
 def begun(neurons: int = 40, *, beyond: int = 40, positive: int = 20, size: float = 1.0) -> bool:

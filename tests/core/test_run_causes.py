@@ -741,6 +741,7 @@ def test_a_neuron_s_terms_are_as_large_as_inputs_and_weights_say() -> None:
     expected = [[[np.sqrt(36 + 16), 7.0, np.sqrt(2.25 + 16)]]]
     np.testing.assert_allclose(products(inputs, {"w": weight}, (1, 1, 3)), expected)
     np.testing.assert_allclose(products(inputs, {"w": weight.T}, (1, 1, 3)), expected)
+    np.testing.assert_allclose(products(-inputs, {"w": weight}, (1, 1, 3)), expected)
     larger = products(inputs, {"w": weight, "v": 2 * weight, "bias": np.ones(3), "table": np.ones((2, 3), int)}, (1, 1, 3))
     np.testing.assert_allclose(larger, 2 * np.array(expected))
     # A kernel's with the largest input of the sample, whichever axis is that of its channels.
