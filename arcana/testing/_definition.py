@@ -116,13 +116,13 @@ def _largest(surrogate: Surrogate) -> float:
     v = _places(surrogate)
     h = np.abs(surrogate.derivative(v))
     found = float(h.max())
-    for i in np.argsort(h)[-8:]:
-        low, high = v[max(i - 1, 0)], v[min(i + 1, v.size - 1)]
-        while math.isfinite(low) and math.isfinite(high) and high - low > 1e-9 * max(abs(low), abs(high), 1e-300):
-            near = np.linspace(low, high, 41)
+    # The infinities at the ends are no places to look around.
+    for i in 2 + np.argsort(h[2:-2])[-8:]:
+        middle, reach = v[i], v[i + 1] - v[i - 1]
+        for _ in range(8):
+            near = middle + np.linspace(-reach, reach, 41)
             inner = np.abs(surrogate.derivative(near))
-            found, best = max(found, float(inner.max())), int(np.argmax(inner))
-            low, high = near[max(best - 1, 0)], near[min(best + 1, 40)]
+            found, middle, reach = max(found, float(inner.max())), near[inner.argmax()], reach / 20
     return found
 
 
