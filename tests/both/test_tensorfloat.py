@@ -19,7 +19,7 @@ from arcana.testing import Divergence, Layer, Run, first_divergence
 from arcana.testing._products import _borders, matrices, sums
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, shortened
 from arcana.testing._sides import side_by_side
-from arcana.testing._tensorfloat import _holds, resembles, shared
+from arcana.testing._tensorfloat import LEFT, _explained, _holds, _of_step, reduced, resembles, shared
 
 TENSORFLOAT, TRUNCATED = "tensorfloat32", "tensorfloat32, truncated"
 SWITCHES = (
@@ -185,6 +185,149 @@ def test_sums_hold_the_change_of_their_factors_where_little_else_is_left() -> No
     assert not _holds(np.full((8, 40), np.nan), plain, change)
     assert not _holds(plain, plain, 0 * change)
     assert not _holds(plain, 0 * plain, change)
+
+
+def explained(d: Any, change: Any, one: Any = None) -> tuple[bool, int] | None:
+    """Whether the other run has the change where potentials of the one differ by d, and the number of terms that say so."""
+    one = np.random.default_rng(1).uniform(0.2, 0.8, d.shape) if one is None else one
+    found = _explained(evidence(one, one + d), change)
+    return None if found is None else (found[0], found[1].count)
+
+
+def test_a_change_of_sums_is_told_at_the_first_step_or_where_differences_begin() -> None:
+    """Of all neurons alike or of each by itself, in 8 places more than coefficients: other steps hide it."""
+    generator = np.random.default_rng(0)
+    each = generator.uniform(0.5, 2.0, 10)
+    noise, everywhere, neuron = 1e-3 * generator.normal(size=(12, 8, 10)), np.ones((8, 10)), np.arange(10) < 1
+    for where, samples, gain, expected in (
+        # Forty places at the first step: five terms for all neurons, and of ten neurons fifty are too many.
+        ({0: everywhere}, 4, 2.0, True),
+        ({0: everywhere}, 4, -2.0, False),
+        ({0: everywhere}, 4, each, None),
+        ({0: everywhere}, 8, each, True),
+        ({0: everywhere}, 8, -each, False),
+        # Of four places there, and of twenty where differences begin later, or of forty.
+        ({0: neuron, 4: neuron | (np.arange(8) < 2)[:, None], 8: neuron | (np.arange(8) < 2)[:, None]}, 4, 2.0, True),
+        ({0: neuron, 4: neuron | (np.arange(8) < 1)[:, None], 8: neuron | (np.arange(8) < 2)[:, None]}, 4, each, None),
+        ({0: neuron, 4: everywhere, 8: everywhere}, 4, each, True),
+        ({0: neuron, 4: everywhere, 8: everywhere}, 4, -each, False),
+    ):
+        change = np.zeros((12, samples, 10))
+        for step, places in where.items():
+            change[step] = 1e-3 * generator.normal(size=(samples, 10)) * np.broadcast_to(places, (8, 10))[:samples]
+        d = gain * change
+        for step in where:
+            d[step + 1] = noise[step, :samples] * (d[step] != 0)
+        # What begins where no change does.
+        if len(where) == 1:
+            d[6] = noise[6, :samples]
+        assert explained(d, change) == (None if expected is None else (expected, 5)), (where, samples)
+
+
+def test_what_else_differs_is_taken_off_a_change_of_sums() -> None:
+    generator = np.random.default_rng(0)
+    # Three places in a step, so that all steps must show it.
+    change, one = 1e-3 * generator.normal(size=(40, 1, 3)), generator.uniform(0.2, 0.8, (40, 1, 3))
+    for scale, bias, kept, before, terms in (
+        (0.0, 0.0, 0.0, 0.0, 3),
+        (0.0, 0.0, 0.5, 0.3, 3),
+        (0.01, 0.0, 0.5, 0.3, 6),
+        (0.0, 0.02, 0.5, 0.0, 6),
+        (0.01, 0.02, 0.5, 0.3, 6),
+    ):
+        d = np.zeros_like(change)
+        for step in range(len(d)):
+            d[step] = change[step] + scale * one[step] + bias
+            d[step] += kept * d[step - 1] if step > 0 else 0.0
+            d[step] += before * d[step - 2] if step > 1 else 0.0
+        assert explained(d, change, one) == (True, terms)
+        # Without the change a law of these terms is none of it.
+        other = np.random.default_rng(2).permutation(change.ravel()).reshape(change.shape)
+        assert explained(d, other, one) is None
+    assert explained(0.01 * one, change, one) is None
+    assert explained(0 * one, change, one) is None
+    assert explained(change, 0 * change, one) is None
+    assert explained(change, np.where(np.arange(40)[:, None, None] == 3, np.inf, change), one) is None
+
+
+def test_a_change_of_sums_shows_up_to_three_steps_late() -> None:
+    change = 1e-3 * np.random.default_rng(0).normal(size=(12, 4, 10))
+    change[:2] = 0
+    for late, expected in ((-1, None), (0, True), (1, True), (2, True), (3, True), (4, None)):
+        d = np.zeros_like(change)
+        d[2 + late :] = change[2 : 12 - late] if late >= 0 else [*change[2:], change[0]]
+        found = explained(d, change)
+        assert (found and found[0]) == expected
+
+
+def test_a_change_of_sums_leaves_a_twentieth_of_what_the_other_laws_leave() -> None:
+    """Of differences of few roundings, so that what is left is rounding: shares by NumPy's own least squares."""
+    generator = np.random.default_rng(0)
+    # So few samples that a neuron by itself shows nothing.
+    shape = 2, 4, 80
+    one, change, rest = generator.uniform(0.2, 0.8, shape), generator.normal(size=shape), generator.uniform(-1, 1, shape)
+    change[0] = np.sign(change[0]) * generator.uniform(1.5, 2.5, shape[1:])
+    told = []
+    for size in np.linspace(0.6, 0.99, 14):
+        d = np.stack([change[0] + size * rest[0], generator.normal(size=shape[1:]) * 100]) * BOUND
+        y, constant = d[0].ravel(), np.ones(one[0].size)
+        terms = [(change[0] * BOUND).ravel(), (change[0] * one[0] * BOUND).ravel(), one[0].ravel(), constant]
+        left = [np.linalg.lstsq(np.stack(x, axis=1), y, rcond=None)[1].item() for x in (terms, terms[2:])]
+        told.append(left[0] / left[1] <= LEFT)
+        assert (explained(d, change * BOUND, one) is not None) == told[-1], (size, left[0] / left[1])
+    assert True in told
+    assert False in told
+
+
+def test_the_neurons_of_a_step_have_an_axis_of_samples_before_them_or_none() -> None:
+    assert _of_step((3, 5), 3) == _of_step((5,), 3) == (5,)
+    assert _of_step((3,), 3) == (3,)
+    assert _of_step((3, 4, 5), 3) == _of_step((4, 5), 3) == (4, 5)
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_inputs_and_weights_that_one_run_holds_are_those_of_both(without: int) -> None:
+    sides = list(runs(None, TENSORFLOAT))
+    sides[without] = dataclasses.replace(sides[without], inputs=None, parameters={})
+    assert [each.layer for each in reduced(*sides, side_by_side(*sides, 1.0, None))] == ["layer 1", "layer 2"]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_each_way_to_shorten_factors_is_told_from_the_others(ties: bool) -> None:
+    """Of either run, or of both: ties are rounded away from zero or to even."""
+    generator = np.random.default_rng(0)
+    x, weight = generator.normal(size=(4, 8, 30)).astype(np.float32), generator.normal(size=(30, 20)).astype(np.float32)
+    if ties:
+        x, weight = ((each.view(np.uint32) & 0xFFFFE000 | 0x1000).view(np.float32) for each in (x, weight))
+    ways = {"": {}, "rounded": {}, "even": {"even": True}, "truncated": {"truncated": True}}
+    layers = {
+        way: Layer(np.matmul(*(shortened(each, **how) if way else each.astype(float) for each in (x, weight))).astype(np.float32))
+        for way, how in ways.items()
+    }
+    rounding = "even" if ties else "rounded"
+    pairs = [("", rounding, "rounded", True), (rounding, "", "rounded", False)]
+    pairs += [("truncated", rounding, "", True), (rounding, "truncated", "", False)]
+    # What is cut off a tie is what rounding adds to it.
+    pairs += [] if ties else [("", "truncated", "truncated", True), ("truncated", "", "truncated", False)]
+    for one, other, way, in_other in pairs:
+        sides = [Run({"layer": layers[each]}, x, {"w": weight}) for each in (one, other)]
+        (found,) = reduced(*sides, side_by_side(*sides, None, None))
+        assert (found.layer, found.way, found.in_other) == ("layer", way, in_other), (one, other)
+
+
+def test_a_layer_that_does_not_fire_gives_its_potentials_on() -> None:
+    generator = np.random.default_rng(0)
+    first = generator.normal(size=(6, 4, 30)).astype(np.float32)
+    weight = generator.normal(size=(30, 20)).astype(np.float32)
+    after = [x @ w for x, w in ((first, weight), (_ten_bits(first, 0.5), _ten_bits(weight, 0.5)))]
+    sides = [Run({"a": Layer(first), "b": Layer(each)}, None, {"w": weight}) for each in after]
+    ((found,), (exchanged,)) = (reduced(*each, side_by_side(*each, None, None)) for each in (sides, sides[::-1]))
+    assert (found.layer, found.way, found.in_other) == ("b", "rounded", True)
+    assert (exchanged.layer, exchanged.way, exchanged.in_other) == ("b", "rounded", False)
+    # Potentials of as many steps and samples, of real numbers, and weights that fit, or nothing is known.
+    for inputs, given in ((first[1:], weight), (first[:, 1:], weight), (first + 0j, weight), (first, first[0])):
+        sides = [Run({"b": Layer(each)}, inputs, {"w": given}) for each in after]
+        assert not reduced(*sides, side_by_side(*sides, None, None))
 
 
 @pytest.mark.parametrize("way", [TENSORFLOAT, TRUNCATED])
