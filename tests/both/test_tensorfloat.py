@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
 from faults import NETWORKS
 from made import BOUND, evidence
@@ -19,7 +20,7 @@ from arcana.testing import Divergence, Layer, Run, first_divergence
 from arcana.testing._products import _borders, matrices, sums
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, shortened
 from arcana.testing._sides import side_by_side
-from arcana.testing._tensorfloat import LEFT, _explained, _holds, _of_step, reduced, resembles, shared
+from arcana.testing._tensorfloat import _explained, _holds, _of_step, reduced, resembles, shared
 
 TENSORFLOAT, TRUNCATED = "tensorfloat32", "tensorfloat32, truncated"
 SWITCHES = (
@@ -267,16 +268,19 @@ def test_a_change_of_sums_leaves_a_twentieth_of_what_the_other_laws_leave() -> N
     shape = 2, 4, 80
     one, change, rest = generator.uniform(0.2, 0.8, shape), generator.normal(size=shape), generator.uniform(-1, 1, shape)
     change[0] = np.sign(change[0]) * generator.uniform(1.5, 2.5, shape[1:])
-    told = []
-    for size in np.linspace(0.6, 0.99, 14):
-        d = np.stack([change[0] + size * rest[0], generator.normal(size=shape[1:]) * 100]) * BOUND
-        y, constant = d[0].ravel(), np.ones(one[0].size)
-        terms = [(change[0] * BOUND).ravel(), (change[0] * one[0] * BOUND).ravel(), one[0].ravel(), constant]
-        left = [np.linalg.lstsq(np.stack(x, axis=1), y, rcond=None)[1].item() for x in (terms, terms[2:])]
-        told.append(left[0] / left[1] <= LEFT)
-        assert (explained(d, change * BOUND, one) is not None) == told[-1], (size, left[0] / left[1])
-    assert True in told
-    assert False in told
+    terms = [x[0].ravel() for x in (BOUND * change, BOUND * change * one, one, np.ones(shape))]
+
+    def difference(size: float) -> Any:
+        return BOUND * (change + size * rest) * [[[1]], [[100]]]
+
+    def share(size: float) -> float:
+        y = difference(size)[0].ravel()
+        left, without = (np.linalg.lstsq(np.stack(x, axis=1), y, rcond=None)[1].item() for x in (terms, terms[2:]))
+        return left / without
+
+    for wanted, expected in ((0.0499, True), (0.0501, False)):
+        size = scipy.optimize.brentq(lambda size, wanted=wanted: share(size) - wanted, 0.5, 0.99)
+        assert (explained(difference(size), BOUND * change, one) is not None) == expected
 
 
 def test_the_neurons_of_a_step_have_an_axis_of_samples_before_them_or_none() -> None:
