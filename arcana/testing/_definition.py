@@ -113,12 +113,12 @@ def _places(surrogate: Surrogate) -> Array:
 
 def _largest(surrogate: Surrogate) -> float:
     """Return the largest |h|: around the eight largest on the grid, finer and finer, since many peaks may be of one height."""
-    v = _places(surrogate)
-    h = np.abs(surrogate.derivative(v))
-    found = float(h.max())
-    # The infinities at the ends are no places to look around.
-    for i in 2 + np.argsort(h[2:-2])[-8:]:
-        middle, reach = v[i], v[i + 1] - v[i - 1]
+    places = _places(surrogate)
+    found = float(np.abs(surrogate.derivative(places)).max())
+    v = places[np.isfinite(places)]
+    h, apart = np.abs(surrogate.derivative(v)), np.gradient(v)
+    for i in np.argsort(h)[-8:]:
+        middle, reach = v[i], 2 * apart[i]
         for _ in range(8):
             near = middle + np.linspace(-reach, reach, 41)
             inner = np.abs(surrogate.derivative(near))
