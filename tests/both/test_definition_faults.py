@@ -11,7 +11,7 @@ from every import every_surrogate
 
 from arcana.surrogate import Facts, FastSigmoid, Sigmoid, Surrogate, get, parameter
 from arcana.testing import ConformanceError, check_surrogate
-from arcana.testing._definition import _other_values, definition_rows, raised
+from arcana.testing._definition import _area, _largest, _other_values, _support, definition_rows, raised
 from arcana.testing._second_order import _row, _slope
 from arcana.testing._surrogate import _close, _parameter_slope, _reference, _Sample, exact_spikes, reports
 from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
@@ -309,9 +309,9 @@ def test_support_is_held_to_the_next_float() -> None:
 
 def test_support_without_one_end_is_held_to_a_thousandth_of_the_unit() -> None:
     def supported(first: float, low: float) -> bool:
-        return "support" not in failing(
-            derivative=lambda v, xp: xp.where(v >= first, 1.0, 0.0), support=(low, math.inf), area=math.inf, even=False
-        )
+        return _support(
+            replaced(derivative=lambda v, xp: xp.where(v >= first, 1.0, 0.0), support=(low, math.inf), area=math.inf, even=False)
+        ).passed
 
     for low in (0.0, 2.0):
         assert supported(low, low)
@@ -322,14 +322,14 @@ def test_support_without_one_end_is_held_to_a_thousandth_of_the_unit() -> None:
 
 def test_lobes_that_cancel_are_as_exact_as_their_sizes() -> None:
     """Of 1 and −1, which have an area of 0 and of 2 by size."""
-    for area, wrong in ((1.98e-9, False), (2.02e-9, True), (-1.98e-9, False), (-2.02e-9, True)):
-        rows = failing(
+    for area, close in ((1.98e-9, True), (2.02e-9, False), (-1.98e-9, True), (-2.02e-9, False)):
+        lobes = replaced(
             derivative=lambda v, xp: xp.where(xp.abs(v) <= 1, xp.where(v < 0, -1.0, 1.0), 0.0),
             support=(-1, 1),
             area=area,
             even=False,
         )
-        assert ("area" in rows) == wrong
+        assert [row.passed for row in _area(lobes)] == [close]
 
 
 def test_a_tail_that_falls_slowly_has_its_area() -> None:
@@ -338,8 +338,8 @@ def test_a_tail_that_falls_slowly_has_its_area() -> None:
     def derivative(v: Any, xp: Any) -> Any:
         return xp.exp(xp.log1p(xp.abs(v)) * -1.75)
 
-    assert "area" not in failing(derivative=derivative, area=8 / 3)
-    assert "area" in failing(derivative=derivative, area=8 / 3 + 1e-8)
+    for area, close in ((8 / 3, True), (8 / 3 + 1e-8, False)):
+        assert [row.passed for row in _area(replaced(derivative=derivative, area=area))] == [close]
 
 
 def test_another_value_of_a_parameter_is_the_furthest_in_its_domain() -> None:
@@ -394,14 +394,12 @@ def test_a_peak_between_the_points_of_the_grid_is_found() -> None:
     # On either side of the one point that sees it, and below 0: elsewhere h is larger than at the next points.
     for middle in (0.7003, 0.7007):
         for sign in (1.0, -1.0):
-            rows = failing(
+            narrow = replaced(
                 derivative=lambda v, xp, middle=middle, sign=sign: (
                     xp.where(v > 2, 1.0, 2 * xp.reciprocal(xp.square((v - middle) * 2722.0) + 1)) * sign
-                ),
-                peak=2,
-                even=False,
+                )
             )
-            assert "peak" not in rows
+            assert _largest(narrow) == pytest.approx(2, rel=1e-9)
 
 
 def test_what_h_makes_of_numbers_that_are_none() -> None:
