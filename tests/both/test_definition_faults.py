@@ -400,6 +400,8 @@ def test_a_peak_between_the_points_of_the_grid_is_found() -> None:
                 )
             )
             assert _largest(narrow) == pytest.approx(2, rel=1e-9)
+    # Of 1/(1 + |v|) − 1 the largest is at the infinities alone.
+    assert _largest(replaced(derivative=lambda v, xp: xp.reciprocal(xp.abs(v) + 1) - 1)) == 1
 
 
 def test_what_h_makes_of_numbers_that_are_none() -> None:
