@@ -72,7 +72,7 @@ def settings() -> dict[str, str]:
         "version": jax.__version__,
         "device": jax.default_backend(),
         "float64": "kept (jax_enable_x64)" if wide else "becomes float32 (jax_enable_x64 is off)",
-        "matmul precision": str(precision or "default"),
+        "matmul precision": precision or "default",
         "subnormals": "kept" if (tiny * tiny.dtype.type(0.5))[0] > 0 else "flushed to zero",
         "threads": f"of {os.cpu_count()} cores; XLA_FLAGS={os.environ.get('XLA_FLAGS', '')!r}",
     }
