@@ -131,7 +131,7 @@ def shared(one: Run, other: Run, sides: Sides) -> list[str]:
         return found
     for i, pair in enumerate(sides.pairs):
         given = _given(one, other, sides, i) if pair.dtype == "float32" else None
-        if given is None or not np.any(given[0]):
+        if given is None:
             continue
         x, ways = given
         first = int(np.any(x, axis=(1, 2)).argmax())

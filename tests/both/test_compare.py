@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -208,6 +209,33 @@ def test_json_has_it_all() -> None:
 def test_a_result_that_is_no_array_is_named() -> None:
     with pytest.raises(TypeError, match=r"PyTorch's output\.why is no array or number but a str"):
         compare(lambda x: {"y": x, "why": "text"}, lambda x: {"y": x}, X)
+
+
+def test_settings_say_how_each_framework_computes() -> None:
+    tiny = np.finfo(np.float32).tiny
+    kept = {"PyTorch": (torch.tensor(tiny) * 0.5).item(), "JAX": np.asarray(jnp.float32(tiny) * jnp.float32(0.5))}
+    common = {name: {"subnormals": "kept" if each else "flushed to zero"} for name, each in kept.items()}
+    found = compare(lambda x: x, lambda x: x, X, gradients=False).settings
+    assert found["PyTorch"] == common["PyTorch"] | {
+        "version": torch.__version__,
+        "device": "cpu, cuda" if torch.cuda.is_available() else "cpu",
+        "float64": "kept; default dtype float32",
+        "matmul precision": "highest",
+        "threads": str(torch.get_num_threads()),
+    }
+    own = common["JAX"] | {
+        "version": jax.__version__,
+        "device": jax.default_backend(),
+        "float64": "kept (jax_enable_x64)",
+        "threads": f"of {os.cpu_count()} cores; XLA_FLAGS={os.environ.get('XLA_FLAGS', '')!r}",
+    }
+    assert found["JAX"] == own | {"matmul precision": "default"}
+    with jax.default_matmul_precision("highest"), enable_x64(False):
+        found = compare(lambda x: x, lambda x: x, X, gradients=False).settings
+    assert found["JAX"] == own | {
+        "matmul precision": "highest",
+        "float64": "becomes float32 (jax_enable_x64 is off)",
+    }
 
 
 def test_flushed_subnormals_show_in_the_settings() -> None:
