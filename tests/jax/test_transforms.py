@@ -96,6 +96,11 @@ def test_float64_is_switched_on_where_it_is_asked_for_alone(monkeypatch: pytest.
                     np.testing.assert_allclose(gradient.view(dtype), [0.5 / 1.5**2, -2 / 9], rtol=1e-6)
                 assert seen == [(dtype, switched or len(dtypes) > 1) for dtype in dtypes]
                 seen.clear()
+    # Under jit the same cases are one module, which is made once.
+    for traced in (1, 0):
+        side.spikes_and_gradients([(definitions.FastSigmoid(scale=1.03125), *[bits["float32"]] * 2, "float32")], "jit")
+        assert len(seen) == traced
+        seen.clear()
 
 
 @functools.cache
