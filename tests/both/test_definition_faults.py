@@ -332,6 +332,18 @@ def test_lobes_that_cancel_are_as_exact_as_their_sizes() -> None:
         assert [row.passed for row in _area(lobes)] == [close]
 
 
+@pytest.mark.parametrize("size", [1e-12, -1.0, 1e12])
+def test_an_area_is_as_exact_whatever_its_size(size: float) -> None:
+    """Of a window, whose ends lie within panels."""
+    for by, close in ((0, True), (2e-9, False)):
+        window = replaced(
+            derivative=lambda v, xp: xp.where(xp.abs(v) <= 0.3, size, 0.0),
+            support=(-0.3, 0.3),
+            area=0.6 * size * (1 + by),
+        )
+        assert [row.passed for row in _area(window)] == [close]
+
+
 def test_a_tail_that_falls_slowly_has_its_area() -> None:
     """Of (1 + |v|)^(−7/4), whose integral is 8/3: in t, with v = t / (1 − t²), it has no bound at the ends."""
 

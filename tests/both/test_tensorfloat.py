@@ -183,6 +183,8 @@ def test_sums_hold_the_change_of_their_factors_where_little_else_is_left() -> No
         assert not any(holds(part, gain=gain) for part in (-1, 0.498, 1.502))
     assert holds(1, 0.4)
     assert not holds(1, 0.55)
+    # Potentials that are 0 are some too.
+    assert _holds(plain + change - (plain + change)[0], plain, change)
     assert not _holds(np.full((8, 40), np.nan), plain, change)
     assert not _holds(plain, plain, 0 * change)
     assert not _holds(plain, 0 * plain, change)
