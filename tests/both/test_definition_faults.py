@@ -11,7 +11,7 @@ from every import every_surrogate
 
 from arcana.surrogate import Facts, FastSigmoid, Sigmoid, Surrogate, get, parameter
 from arcana.testing import ConformanceError, check_surrogate
-from arcana.testing._definition import _area, _largest, _other_values, _support, definition_rows, raised
+from arcana.testing._definition import _area, _integral, _largest, _other_values, _support, definition_rows, raised
 from arcana.testing._second_order import _row, _slope
 from arcana.testing._surrogate import _close, _parameter_slope, _reference, _Sample, exact_spikes, reports
 from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
@@ -330,6 +330,18 @@ def test_lobes_that_cancel_are_as_exact_as_their_sizes() -> None:
             even=False,
         )
         assert [row.passed for row in _area(lobes)] == [close]
+
+
+def test_what_no_panel_resolves_is_added_up_all_the_same() -> None:
+    """Of numbers between 0 and 1 by chance from −1 to 1."""
+    sizes, generator = [], np.random.default_rng(0)
+
+    def noise(v: Any) -> Any:
+        sizes.append(v.size)
+        return generator.uniform(0, 1, v.shape) * (np.abs(v) <= 1)
+
+    assert _integral(noise) == pytest.approx(1, abs=0.01)
+    assert max(sizes) < 15 * 45_000
 
 
 @pytest.mark.parametrize("size", [1e-12, -1.0, 1e12])

@@ -167,6 +167,13 @@ def test_what_resembles_products_in_tensorfloat_has_their_size_and_both_signs() 
     assert not begun(positive=3)
     assert not begun(positive=37)
     assert not resembles(evidence(np.ones((4, 1, 40)), np.ones((4, 1, 40))))
+    # Neurons of the first step in which some differ count, if they have not fired and are not 0.
+    one = np.ones((4, 1, 240))
+    apart = np.where(np.arange(240) < 40, UNIT[TENSORFLOAT] * (-1.0) ** np.arange(240), 0) * (np.arange(4) > 0)[:, None, None]
+    assert not resembles(evidence(one, one + apart))
+    others = np.arange(240) >= 40
+    assert resembles(evidence(np.where(others, 0, one), np.where(others, 0, one + apart)))
+    assert resembles(evidence(one, one + apart, fired=others & (np.arange(4) < 1)[:, None, None]))
 
 
 def test_sums_hold_the_change_of_their_factors_where_little_else_is_left() -> None:
