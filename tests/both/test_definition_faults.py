@@ -391,6 +391,41 @@ def test_another_value_of_a_parameter_is_the_furthest_in_its_domain() -> None:
     assert others(0.0, at_most=0) == [-0.5]
 
 
+def test_a_sensitivity_is_used_where_it_is_the_primitive_s_derivative() -> None:
+    """Of width·arctan(v/width): arctan(v/width) − v/width · h."""
+
+    class Stated(Cauchy):
+        times: int = 1
+
+        @staticmethod
+        def derivative(v: Any, xp: Any, *, width: Any, times: int) -> Any:
+            return Cauchy.derivative(v, xp, width=width)
+
+        @staticmethod
+        def primitive(v: Any, xp: Any, *, width: Any, times: int) -> Any:
+            return Cauchy.primitive(v, xp, width=width)
+
+        @staticmethod
+        def facts(*, width: float, times: int) -> Facts:
+            return Cauchy.facts(width=width)
+
+        @staticmethod
+        def sensitivities(v: Any, xp: Any, h: Any, *, width: Any, times: int) -> dict[str, Any]:
+            ratio = v * xp.reciprocal(width)
+            return {"width": xp.arctan(ratio) - ratio * h * times, "gain": v, "height": v}
+
+    for times, gain, used in ((1, 1.0, True), (1, 2.0, True), (2, 1.0, False)):
+        rows = {row.what: row for row in definition_rows(Stated(times=times, gain=gain)) if row.what.startswith("sensitivity")}
+        assert {what: row.passed for what, row in rows.items()} == {
+            "sensitivity to width": used,
+            "sensitivity to gain": False,
+            "sensitivity to height": False,
+        }
+        words = "as derived from the primitive" if used else "is not what the primitive's derivative is, and is not used"
+        assert rows["sensitivity to width"].detail == words
+    assert not any(row.what.startswith("sensitivity") for row in definition_rows(Cauchy()))
+
+
 def test_an_error_is_said_in_one_line() -> None:
     assert raised(ValueError("one\n  two")) == "ValueError: one two"
     assert raised(ValueError("x" * 400)) == "ValueError: " + "x" * 288
