@@ -27,7 +27,7 @@ def to_numpy(value: Any) -> Array:
 
 def check(name: str, array: Array) -> None:
     """Raise a TypeError if JAX would keep only a part of each integer."""
-    if array.dtype.kind in "iu" and not np.array_equal(np.asarray(from_numpy(array)), array):
+    if array.dtype.kind in "iu" and not np.array_equal(from_numpy(array), array):
         msg = f"{name} holds integers that JAX cuts off while jax_enable_x64 is off"
         raise TypeError(msg)
 

@@ -212,7 +212,7 @@ def _sensitivities(surrogate: Surrogate) -> Iterator[Row]:
 def _other_values(surrogate: Surrogate, name: str) -> list[float]:
     """Return two other values of a parameter in its domain, further away first."""
     value = surrogate.numbers[name]
-    tried = [value * each for each in (0.5, 2.0, 0.75, 1.5, 0.9, 1.1)] if value else [0.5, -0.5, 0.25, 1.0]
+    tried = [value * each for each in (0.5, 2.0, 0.75, 1.5, 0.9, 1.1)] if value else [0.5, -0.5, 0.25]
     return [each for each in tried if _is_inside(surrogate, name, each)][:2]
 
 

@@ -11,7 +11,7 @@ from every import every_surrogate
 
 from arcana.surrogate import Facts, FastSigmoid, Sigmoid, Surrogate, get, parameter
 from arcana.testing import ConformanceError, check_surrogate
-from arcana.testing._definition import _area, _integral, _largest, _other_values, _support, definition_rows, raised
+from arcana.testing._definition import _area, _integral, _largest, _other_values, _primitive, _support, definition_rows, raised
 from arcana.testing._second_order import _row, _slope
 from arcana.testing._surrogate import _close, _parameter_slope, _reference, _Sample, exact_spikes, reports
 from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
@@ -287,6 +287,15 @@ def test_a_primitive_is_one_half_at_0_and_rises_by_the_area() -> None:
     assert rows["primitive for other width"].startswith(
         "at 0.5, 2: rise of the primitive, G(inf) - G(-inf) = 3.92699082, an area"
     )
+
+
+def test_a_periodic_primitive_rises_by_some_number_where_the_area_has_none() -> None:
+    for far, passed in ((7.0, True), (math.nan, False)):
+        rise = replaced(
+            area=math.nan,
+            primitive=lambda v, xp, far=far: xp.where(xp.abs(v) < 10, xp.arctan(v) + 0.5, xp.where(v < 0, -far, far)),
+        )
+        assert [row.passed for row in _primitive(rise) if row.what == "rise of the primitive"] == [passed]
 
 
 def test_support_is_held_to_the_next_float() -> None:

@@ -166,6 +166,16 @@ def test_what_resembles_products_in_tensorfloat_has_their_size_and_both_signs() 
     assert begun(positive=36)
     assert not begun(positive=3)
     assert not begun(positive=37)
+    assert begun(200, beyond=200, positive=180)
+    assert not begun(200, beyond=200, positive=181)
+    assert not begun(200, beyond=200, positive=19)
+    # Those that do not differ at all have no sign: 22 of 24 are positive.
+    one, d = np.ones((4, 1, 40)), UNIT[TENSORFLOAT] * np.repeat([1.0, -1.0, 0.0], [22, 2, 16]) * (np.arange(4) > 0)[:, None, None]
+    assert not resembles(evidence(one, one + d))
+    # The third quartile of thirty neurons of size 1 and ten of 100 is 1 + 99 / 4.
+    one, d = np.repeat([1.0, 100.0], [30, 10]) * np.ones((4, 1, 40)), UNIT[TENSORFLOAT] * np.tile([1.0, -1.0], 20)
+    for size, told in ((0.41, True), (0.39, False), (51.4, True), (51.6, False)):
+        assert resembles(evidence(one, one + size * d * (np.arange(4) > 0)[:, None, None])) == told
     assert not resembles(evidence(np.ones((4, 1, 40)), np.ones((4, 1, 40))))
     # Neurons of the first step in which some differ count, if they have not fired and are not 0.
     one = np.ones((4, 1, 240))
