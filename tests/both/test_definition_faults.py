@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from every import every_surrogate
 
 from arcana.surrogate import Facts, FastSigmoid, Sigmoid, Surrogate, get, parameter
-from arcana.testing import ConformanceError, check_surrogate
-from arcana.testing._definition import _area, _integral, _largest, _other_values, _primitive, _support, definition_rows, raised
+from arcana.testing import ConformanceError, _definition, check_surrogate
+from arcana.testing._definition import _area, _integral, _largest, _primitive, _special_values, _support, definition_rows, raised
 from arcana.testing._second_order import _row, _slope
 from arcana.testing._surrogate import _close, _parameter_slope, _reference, _Sample, exact_spikes, reports
 from arcana.testing._values import all_patterns, from_float, hard_sample, is_subnormal, to_float, ulp_difference
@@ -201,7 +202,9 @@ def test_a_choice_of_numbers_is_in_the_computing_dtype_under_torch_compile_too()
 
 
 def test_a_report_has_a_row_for_all_that_is_checked() -> None:
-    found = {row.what: row.detail for row in check_surrogate(Cauchy(width=2.0), []).rows}
+    rows = check_surrogate(Cauchy(width=2.0), []).rows
+    assert all(row.passed is True for row in rows)
+    found = {row.what: row.detail for row in rows}
     assert found == {
         "runs": "derivative and primitive, 2 arrays of 3",
         "arguments are kept": "2 arrays",
@@ -290,12 +293,46 @@ def test_a_primitive_is_one_half_at_0_and_rises_by_the_area() -> None:
 
 
 def test_a_periodic_primitive_rises_by_some_number_where_the_area_has_none() -> None:
-    for far, passed in ((7.0, True), (math.nan, False)):
-        rise = replaced(
-            area=math.nan,
-            primitive=lambda v, xp, far=far: xp.where(xp.abs(v) < 10, xp.arctan(v) + 0.5, xp.where(v < 0, -far, far)),
-        )
-        assert [row.passed for row in _primitive(rise) if row.what == "rise of the primitive"] == [passed]
+    def rises(far: float) -> bool:
+        def primitive(v: Any, xp: Any) -> Any:
+            return xp.where(xp.abs(v) < 10, xp.arctan(v) + 0.5, xp.where(v < 0, -far, far))
+
+        (row,) = (row for row in _primitive(replaced(area=math.nan, primitive=primitive)) if row.what.startswith("rise"))
+        return row.passed
+
+    assert rises(7.0)
+    assert not rises(math.nan)
+
+
+def test_the_slope_of_a_primitive_that_falls_is_held_to_the_size_of_h() -> None:
+    for by, close in ((1.9e-9, True), (2.1e-9, False)):
+        falling = replaced(derivative=lambda v, xp, by=by: xp.where(v > 0, -1 - by, -1 - by), primitive=lambda v, xp: 0.5 - v)
+        assert [row.passed for row in _primitive(falling) if row.what.startswith("derivative")] == [close]
+
+
+def test_h_is_of_the_potential_s_dtype_and_shape() -> None:
+    for derivative in (lambda v: v.dtype.type(0), lambda v: np.zeros(v.shape, complex)):
+        rows: Any = _special_values(types.SimpleNamespace(derivative=derivative))
+        assert [row.passed for row in rows] == [False, False, False]
+
+
+@pytest.mark.parametrize("differs", ["", "value", "hash", "repr"])
+def test_a_round_trip_keeps_the_value_the_hash_and_the_text(differs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    surrogate = Cauchy()
+
+    class Copy:
+        def __eq__(self, other: object) -> bool:
+            return differs != "value"
+
+        def __hash__(self) -> int:
+            return hash(surrogate) + (differs == "hash")
+
+        def __repr__(self) -> str:
+            return "another" if differs == "repr" else repr(surrogate)
+
+    monkeypatch.setattr(_definition, "from_dict", lambda told: Copy())
+    (row,) = (row for row in _definition._value_semantics(surrogate) if row.what == "dict round trip")
+    assert row.passed == (not differs)
 
 
 def test_support_is_held_to_the_next_float() -> None:
@@ -384,7 +421,7 @@ def test_another_value_of_a_parameter_is_the_furthest_in_its_domain() -> None:
             def derivative(v: Any, xp: Any, *, width: Any) -> Any:
                 return xp.zeros_like(v) + width
 
-        return _other_values(Bounded(), "width")
+        return _definition._other_values(Bounded(), "width")
 
     assert others(2.0) == [1.0, 4.0]
     assert others(2.0, at_most=2) == [1.0, 1.5]
