@@ -74,7 +74,10 @@ def test_each_word_of_a_row_does_what_it_is_called() -> None:
     found = side.PRODUCTS["linearize of grad"](lambda p, v: p * p * v, p, v, c, dp, dv)
     np.testing.assert_allclose(found, [c * (2 * v * dp + 2 * p * dv), c * 2 * p * dp], rtol=1e-6)
     assert side.REPEATS["scan"](lambda carry: 2 * carry + 1, jnp.float32(0), 3) == 7
-    np.testing.assert_array_equal(side.SPIKES["forward_mode"](x, definitions.Sigmoid()), [0, 1, 1])
+    spikes = functools.partial(side.SPIKES["forward_mode"], surrogate=definitions.Sigmoid())
+    np.testing.assert_array_equal(spikes(x), [0, 1, 1])
+    called = [str(jax.make_jaxpr(each)(x)) for each in (spikes, forward_mode(definitions.Sigmoid()), definitions.Sigmoid())]
+    assert called[0] == called[1] != called[2]
 
 
 def test_float64_is_switched_on_where_it_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:

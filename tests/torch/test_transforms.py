@@ -37,7 +37,7 @@ def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, 
     assert_exact(found, exact_at_points("h", definitions.get(name), dtype), 4, dtype)
 
 
-def test_each_word_of_a_row_does_what_it_is_called() -> None:
+def test_each_word_of_a_row_does_what_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of x³ and 2x, whose derivatives are known; a checkpoint computes it again, and a strided view is one."""
     x, c, seen = torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([3.0, 5.0, -7.0]), []
 
@@ -55,6 +55,11 @@ def test_each_word_of_a_row_does_what_it_is_called() -> None:
     seen.clear()
     torch.autograd.grad(side.WRAPPERS["checkpoint"](cube)(x.requires_grad_()), x, c)
     assert len(seen) == 2
+    calls = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: calls.append("reset"))
+    monkeypatch.setattr(torch, "compile", lambda f, **how: calls.append(how))
+    side.WRAPPERS["compile"](cube)
+    assert calls == ["reset", {"fullgraph": True, "backend": "aot_eager"}]
     # The Hessian of sum(c · (p² v + v)) times (dp, dv), and of what is linear, or of p or v alone.
     p, v, dp, dv = torch.arange(1.0, 13.0).reshape(4, 3)
     twice = side.PRODUCTS["double backward"]
