@@ -51,7 +51,7 @@ def test_first_derivative_in_float64(name: str, way: str) -> None:
     assert_first_derivative(name, "float64", way, EXAMPLES)
 
 
-def test_each_word_of_a_row_does_what_it_is_called() -> None:
+def test_each_word_of_a_row_does_what_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the programs say by what they were computed; the Hessian of p² v is known."""
     x, c = jnp.array([-1.0, 0.5, 2.0]), jnp.array([3.0, 5.0, -7.0])
     said = {
@@ -74,10 +74,8 @@ def test_each_word_of_a_row_does_what_it_is_called() -> None:
     found = side.PRODUCTS["linearize of grad"](lambda p, v: p * p * v, p, v, c, dp, dv)
     np.testing.assert_allclose(found, [c * (2 * v * dp + 2 * p * dv), c * 2 * p * dp], rtol=1e-6)
     assert side.REPEATS["scan"](lambda carry: 2 * carry + 1, jnp.float32(0), 3) == 7
-    spikes = functools.partial(side.SPIKES["forward_mode"], surrogate=definitions.Sigmoid())
-    np.testing.assert_array_equal(spikes(x), [0, 1, 1])
-    called = [str(jax.make_jaxpr(each)(x)) for each in (spikes, forward_mode(definitions.Sigmoid()), definitions.Sigmoid())]
-    assert called[0] == called[1] != called[2]
+    monkeypatch.setattr(side, "forward_mode", lambda surrogate: functools.partial(jnp.add, surrogate))
+    assert side.SPIKES["forward_mode"](jnp.float32(2), jnp.float32(3)) == 5
 
 
 def test_float64_is_switched_on_where_it_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +92,7 @@ def test_float64_is_switched_on_where_it_is_asked_for_alone(monkeypatch: pytest.
             for dtypes in (("float32",), ("float32", "float64")):
                 cases = [(definitions.FastSigmoid(scale=1.0), bits[dtype], bits[dtype], dtype) for dtype in dtypes]
                 for dtype, (spikes, gradient) in zip(dtypes, side.spikes_and_gradients(cases), strict=True):
+                    assert isinstance(spikes, np.ndarray)
                     # c / (1 + |v|)² at 0.5 and −2.
                     np.testing.assert_array_equal(spikes.view(dtype), [1, 0])
                     np.testing.assert_allclose(gradient.view(dtype), [0.5 / 1.5**2, -2 / 9], rtol=1e-6)
