@@ -230,7 +230,8 @@ class Side:
 
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
-        self.PRODUCTS = {"pairs": self.pairs, "along": self.along}
+        # Lists, which only `to_numpy` makes arrays of.
+        self.PRODUCTS = {"pairs": lambda *given: self.pairs(*given).tolist(), "along": lambda *given: self.along(*given).tolist()}
 
     def spike(self, x: Jet, surrogate: Surrogate, **numbers: Any) -> Jet:
         assert {name: each.first[0].tolist() for name, each in numbers.items()} == {
