@@ -51,7 +51,10 @@ def test_each_word_of_a_row_does_what_it_is_called(monkeypatch: pytest.MonkeyPat
         torch.testing.assert_close(word(cube, x, c), c * (6 * x if second else 3 * x**2), rtol=1e-6, atol=0)
         assert len(seen) == 1 + (name == "checkpoint"), name
         assert seen[0].is_contiguous() == (name != "backward of a strided view")
-        torch.testing.assert_close(word(lambda y: 2 * y, x, c), 0 * x if second else 2 * c, rtol=0, atol=0)
+        # A constant, and one that has a gradient of its own.
+        for factor in (torch.tensor(2.0), torch.tensor(2.0, requires_grad=True)):
+            found = word(lambda y, factor=factor: factor * y, x, c)
+            torch.testing.assert_close(found.detach(), 0 * x if second else 2 * c, rtol=0, atol=0)
     seen.clear()
     torch.autograd.grad(side.WRAPPERS["checkpoint"](cube)(x.requires_grad_()), x, c)
     assert len(seen) == 2
