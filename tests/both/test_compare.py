@@ -260,12 +260,14 @@ def test_gradients_are_those_of_the_leaves_that_are_asked_for(arrays: Any) -> No
     c = np.array([0.5, -2.0])
 
     def function(leaves: Any) -> dict[str, Any]:
+        assert all(map(arrays.is_array, leaves))
         return {"product": leaves[0] * leaves[0] * leaves[1], "double": leaves[1] + leaves[1], "n": leaves[2]}
 
     outputs, gradients = arrays.vjp(function, [x, w, n], [1, 0])
     np.testing.assert_array_equal(arrays.to_numpy(outputs["product"]), x * x * w)
     np.testing.assert_array_equal(arrays.to_numpy(outputs["n"]), n)
     by_w, by_x = gradients({"product": c})
+    assert isinstance(by_w, np.ndarray)
     np.testing.assert_array_equal(by_w, c * x * x)
     np.testing.assert_array_equal(by_x, 2 * c * x * w)
     # Each output by itself, again, and both together; a gradient of nothing is 0 or none.
