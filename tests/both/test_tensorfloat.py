@@ -20,7 +20,7 @@ from arcana.testing import Divergence, Layer, Run, first_divergence
 from arcana.testing._products import _borders, matrices, sums
 from arcana.testing._rounding import CONFIDENCE, UNIT, accumulated_rounding, shortened
 from arcana.testing._sides import side_by_side
-from arcana.testing._tensorfloat import _explained, _holds, _of_step, reduced, resembles, shared
+from arcana.testing._tensorfloat import _explained, _given, _holds, _of_step, reduced, resembles, shared
 
 TENSORFLOAT, TRUNCATED = "tensorfloat32", "tensorfloat32, truncated"
 SWITCHES = (
@@ -372,7 +372,9 @@ def test_a_layer_that_does_not_fire_gives_its_potentials_on() -> None:
     # Potentials of as many steps and samples, of real numbers, and weights that fit, or nothing is known.
     for inputs, given in ((first[1:], weight), (first[:, 1:], weight), (first + 0j, weight), (first, first[0])):
         sides = [Run({"b": Layer(each)}, inputs, {"w": given}) for each in after]
-        assert not reduced(*sides, side_by_side(*sides, None, None))
+        together = side_by_side(*sides, None, None)
+        assert not reduced(*sides, together)
+        assert _given(*sides, together, 0) is None
 
 
 @pytest.mark.parametrize("way", [TENSORFLOAT, TRUNCATED])
