@@ -27,7 +27,7 @@ def to_numpy(value: Any) -> Array:
 
 def check(name: str, array: Array) -> None:
     """Raise a TypeError if JAX would keep only a part of each integer."""
-    if array.dtype.kind in "iu" and not np.array_equal(np.asarray(from_numpy(array)), array):
+    if array.dtype.kind in "iu" and not np.array_equal(from_numpy(array), array):
         msg = f"{name} holds integers that JAX cuts off while jax_enable_x64 is off"
         raise TypeError(msg)
 
@@ -72,7 +72,7 @@ def settings() -> dict[str, str]:
         "version": jax.__version__,
         "device": jax.default_backend(),
         "float64": "kept (jax_enable_x64)" if wide else "becomes float32 (jax_enable_x64 is off)",
-        "matmul precision": str(precision or "default"),
-        "subnormals": "kept" if bool((tiny * tiny.dtype.type(0.5))[0] > 0) else "flushed to zero",
+        "matmul precision": precision or "default",
+        "subnormals": "kept" if (tiny * tiny.dtype.type(0.5))[0] > 0 else "flushed to zero",
         "threads": f"of {os.cpu_count()} cores; XLA_FLAGS={os.environ.get('XLA_FLAGS', '')!r}",
     }

@@ -34,21 +34,15 @@ def given_causes(one: Run, other: Run, names: tuple[str, str]) -> Iterator[Cause
             yield Cause(kind, None, f"parameter {name!r}: {text}")
 
 
-def same_given(one: Run, other: Run) -> bool:
-    """Whether inputs and parameters were kept on both sides."""
-    inputs = one.inputs is not None and other.inputs is not None
-    return inputs and bool(one.parameters) and one.parameters.keys() == other.parameters.keys()
-
-
 def array_difference(a: Array, b: Array, names: tuple[str, str], *, steps: bool = False) -> tuple[str, str]:
     """Return the kind of difference of two arrays that should be equal, and the figures; both empty if it is rounding."""
     if a.shape != b.shape:
-        turned = a.ndim == 2 and a.shape[::-1] == b.shape and array_difference(a.T, b, names)[0] == ""
+        turned = a.ndim == 2 and a.shape[::-1] == b.shape and array_difference(a.T, b, names) == ("", "")
         shapes = f"shape {a.shape} in {names[0]}, {b.shape} in {names[1]}"
         return ("transposed", f"{shapes}, one the transpose of the other") if turned else ("weights", shapes)
     if a.dtype.kind in "biu" and b.dtype.kind in "biu":
         # Whole numbers have no rounding, and those of 64 bits no float64.
-        count = int(np.count_nonzero(a != b))
+        count = np.count_nonzero(a != b)
         return ("weights", f"{count} of {a.size} whole numbers differ") if count else ("", "")
     if "c" in (a.dtype.kind, b.dtype.kind):
         a, b = (np.stack([each.real, each.imag], axis=-1) for each in (a, b))
@@ -57,7 +51,7 @@ def array_difference(a: Array, b: Array, names: tuple[str, str], *, steps: bool 
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     a, b = (np.where(same & ~np.isfinite(each), 0.0, each) for each in (a, b))
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        count = int(np.count_nonzero(~same & ~(np.isfinite(a) & np.isfinite(b))))
+        count = np.count_nonzero(~same & ~(np.isfinite(a) & np.isfinite(b)))
         return "weights", f"{count} of {a.size} numbers are NaN or infinite on one side"
     size = max(float(np.abs(a).max(initial=0.0)), float(np.abs(b).max(initial=0.0)))
     if _apart(a, b) <= ROUNDING * size:
@@ -91,7 +85,7 @@ def _explanations(a: Array, b: Array, size: float, names: tuple[str, str], *, st
     factor = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0.0
     if factor != 0.0 and a.size >= FEW and _apart(factor * a, b) <= 2 * near * max(1.0, abs(factor)):
         yield "scale", f"{names[1]}'s is {factor:.7g} times {names[0]}'s"
-    axes = [axis for axis in range(a.ndim) if 1 < a.shape[axis] <= LARGEST_PERMUTED]
+    axes = [axis for axis in range(a.ndim) if a.shape[axis] <= LARGEST_PERMUTED]
     for axis in axes:
         if not (steps and axis == 0) and _permuted(a, b, axis, near):
             yield "permuted", f"{names[1]}'s is {names[0]}'s with axis {axis} in another order"
@@ -118,10 +112,10 @@ def _permuted(a: Array, b: Array, axis: int, near: float) -> bool:
     if x.shape[1] < 2 and np.unique(x).size < len(x):
         return False
     weights = np.random.default_rng(0).uniform(0.5, 1.5, x.shape[1])
-    orders = [np.argsort(each @ weights, kind="stable") for each in (x, y)]
-    return _apart(x[orders[0]], y[orders[1]]) <= near and bool((orders[0] != orders[1]).any())
+    one, other = (np.argsort(each @ weights, kind="stable") for each in (x, y))
+    return _apart(x[one], y[other]) <= near and not np.array_equal(one, other)
 
 
 def _figures(a: Array, b: Array, size: float) -> str:
-    differing = int(np.count_nonzero(np.abs(a - b) > ROUNDING * size))
+    differing = np.count_nonzero(np.abs(a - b) > ROUNDING * size)
     return f"{differing} of {a.size} numbers differ, by at most {_apart(a, b):.3g}; the largest is {size:.3g}"

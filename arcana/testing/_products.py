@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def sums(parameters: Mapping[str, Array], inputs: tuple[int, ...], neurons: tupl
 def _convolutions(weight: Array, inputs: tuple[int, ...], neurons: tuple[int, ...]) -> Iterator[Sum]:
     """Yield the convolutions with channels first, as PyTorch has them, and last, as Flax has them, that fit the shapes."""
     last = len(inputs) - 1
-    for channel, order in ((0, tuple(range(weight.ndim))), (last, (last + 1, last, *range(last)))):
+    for channel, order in ((0, range(weight.ndim)), (last, (last + 1, last, *range(last)))):
         outputs, given, *widths = (weight.shape[axis] for axis in order)
         if (neurons[channel], inputs[channel]) != (outputs, given):
             continue
@@ -76,7 +76,7 @@ def _borders(before: list[int], after: list[int], widths: list[int], stride: int
 def _convolved(
     inputs: tuple[int, ...],
     channel: int,
-    order: tuple[int, ...],
+    order: Sequence[int],
     stride: int,
     border: tuple[int, ...],
     places: list[int],
@@ -86,12 +86,11 @@ def _convolved(
     """Return the sums of a convolution, an offset of its kernel at a time, so that no patch is copied."""
     kernel = weight.transpose(order)
     image = np.moveaxis(x.reshape(-1, *inputs), 1 + channel, 1)
-    ends = [(count - 1) * stride + width for count, width in zip(places, kernel.shape[2:], strict=True)]
-    behind = [max(0, end - start - size) for end, start, size in zip(ends, border, image.shape[2:], strict=True)]
-    image = np.pad(image, ((0, 0), (0, 0), *zip(border, behind, strict=True)))
+    # Behind the last place "SAME" adds at most one zero more.
+    image = np.pad(image, ((0, 0), (0, 0), *((n, n + 1) for n in border)))
     total = np.zeros((len(image), *places, len(kernel)))
     for offset in np.ndindex(kernel.shape[2:]):
-        here = tuple(slice(first, first + (count - 1) * stride + 1, stride) for first, count in zip(offset, places, strict=True))
+        here = [slice(first, first + (count - 1) * stride + 1, stride) for first, count in zip(offset, places, strict=True)]
         total += np.tensordot(image[:, :, *here], kernel[:, :, *offset], axes=([1], [1]))
     return np.moveaxis(total, -1, 1 + channel).reshape(*x.shape[:2], -1)
 
@@ -125,10 +124,7 @@ def _of_kernel(x: Array, weight: Array, neurons: int) -> list[Array]:
     """Return the bound of a kernel whose first axis (PyTorch) or last (Flax) is that of the channels."""
     largest = np.abs(x).max(axis=2, keepdims=True)
     kernel = max(
-        (
-            float(np.sqrt((weight * weight).sum(axis=axes)).max())
-            for axes in (tuple(range(1, weight.ndim)), tuple(range(weight.ndim - 1)))
-        ),
-        default=0.0,
+        float(np.sqrt((weight * weight).sum(axis=axes)).max())
+        for axes in (tuple(range(1, weight.ndim)), tuple(range(weight.ndim - 1)))
     )
     return [np.broadcast_to(largest * kernel, (*x.shape[:2], neurons))] if math.isfinite(kernel) else []

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from arcana.testing._cause import Cause
-from arcana.testing._evidence import FEW, Evidence, Fit, lag
+from arcana.testing._evidence import Evidence, Fit, lag
 from arcana.testing._laws import LATEST
 from arcana.testing._products import Sum, finite, sums
 from arcana.testing._rounding import TENSORFLOAT, UNIT, shortened
@@ -109,8 +109,6 @@ def _explained(found: Evidence, change: Array) -> tuple[bool, Fit] | None:
     others = [found.one, np.ones((1, 1, 1)), lag(d, 1)]
     at_first, alone = found.begins & (np.arange(len(d)) == first[0])[:, None, None], found.begins & found.silent
     for mask, by_neuron in ((at_first, False), (at_first, True), (alone, False), (alone, True), (found.never, False)):
-        if np.count_nonzero(found.over & mask) < FEW:
-            continue
         rest = [*others, lag(d, 2)] if mask is found.never else others
         # A neuron's step is smooth, and how much it takes of a change goes with the potential.
         fit = found.fit(d, [change, change * found.one, *rest], mask, by_neuron=by_neuron)
@@ -133,7 +131,7 @@ def shared(one: Run, other: Run, sides: Sides) -> list[str]:
         return found
     for i, pair in enumerate(sides.pairs):
         given = _given(one, other, sides, i) if pair.dtype == "float32" else None
-        if given is None or not np.any(given[0]):
+        if given is None:
             continue
         x, ways = given
         first = int(np.any(x, axis=(1, 2)).argmax())

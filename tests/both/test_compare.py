@@ -11,13 +11,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
 
 import arcana.jax
-import arcana.jax.arrays as jax_arrays
+import arcana.jax.arrays
 import arcana.torch
+import arcana.torch.arrays
 from arcana.jax._compat import enable_x64
 from arcana.testing import Comparison, ComparisonError, Leaf, compare
 from arcana.testing._compare import _cells, _cotangent
@@ -246,6 +248,103 @@ def test_a_result_that_is_no_array_is_named() -> None:
         compare(lambda x: {"y": x, "why": "text"}, lambda x: {"y": x}, X)
 
 
+@pytest.mark.parametrize("arrays", [arcana.torch.arrays, arcana.jax.arrays], ids=["torch", "jax"])
+def test_arrays_go_into_a_framework_and_back(arrays: Any) -> None:
+    numbers = np.array([[1.0, 0.0, 2.5], [4.0, 0.5, -8.0]])
+    for dtype in ("float64", "float16", ml_dtypes.bfloat16, "int64", "bool", "complex64"):
+        array = np.abs(numbers).astype(dtype).T
+        inside = arrays.from_numpy(array)
+        assert arrays.is_array(inside)
+        assert not arrays.is_array(array)
+        array_before, array[:] = array.copy(), 0
+        back = arrays.to_numpy(inside)
+        assert back.dtype == array.dtype
+        np.testing.assert_array_equal(back, array_before)
+        for shape in ((), (0,), (2, 3)):
+            arrays.check("x", np.ones(shape, dtype))
+    for value in (2.5, [1, 2], numbers):
+        assert isinstance(arrays.to_numpy(value), np.ndarray)
+        np.testing.assert_array_equal(arrays.to_numpy(value), value)
+
+
+def test_a_tensor_is_read_whatever_is_put_off() -> None:
+    x = torch.tensor([1 + 2j, -3j])
+    np.testing.assert_array_equal(arcana.torch.arrays.to_numpy(x.conj()), [1 - 2j, 3j])
+    np.testing.assert_array_equal(arcana.torch.arrays.to_numpy(x.conj().imag), [-2, 3])
+    np.testing.assert_array_equal(arcana.torch.arrays.to_numpy(torch.ones(2, requires_grad=True)), [1, 1])
+    turned = torch.arange(6, dtype=torch.bfloat16).reshape(2, 3).T
+    np.testing.assert_array_equal(arcana.torch.arrays.to_numpy(turned), [[0, 3], [1, 4], [2, 5]])
+
+
+def test_integers_that_jax_would_cut_off_are_none_of_its_arrays() -> None:
+    with pytest.raises(TypeError, match=r"x has dtype object, which torch does not take: can't convert"):
+        arcana.torch.arrays.check("x", np.array([None]))
+    arcana.jax.arrays.check("x", np.array([2**40]))
+    with enable_x64(False):
+        for fits in (np.array([2**31 - 1]), np.array([2**32 - 1], np.uint64), np.array([2.0**80])):
+            arcana.jax.arrays.check("x", fits)
+        for cut in (np.array([2**31]), np.array([2**32], np.uint64)):
+            with pytest.raises(TypeError, match="x holds integers that JAX cuts off while jax_enable_x64 is off"):
+                arcana.jax.arrays.check("x", cut)
+
+
+@pytest.mark.parametrize("arrays", [arcana.torch.arrays, arcana.jax.arrays], ids=["torch", "jax"])
+def test_gradients_are_those_of_the_leaves_that_are_asked_for(arrays: Any) -> None:
+    x, w, n = np.array([1.0, 2.0]), np.array([3.0, 5.0]), np.array([7, 11])
+    c = np.array([0.5, -2.0])
+
+    def function(leaves: Any) -> dict[str, Any]:
+        assert all(map(arrays.is_array, leaves))
+        return {"product": leaves[0] * leaves[0] * leaves[1], "double": leaves[1] + leaves[1], "n": leaves[2]}
+
+    outputs, gradients = arrays.vjp(function, [x, w, n], [1, 0])
+    np.testing.assert_array_equal(arrays.to_numpy(outputs["product"]), x * x * w)
+    np.testing.assert_array_equal(arrays.to_numpy(outputs["n"]), n)
+    by_w, by_x = gradients({"product": c})
+    assert isinstance(by_w, np.ndarray)
+    np.testing.assert_array_equal(by_w, c * x * x)
+    np.testing.assert_array_equal(by_x, 2 * c * x * w)
+    # Each output by itself, again, and both together; a gradient of nothing is 0 or none.
+    by_w, by_x = gradients({"double": c})
+    np.testing.assert_array_equal(by_w, 2 * c)
+    assert by_x is None or not by_x.any()
+    by_w, by_x = gradients({"product": c, "double": x})
+    np.testing.assert_array_equal(by_w, c * x * x + 2 * x)
+    constant = arrays.vjp(lambda leaves: {"n": leaves[2], "x": arrays.from_numpy(x)}, [x, w, n], [1, 0])[1]
+    assert all(each is None or not each.any() for each in [*constant({}), *constant({"x": c})])
+    # The adjoint of complex numbers: of c·z it is conj(c) times the cotangent.
+    z, factor = np.array([1 + 2j]), np.array([3 - 1j])
+    (by_z,) = arrays.vjp(lambda leaves: {"y": leaves[0] * leaves[1]}, [z, factor], [0])[1]({"y": np.array([1j])})
+    np.testing.assert_array_equal(by_z, (3 + 1j) * 1j)
+
+
+def test_settings_say_how_each_framework_computes() -> None:
+    tiny = np.finfo(np.float32).tiny
+    kept = {"PyTorch": (torch.tensor(tiny) * 0.5).item(), "JAX": np.asarray(jnp.float32(tiny) * jnp.float32(0.5))}
+    common = {name: {"subnormals": "kept" if each else "flushed to zero"} for name, each in kept.items()}
+    found = compare(lambda x: x, lambda x: x, X, gradients=False).settings
+    assert found["PyTorch"] == common["PyTorch"] | {
+        "version": torch.__version__,
+        "device": "cpu, cuda" if torch.cuda.is_available() else "cpu",
+        "float64": "kept; default dtype float32",
+        "matmul precision": "highest",
+        "threads": str(torch.get_num_threads()),
+    }
+    own = common["JAX"] | {
+        "version": jax.__version__,
+        "device": jax.default_backend(),
+        "float64": "kept (jax_enable_x64)",
+        "threads": f"of {os.cpu_count()} cores; XLA_FLAGS={os.environ.get('XLA_FLAGS', '')!r}",
+    }
+    assert found["JAX"] == own | {"matmul precision": "default"}
+    with jax.default_matmul_precision("highest"), enable_x64(False):
+        found = compare(lambda x: x, lambda x: x, X, gradients=False).settings
+    assert found["JAX"] == own | {
+        "matmul precision": "highest",
+        "float64": "becomes float32 (jax_enable_x64 is off)",
+    }
+
+
 def test_flushed_subnormals_show_in_the_settings() -> None:
     assert compare(lambda x: x, lambda x: x, X).settings["PyTorch"]["subnormals"] == "kept"
     try:
@@ -256,14 +355,14 @@ def test_flushed_subnormals_show_in_the_settings() -> None:
 
 
 def test_the_settings_of_jax_are_those_in_force() -> None:
-    plain = jax_arrays.settings()
+    plain = arcana.jax.arrays.settings()
     assert plain["matmul precision"] == "default"
     assert (plain["version"], plain["device"]) == (jax.__version__, jax.default_backend())
     assert f"of {os.cpu_count()} cores" in plain["threads"]
     half = jax.jit(lambda x: x / 2)(np.finfo(np.float32).tiny)
     assert plain["subnormals"] == ("kept" if np.asarray(half).view(np.int32) else "flushed to zero")
     with jax.default_matmul_precision("highest"):
-        assert jax_arrays.settings() == plain | {"matmul precision": "highest"}
+        assert arcana.jax.arrays.settings() == plain | {"matmul precision": "highest"}
 
 
 def neuron(spike: Callable[..., Any], detach: Callable[[Any], Any], scale: float) -> Callable[..., Any]:

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import sympy
 from every import every_parameter, every_surrogate
 from known_values import KNOWN
 from mpmath import mp, mpf
 
-from arcana.surrogate import Sigmoid, Surrogate, get
+from arcana.surrogate import Sigmoid, Surrogate, get, parameter
 from arcana.testing._second_order import CIRCUITS, POINTS, Jet, Partials, differences, expected, loop, paces_of, second_order_rows
 
 
@@ -22,6 +23,59 @@ def test_a_jet_is_the_polynomial_s_derivatives() -> None:
     assert f.value == 36 + 12 + 1 - 6 - 6
     assert [float(x[0]) for x in f.first] == [2 * 2 * 9 - 3 - 3, 2 * 4 * -3 - 4 + 2]
     assert [float(x[0]) for x in f.second] == [2 * 9, 4 * 2 * -3 + 1, 2 * 4]
+
+
+def test_jets_of_any_numbers_are_those_of_polynomials() -> None:
+    """Of c₀ + c₁·p + c₂·v + c₃·p²/2 + c₄·p·v + c₅·v²/2 the jet at 0 is (c₀; c₁, c₂; c₃, c₄, c₅), by sympy."""
+    p, v, x = sympy.symbols("p v x")
+
+    def polynomial(c: tuple[int, ...], first: Any, second: Any) -> Any:
+        return c[0] + c[1] * first + c[2] * second + c[3] * first**2 / 2 + c[4] * first * second + c[5] * second**2 / 2
+
+    def jet(of: Any) -> Jet:
+        at = [
+            float(sympy.diff(of, (p, i), (v, j)).subs({p: 0, v: 0})) for i, j in ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+        ]
+        return Jet(at[0], (at[1], at[2]), (at[3], at[4], at[5]))
+
+    a, b = (polynomial(c, p, v) for c in ((2, 3, 5, 7, 11, 13), (17, 19, 23, 29, 31, 37)))
+    one, other = jet(a), jet(b)
+    assert one == Jet(2, (3, 5), (7, 11, 13))
+    for found, of in (
+        (one + other, a + b),
+        (one - other, a - b),
+        (one * other, a * b),
+        (one + 3, a + 3),
+        (3 + one, a + 3),
+        (one - 3, a - 3),
+        (3 - one, 3 - a),
+        (one * 3, 3 * a),
+        (3 * one, 3 * a),
+    ):
+        assert found == jet(of)
+    # G(x, p) around the value of a, (G; G_x, G_p; G_xx, G_xp, G_pp) = (17; 19, 23; 29, 31, 37).
+    around = polynomial((17, 19, 23, 29, 31, 37), x - one.value, p)
+    assert one.through(Partials(17, 19, 23, 29, 31, 37)) == jet(around.subs(x, a))
+    assert Jet.variable(np.float64(5), 0) == Jet(5, (1, 0), (0, 0, 0))
+    assert Jet.variable(np.float64(5), 1) == Jet(5, (0, 1), (0, 0, 0))
+
+
+def test_the_circuits_are_what_they_are_called() -> None:
+    """Each of a function that tells every operation from another: the square, at points in order on both sides of 0."""
+    assert sorted(set(POINTS)) == list(POINTS)
+    assert POINTS[0] < 0 < POINTS[-1]
+    v = np.array(POINTS)
+    z, u = v**2, 0.9 * 0.3 * v + v
+    fired = (u - 0.97) ** 2
+    after = 0.9 * (u - fired) + v
+    expected = {
+        "products of spikes": z * (z + (0.41 - v) ** 2),
+        "spikes of spikes": z * (0.5 * z + 0.6 * v) ** 2,
+        "a recurrent neuron": 0.7 * fired * u + (after - 0.97) ** 2 * after,
+    }
+    assert expected.keys() == CIRCUITS.keys()
+    for name, circuit in CIRCUITS.items():
+        np.testing.assert_allclose(circuit(np.square, v, loop), expected[name], rtol=1e-12)
 
 
 def test_the_numbers_of_the_issue() -> None:
@@ -112,11 +166,55 @@ def test_a_kink_in_a_parameter_is_left_out_however_small_the_rise_is() -> None:
     assert np.isnan(by_pp).tolist() == [True, False, False]
 
 
+def test_a_second_derivative_is_one_where_two_steps_agree() -> None:
+    """Of A·(s − 1)²/2 + v·(s − 1)⁴ they are A, and by the coarser step 8e-6·v more."""
+
+    class Quartic(Surrogate):
+        scale: float = 1.0
+
+        @staticmethod
+        def derivative(v, xp, *, scale):
+            return xp.zeros_like(v)
+
+        @staticmethod
+        def primitive(v, xp, *, scale):
+            square = xp.square(scale - 1)
+            return xp.where(v < 0, -10.0, xp.where(v > 1, 1.0, 0.0)) * square * 0.5 + v * xp.square(square)
+
+    found = differences(Quartic())
+    # 0.01 · 1 + 0.001 · 10 is 8e-6 · 2500.
+    by_pp = found(np.array([-1.0, 2499.0, 2501.0])).by_pp
+    np.testing.assert_allclose(by_pp, [-10, 1, np.nan], rtol=1e-6)
+    # Where all of them are near 0, 1e-6 stands for the largest.
+    np.testing.assert_array_equal(np.isnan(found(np.array([1.249e-4, 1.251e-4])).by_pp), [False, True])
+    assert found(np.array([-0.1, 0.0, 0.1])).value.tolist() == [0, 1, 1]
+
+
 @every_parameter
 def test_a_parameter_moves_unless_its_default_is_the_end_of_its_domain(name: str, key: str) -> None:
     surrogate = get(name)
     low, high = type(surrogate).domain(key, "float64")
     assert (key in paces_of(surrogate)) == (low < surrogate.numbers[key] < high)
+
+
+def test_each_parameter_moves_a_quarter_faster_than_the_one_before_and_stays_in_its_domain() -> None:
+    """By twice the step of the second difference, 0.002 of its size: one that is 0 moves as one of 1 does."""
+
+    class Several(Surrogate):
+        one: float = parameter(-2.0)
+        at_zero: float = parameter(0.0)
+        near: float = parameter(1.0, above=1 - 0.0031)
+        too_near: float = parameter(1.0, above=1 - 0.0034)
+        high: float = parameter(2.0, below=2.0081)
+        too_high: float = parameter(2.0, below=2.0089)
+
+        @staticmethod
+        def derivative(v, xp, *, one, at_zero, near, too_near, high, too_high):
+            return xp.zeros_like(v)
+
+        primitive = derivative
+
+    assert paces_of(Several()) == {"one": -2.0, "at_zero": 1.25, "near": 1.5, "high": 4.0}
 
 
 class Side:
@@ -132,7 +230,8 @@ class Side:
 
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
-        self.PRODUCTS = {"pairs": self.pairs, "along": self.along}
+        # Lists, which only `to_numpy` makes arrays of.
+        self.PRODUCTS = {"pairs": lambda *given: self.pairs(*given).tolist(), "along": lambda *given: self.along(*given).tolist()}
 
     def spike(self, x: Jet, surrogate: Surrogate, **numbers: Any) -> Jet:
         assert {name: each.first[0].tolist() for name, each in numbers.items()} == {

@@ -12,7 +12,7 @@ from arcana.testing import Layer, Run, first_divergence
 from arcana.testing._evidence import Evidence
 from arcana.testing._firing import Firing
 from arcana.testing._first_divergence import _spreads
-from arcana.testing._given import array_difference
+from arcana.testing._given import LARGEST_PERMUTED, array_difference, given_causes
 from arcana.testing._products import products
 from arcana.testing._rounding import UNIT, coarsest, finer_than, numbers_of, sizes, spacing, terms_of_grid
 from arcana.testing._sides import Sides, side_by_side
@@ -40,6 +40,13 @@ def test_a_dtype_is_one_only_where_rounding_to_it_gives_the_other() -> None:
     half = ours.astype(np.float16).astype(np.float64)
     assert kind(ours, half) == kind(half, ours) == "dtype"
     assert "JAX's is the other's rounded to float16" in array_difference(ours, half, NAMES)[1]
+    assert "torch's is the other's rounded to float16" in array_difference(half, ours, NAMES)[1]
+    # More than half of the numbers must have moved, by more than rounding.
+    for moved, expected in ((100, "weights"), (101, "dtype")):
+        rounded = np.where(np.arange(200) < moved, 1.5, 0.0)
+        finer = rounded + rounded * 2.0**-12 * np.tile([1, -1], 100)
+        finer[-1] = 2 * U * finer.max()
+        assert kind(finer, rounded) == expected
     # As near, and yet no float16 numbers.
     assert kind(ours, ours + np.abs(half - ours).max() * np.random.default_rng(1).uniform(-1, 1, 200)) == "weights"
     assert kind(ours, ours * (1 - 1e-4)) == kind(ours, ours * 2) == "scale"
@@ -559,6 +566,63 @@ def test_what_differs_is_counted() -> None:
     assert difference([1 + 1j], [1 + 2j])[0] == "weights"
     assert difference([1 + 1j], [1 + 1j]) == ("", "")
     assert difference([1 + 1j, 2, 3j], [3j, 2, 1 + 1j]) == ("permuted", "JAX's is torch's with axis 0 in another order")
+    square = np.random.default_rng(0).normal(size=(4, 4)) * (1 + 1j)
+    assert difference(square, square[:, [1, 2, 3, 0]]) == ("permuted", "JAX's is torch's with axis 1 in another order")
+    # A whole number beside a float has the float's rounding, and an infinity on both sides is no measure.
+    assert difference([1, 2, 3], [1.0, 2.0, 3.0 + 1e-7]) == difference([1.0, 2.0, 3.0 + 1e-7], [1, 2, 3]) == ("", "")
+    assert difference([np.inf, 0.0], [np.inf, 1e-8])[0] == "weights"
+    # What is finite and differs too is not counted with what is not.
+    assert difference([np.nan, 1.0, 2.0], [0.0, 1.0, 3.0]) == ("weights", "1 of 3 numbers are NaN or infinite on one side")
+    assert difference([-8.0, 1.0], [1.0, 1.0]) == ("weights", "1 of 2 numbers differ, by at most 9; the largest is 8")
+
+
+def test_what_is_as_far_apart_as_rounding_is_near_enough() -> None:
+    """Every change that is looked for, up to the rounding of the largest number and one float more."""
+    x = np.array([[8.0, 1.0, 3.0], [2.0, 5.0, -4.0], [6.0, -7.0, 0.0]])
+    mixed = np.random.default_rng(0).permutation(np.arange(20.0))
+    cases: tuple[tuple[str, Any, Any, dict[str, Any]], ...] = (
+        ("", x, x, {}),
+        ("transposed", x, x.T, {}),
+        ("transposed", np.stack([x, 0 * x]), np.stack([x.T, 0 * x]), {}),
+        ("permuted", x[:, 1:], x[[1, 2, 0], 1:], {}),
+        ("permuted", np.array([8.0, 8.0, 0.0, 0.0]), np.array([0.0, 0.0, 8.0, 8.0]), {}),
+        ("permuted", np.arange(20.0).reshape(4, 5), mixed.reshape(4, 5), {}),
+        ("delay", x[::-1, None], np.roll(x[::-1, None], 1, axis=0), {"steps": True}),
+        ("dtype", np.array([1.5, -1.25, 1.0, 0.0]) * (1 + 2.0**-12), np.array([1.5, -1.25, 1.0, 0.0]), {}),
+        ("scale", x.ravel(), 2 * x.ravel(), {}),
+        ("scale", x.ravel(), 0.5 * x.ravel(), {}),
+    )
+    for kind, ours, theirs, more in cases:
+        near = 2 * U * max(np.abs(ours).max(), np.abs(theirs).max())
+        # Of a number that was enlarged, and of both arrays.
+        near *= 2 * max(1, theirs.flat[0] / ours.flat[0]) if kind == "scale" else 1
+        # Beside 0 every number is exact.
+        place = tuple(np.argwhere(theirs == 0)[-1])
+        for by, expected in ((near, True), (np.nextafter(near, 1), False)):
+            moved = theirs.copy()
+            moved[place] = by
+            assert (difference(ours, moved, **more)[0] == kind) == expected, (kind, by)
+    assert difference(x, x.T + 16 * U * (x == 0))[1] == "torch's is the transpose of JAX's"
+
+
+def test_inputs_and_parameters_are_compared_where_both_runs_hold_them() -> None:
+    layers = {"layer": Layer(np.zeros((9, 3, 5)))}
+    x, weight = np.random.default_rng(0).normal(size=(2, 9, 3, 5))
+
+    def causes(ours: Any, theirs: Any, *more: Any) -> list[tuple[str, str | None, str]]:
+        runs = [Run(layers, inputs, parameters) for inputs, parameters in zip((ours, theirs), more or ({}, {}), strict=True)]
+        return [(cause.kind, cause.where, cause.evidence) for cause in given_causes(*runs, NAMES)]
+
+    assert causes(None, None) == causes(x, None) == causes(None, x) == causes(x, x) == []
+    late = np.concatenate([0 * x[:1], x[:-1]])
+    assert causes(x, late) == [("delay", None, "the inputs differ: JAX's come 1 step later")]
+    # What of weights is a scale is of inputs another input.
+    assert causes(x, 2 * x) == [("inputs", None, "the inputs differ: JAX's is 2 times torch's")]
+    assert [kind for kind, *_ in causes(x, weight)] == ["inputs"]
+    assert causes(x, x, {"w": weight}, {}) == causes(x, x, {}, {"w": weight}) == []
+    assert causes(x, x, {"w": weight, "b": weight}, {"a": x, "b": 2 * weight}) == [
+        ("scale", None, "parameter 'b': JAX's is 2 times torch's")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -574,6 +638,12 @@ def test_what_differs_is_counted() -> None:
         (np.arange(8.0), -np.arange(8.0) / 4, ("scale", "JAX's is -0.25 times torch's")),
         (np.arange(7.0), 3 * np.arange(7.0), ("weights", "6 of 7 numbers differ, by at most 12; the largest is 18")),
         (np.zeros(8), np.ones(8), ("weights", "8 of 8 numbers differ, by at most 1; the largest is 1")),
+        (np.ones(8), np.zeros(8), ("weights", "8 of 8 numbers differ, by at most 1; the largest is 1")),
+        (
+            np.array([8.0, 1.0, 0.0]),
+            np.array([4.0, 1.0, 16 * U]),
+            ("weights", "1 of 3 numbers differ, by at most 4; the largest is 8"),
+        ),
     ],
 )
 def test_a_change_of_all_numbers_is_said(ours: Any, theirs: Any, told: tuple[str, str]) -> None:
@@ -606,6 +676,19 @@ def test_another_order_is_said_by_its_axis() -> None:
     kind, text = difference(draw, mixed)
     assert kind == "permuted"
     assert text.startswith("the same numbers in another order; 1")
+    longest = np.random.default_rng(0).normal(size=LARGEST_PERMUTED + 1)
+    assert difference(longest[1:], np.roll(longest[1:], 1))[1] == "JAX's is torch's with axis 0 in another order"
+    assert difference(longest, np.roll(longest, 1))[1].startswith("the same numbers in another order; 4097 of 4097")
+    # Two numbers in each row tell the rows apart, though each of them comes more than once.
+    pairs = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    assert difference(pairs, pairs[[1, 2, 0]]) == ("permuted", "JAX's is torch's with axis 0 in another order")
+    # Steps have an order that is no layout, and what each of them holds may have another.
+    assert difference(draw, draw[:, [1, 2, 3, 4, 0]], steps=True)[1] == "JAX's is torch's with axis 1 in another order"
+    for count, different, expected in ((17, 17, "permuted"), (16, 16, "weights"), (18, 10, "permuted"), (18, 9, "weights")):
+        steps = np.sort(np.arange(count) % different) * 1.0
+        kind, text = difference(steps, np.roll(steps, 7), steps=True)
+        assert kind == expected
+        assert text.startswith("the same numbers in another order; " if kind == "permuted" else f"{count} of {count} numbers")
     # Of sixteen numbers that is chance, and of equal ones too.
     small = draw.ravel()[:16].reshape(4, 4)
     assert difference(small, np.random.default_rng(1).permutation(small.ravel()).reshape(4, 4))[0] == "weights"
@@ -638,6 +721,11 @@ def test_two_draws_have_one_distribution_and_no_correlation() -> None:
         assert difference(one, (other - other.mean()) * spread / ratio + one.mean())[0] == expected
     for by, expected in ((0.498, "seed"), (0.503, "weights"), (-0.498, "seed"), (-0.503, "weights")):
         assert difference(one, other - other.mean() + one.mean() + by * one.std())[0] == expected
+    # A spread of twice the other's and a mean half of it away are no longer one distribution: here both are exact.
+    sign, across = np.repeat([1.0, -1.0], 50), np.tile([1.0, -1.0], 50)
+    assert difference(sign, across)[0] == "seed"
+    for moved in (2 * across, across / 2, across + 0.5):
+        assert difference(sign, moved)[0] == "weights"
     # Four times the correlation that chance gives a hundred numbers.
     rest = other - other.mean()
     rest -= (one - one.mean()) * np.sum(rest * (one - one.mean())) / np.sum((one - one.mean()) ** 2)
@@ -653,6 +741,7 @@ def test_a_neuron_s_terms_are_as_large_as_inputs_and_weights_say() -> None:
     expected = [[[np.sqrt(36 + 16), 7.0, np.sqrt(2.25 + 16)]]]
     np.testing.assert_allclose(products(inputs, {"w": weight}, (1, 1, 3)), expected)
     np.testing.assert_allclose(products(inputs, {"w": weight.T}, (1, 1, 3)), expected)
+    np.testing.assert_allclose(products(-inputs, {"w": weight}, (1, 1, 3)), expected)
     larger = products(inputs, {"w": weight, "v": 2 * weight, "bias": np.ones(3), "table": np.ones((2, 3), int)}, (1, 1, 3))
     np.testing.assert_allclose(larger, 2 * np.array(expected))
     # A kernel's with the largest input of the sample, whichever axis is that of its channels.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import re
 from typing import Any
 
 import jax
@@ -49,6 +50,60 @@ def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, 
 @pytest.mark.parametrize("way", side.FIRST)
 def test_first_derivative_in_float64(name: str, way: str) -> None:
     assert_first_derivative(name, "float64", way, EXAMPLES)
+
+
+def test_each_word_of_a_row_does_what_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the programs say by what they were computed; the Hessian of p² v is known."""
+    x, c = jnp.array([-1.0, 0.5, 2.0]), jnp.array([3.0, 5.0, -7.0])
+    said = {
+        "scan": "scan",
+        "checkpoint": "remat|checkpoint",
+        "jit(shard_map)": "shard_map",
+        side.EXPORT: "exported",
+        "jit": "jit",
+    }
+
+    def cube(y: jax.Array) -> jax.Array:
+        return y**3
+
+    for name, word in side.POINTWISE.items():
+        if name not in side.NOT_CHECKED:
+            assert re.search(said.get(name, ""), str(jax.make_jaxpr(functools.partial(word, cube))(x, c))), name
+    for name, word in side.WRAPPERS.items():
+        assert re.search(said[name], str(jax.make_jaxpr(word(cube))(x))), name
+    p, v, dp, dv = jnp.arange(1.0, 13.0).reshape(4, 3)
+    found = side.PRODUCTS["linearize of grad"](lambda p, v: p * p * v, p, v, c, dp, dv)
+    np.testing.assert_allclose(found, [c * (2 * v * dp + 2 * p * dv), c * 2 * p * dp], rtol=1e-6)
+    assert side.REPEATS["scan"](lambda carry: 2 * carry + 1, jnp.float32(0), 3) == 7
+    monkeypatch.setattr(side, "forward_mode", lambda surrogate: functools.partial(jnp.add, surrogate))
+    assert side.SPIKES["forward_mode"](jnp.float32(2), jnp.float32(3)) == 5
+
+
+def test_float64_is_switched_on_where_it_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(x: jax.Array, surrogate: definitions.Surrogate) -> jax.Array:
+        seen.append((str(x.dtype), jax.config.read("jax_enable_x64")))
+        return spike(x, surrogate)
+
+    monkeypatch.setattr(side, "spike", watched)
+    bits = {dtype: np.array([0.5, -2.0], dtype).view(f"uint{8 * np.dtype(dtype).itemsize}") for dtype in ("float32", "float64")}
+    for switched in (False, True):
+        with side.enable_x64(switched):
+            for dtypes in (("float32",), ("float32", "float64")):
+                cases = [(definitions.FastSigmoid(scale=1.0), bits[dtype], bits[dtype], dtype) for dtype in dtypes]
+                for dtype, (spikes, gradient) in zip(dtypes, side.spikes_and_gradients(cases), strict=True):
+                    assert isinstance(spikes, np.ndarray)
+                    # c / (1 + |v|)² at 0.5 and −2.
+                    np.testing.assert_array_equal(spikes.view(dtype), [1, 0])
+                    np.testing.assert_allclose(gradient.view(dtype), [0.5 / 1.5**2, -2 / 9], rtol=1e-6)
+                assert seen == [(dtype, switched or len(dtypes) > 1) for dtype in dtypes]
+                seen.clear()
+    # Under jit the same cases are one module, which is made once.
+    for traced in (1, 0):
+        side.spikes_and_gradients([(definitions.FastSigmoid(scale=1.03125), *[bits["float32"]] * 2, "float32")], "jit")
+        assert len(seen) == traced
+        seen.clear()
 
 
 @functools.cache

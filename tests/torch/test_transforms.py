@@ -37,6 +37,42 @@ def test_first_derivative(name: str, dtype: str, way: str, together: tuple[str, 
     assert_exact(found, exact_at_points("h", definitions.get(name), dtype), 4, dtype)
 
 
+def test_each_word_of_a_row_does_what_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of x³ and 2x, whose derivatives are known; a checkpoint computes it again, and a strided view is one."""
+    x, c, seen = torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([3.0, 5.0, -7.0]), []
+
+    def cube(y: torch.Tensor) -> torch.Tensor:
+        seen.append(y)
+        return y**3
+
+    for name, word in side.POINTWISE.items():
+        seen.clear()
+        second = name == "double backward"
+        torch.testing.assert_close(word(cube, x, c), c * (6 * x if second else 3 * x**2), rtol=1e-6, atol=0)
+        assert len(seen) == 1 + (name == "checkpoint"), name
+        assert seen[0].is_contiguous() == (name != "backward of a strided view")
+        # A constant, and one that has a gradient of its own.
+        for factor in (torch.tensor(2.0), torch.tensor(2.0, requires_grad=True)):
+            found = word(lambda y, factor=factor: factor * y, x, c)
+            torch.testing.assert_close(found.detach(), 0 * x if second else 2 * c, rtol=0, atol=0)
+    seen.clear()
+    torch.autograd.grad(side.WRAPPERS["checkpoint"](cube)(x.requires_grad_()), x, c)
+    assert len(seen) == 2
+    calls = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: calls.append("reset"))
+    monkeypatch.setattr(torch, "compile", lambda f, **how: calls.append(how))
+    side.WRAPPERS["compile"](cube)
+    assert calls == ["reset", {"fullgraph": True, "backend": "aot_eager"}]
+    # The Hessian of sum(c · (p² v + v)) times (dp, dv), and of what is linear, or of p or v alone.
+    p, v, dp, dv = torch.arange(1.0, 13.0).reshape(4, 3)
+    twice = side.PRODUCTS["double backward"]
+    torch.testing.assert_close(
+        twice(lambda p, v: p * p * v + v, p, v, c, dp, dv), torch.stack([c * (2 * v * dp + 2 * p * dv), c * 2 * p * dp])
+    )
+    torch.testing.assert_close(twice(lambda p, v: p * p, p, v, c, dp, dv), torch.stack([2 * c * dp, 0 * v]))
+    torch.testing.assert_close(twice(lambda p, v: v * v, p, v, c, dp, dv), torch.stack([0 * p, 2 * c * dv]))
+
+
 @every_surrogate
 @pytest.mark.parametrize("way", side.SECOND)
 def test_second_derivative(name: str, way: str, together: tuple[str, ...]) -> None:
