@@ -13,6 +13,7 @@ import argparse
 import ast
 import collections
 import dataclasses
+import json
 import os
 import random
 import shlex
@@ -49,11 +50,17 @@ GUARDS: dict[str, list[str]] = {
     ],
     "arcana/testing": [
         "tests/core/test_laws.py tests/core/test_evidence.py tests/core/test_run_causes.py tests/core/test_matching.py",
+        "tests/core/test_sides.py tests/core/test_identified.py tests/core/test_runs.py",
         "tests/core/test_jets.py tests/both/test_losses.py tests/both/test_tensorfloat.py tests/both/test_orders.py",
         "tests/both/test_compare.py tests/both/test_compare_causes.py tests/both/test_divergence.py tests/both/test_recording.py",
         "tests/both/test_rates.py tests/both/test_porting.py tests/both/test_plot.py tests/both/test_definition_faults.py",
         "tests/both/test_backends.py tests/both/test_cli.py",
         "tests/torch/test_calls.py tests/jax/test_calls.py -k conformance",
+    ],
+    "arcana/torch/adapters": ["tests/torch/test_adapters.py"],
+    "arcana/torch/spikes.py": [
+        "tests/torch/test_watched.py tests/both/test_recording.py",
+        "tests/both/test_compare_causes.py",
     ],
     "arcana/torch/conformance.py": ["tests/torch/test_transforms.py", "tests/torch/test_calls.py -k conformance"],
     "arcana/torch": [
@@ -64,6 +71,9 @@ GUARDS: dict[str, list[str]] = {
         "tests/both/test_formulas.py tests/both/test_second_order.py tests/both/test_messages.py",
         "tests/torch tests/both/test_backends.py",
     ],
+    "arcana/jax/adapters": ["tests/both/test_layers.py", "tests/jax/test_pallas.py tests/jax/test_exports.py"],
+    "arcana/jax/arrays.py": ["tests/both/test_compare.py tests/both/test_losses.py"],
+    "arcana/jax/spikes.py": ["tests/both/test_recording.py tests/both/test_compare_causes.py"],
     "arcana/jax/conformance.py": ["tests/jax/test_transforms.py", "tests/jax/test_calls.py -k conformance"],
     "arcana/jax": [
         "tests/jax/test_namespace.py tests/jax/test_rule.py tests/jax/test_arguments.py",
@@ -74,201 +84,8 @@ GUARDS: dict[str, list[str]] = {
 }
 """By module or package the tests that guard it, the quickest first; the longest name that fits counts."""
 
-EQUIVALENT: dict[tuple[str, str], str] = {
-    (
-        "arcana/testing/_gradient_causes.py",
-        "return (causes.values())",
-    ): "the causes are gone through, in a list or not",
-    (
-        "arcana/testing/_difference.py",
-        '"shape": {name: None if each is None else (each.shape) for name, each in self._sides()},',
-    ): "JSON has a tuple as it has a list",
-    (
-        "arcana/testing/_places.py",
-        "return (dict.fromkeys((type(module) for module in self.kept.values())))",
-    ): "a dict is gone through as a list of its keys is",
-    (
-        "arcana/testing/_resets.py",
-        "if (found.pair.one.threshold.std() >= 0):",
-    ): "thresholds that are all alike are one term more, which the fit leaves out",
-    (
-        "arcana/testing/plot.py",
-        "groups = [(names[name], each, COLOURS[name], 10) for name, each in spikes.items()]",
-    ): "dots of another size",
-    (
-        "arcana/torch/_eager/program.py",
-        "if few(arguments[1]):",
-    ): "what is kept and the cotangent have one size and one device",
-    (
-        "arcana/_core/misuse.py",
-        '({"lens", "sigma", "std", "width", "window"}),',
-    ): "a set is asked as a frozenset is",
-    (
-        "arcana/_core/parameters.py",
-        "if (self.below <= math.inf):",
-    ): "the number before infinity is the largest, which is the end already",
-    (
-        "arcana/surrogate/exponentials.py",
-        "return xp.where((v > 0), upper, decay * upper)",
-    ): "both are 1/2 at 0, where both derivatives are 0",
-    (
-        "arcana/surrogate/piecewise.py",
-        "tail = xp.log(xp.where((v >= 1), v, zero + 1))",
-    ): "the logarithm of 1 is 0 either way, and its derivative is asked for with respect to the leak alone",
-    (
-        "arcana/testing/_compare.py",
-        "return np.asarray(generator.integers(16, 128, like.shape) * generator.choice([-1, 2], like.shape) / 64)",
-    ): "any cotangent of few digits does",
-    (
-        "arcana/testing/_compare.py",
-        "return np.asarray(generator.integers(17, 128, like.shape) * generator.choice([-1, 1], like.shape) / 64)",
-    ): "any cotangent of few digits does",
-    (
-        "arcana/testing/_compare.py",
-        "return np.asarray((generator.integers(16, 128, like.shape) * generator.choice([-1, 1], like.shape) * 64))",
-    ): "any cotangent of few digits does",
-    (
-        "arcana/testing/_compare.py",
-        "return np.asarray((generator.integers(16, 128, like.shape) / generator.choice([-1, 1], like.shape)) / 64)",
-    ): "a number divided by ±1 is the number multiplied by it",
-    (
-        "arcana/testing/_definition.py",
-        "slack = 1.01e-09 * (1 + np.abs(within).max())",
-    ): "any number between a rounding and a fault does",
-    (
-        "arcana/testing/_definition.py",
-        "v = np.random.default_rng(0).uniform(-5, 4, 2000)",
-    ): "any points do",
-    (
-        "arcana/testing/_definition.py",
-        "within = np.stack([surrogate.derivative((v - width * x)) for x in np.linspace(-1, 1, 21)])",
-    ): "x and −x are both among the points",
-    (
-        "arcana/testing/_definition.py",
-        "within = np.stack([surrogate.derivative(v + width * x) for x in np.linspace(-1, 1, 22)])",
-    ): "any number of points does",
-    (
-        "arcana/jax/arrays.py",
-        "tiny = jnp.full(2, np.finfo(np.float32).tiny, jnp.float32)",
-    ): "the first of them is asked for",
-    (
-        "arcana/testing/_sides.py",
-        "return dataclasses.replace(result, pairs=(bounded))",
-    ): "a list is read as a tuple is",
-    (
-        "arcana/testing/_second_order.py",
-        "return repeat(step, (0.303 * v, 0.0 * v), 2)[1]",
-    ): "any start does",
-    (
-        "arcana/testing/_second_order.py",
-        "c, towards_p, towards_v = np.random.default_rng(2).uniform(0.505, 2.0, (3, v.size))",
-    ): "any directions do",
-    (
-        "arcana/testing/_surrogate.py",
-        "finite = np.clip(v, -1.01e+308, 1e308)",
-    ): "any number does that can be moved without an overflow",
-    (
-        "arcana/testing/_surrogate.py",
-        "zeros = (bits << (1)) == 0",
-    ): "NumPy shifts by a Python number in the array's own dtype",
-    (
-        "arcana/torch/arrays.py",
-        "tiny = torch.tensor([np.finfo(np.float32).tiny]) * 0.505",
-    ): "any factor below 1 gives a subnormal",
-    (
-        "arcana/torch/arrays.py",
-        '"subnormals": "kept" if (tiny.item()) else "flushed to zero",',
-    ): "a number that is not 0 is true",
-    (
-        "arcana/testing/_values.py",
-        'exponents = np.arange(2 << (width - 1 - mantissa), dtype=f"uint{width}") << kind(mantissa)',
-    ): "the same patterns, and each of them twice",
-    (
-        "arcana/rules.py",
-        'values = [usual, *({**usual, name: definition.rounded(name, (1.25 / usual[name]), "float32")} for name in arrays)]',
-    ): "any second value does",
-    (
-        "arcana/jax/adapters/layer.py",
-        'return (threshold) if isinstance(threshold, float) else f"of shape {threshold.shape}"',
-    ): "a text shows a float as repr does",
-    (
-        "arcana/torch/_namespace.py",
-        "exp = (torch.exp)",
-    ): "a function of C is no method",
-    (
-        "arcana/torch/_eager/program.py",
-        "rows = [0.5, 0.7575000000000001, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5]",
-    ): "any factors do",
-    (
-        "arcana/torch/_eager/program.py",
-        "rows = [0.5, 0.75, 0.9, 1.0, 1.0, 1.1, 1.2625, 1.5]",
-    ): "any factors do",
-    (
-        "arcana/_core/expression.py",
-        "edges = [x * factor for x in usual.values() for factor in (0.5, 1.01, 2.0)]",
-    ): "any factors do",
-    (
-        "arcana/torch/_eager/chunks.py",
-        "CHUNK = 2 << 20",
-    ): "pieces of any length give the same numbers",
-    (
-        "arcana/torch/_eager/program.py",
-        "with torch.inference_mode(True), torch.no_grad():",
-    ): "a program records nothing, so its constants may be of inference mode",
-    (
-        "arcana/testing/_surrogate.py",
-        "step = np.maximum(np.abs(finite), 1e-6) * 1.0099999999999999e-06",
-    ): "any small step does",
-    (
-        "arcana/torch/_eager/cuda.py",
-        "self._bits[kind] = [(each.to(written.dtype).view(WORDS[written.dtype]).item()) for each in values]",
-    ): "an integer's item is an int",
-    (
-        "arcana/_core/surrogate.py",
-        "return (self).facts(**{name: getattr(self, name) for name in self.own_names()})",
-    ): "a static method of the class is the instance's too",
-    (
-        "arcana/testing/_resets.py",
-        "if acts.sum() < FEW or (found.over & found.never).sum() > 0.02 * max(2, found.never.sum()):",
-    ): "a count is above both or below both",
-    (
-        "arcana/testing/_definition.py",
-        "given = surrogate.sensitivities(np.zeros(1), xp, (np.zeros(1)), **fields)",
-    ): "the names are asked for, not the numbers",
-    (
-        "arcana/testing/_flow.py",
-        "rates = np.ones(len(edges) + 2)",
-    ): "one range more, in which no potential is",
-    (
-        "arcana/testing/_values.py",
-        "generator = np.random.default_rng(1)",
-    ): "any fractions do",
-    (
-        "arcana/testing/_identified.py",
-        "typical = float(np.median(np.abs(found.one[found.alone(0)]))) or 1.01",
-    ): "any size does where there is none",
-    (
-        "arcana/testing/_laws.py",
-        "return float(np.median(np.abs(found.one[found.never]))) or 1.01",
-    ): "any size does where there is none",
-    (
-        "arcana/testing/_resets.py",
-        "steps = (acts.any(axis=(1, 2)))",
-    ): "an array for a type checker, which is one already",
-    (
-        "arcana/testing/_difference.py",
-        "return max(names, key=lambda name: RELATIVE.get(name, -1.01))",
-    ): "any number below the tolerances does",
-    (
-        "arcana/testing/_definition.py",
-        "size = high - low if math.isfinite((high + low)) else 1.0",
-    ): "neither is finite where an end is none",
-    (
-        "arcana/testing/_definition.py",
-        "tried = [value * each for each in (0.5, 2.0, 0.7575000000000001, 1.5, 0.9, 1.1)] if value else [0.5, -0.5, 0.25, 1.0]",
-    ): "any factor does",
-}
-"""Faults that change nothing that anybody could see, by file and by the line with the fault, and why."""
+EQUIVALENT: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "equivalent.json").read_text(encoding="utf-8"))
+"""Faults that change nothing that anybody could see: by file and by the line with the fault, and why."""
 
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
@@ -506,7 +323,7 @@ def _run(folder: Path, chosen: Sequence[Fault], ran: Mapping[str, Mapping[int, l
     for fault in chosen:
         old, new = fault.source(ROOT)
         before, after = fault.text(ROOT)
-        reason, caught = EQUIVALENT.get((fault.path, after), ""), ""
+        reason, caught = EQUIVALENT.get(fault.path, {}).get(after, ""), ""
         if not reason:
             (folder / fault.path).write_bytes(new)
             lines = ran.get(fault.path, {})
