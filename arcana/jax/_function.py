@@ -390,8 +390,8 @@ def traced(v: jax.Array, call: Call, arrays: Arrays) -> jax.Array:
 def evaluate(surrogate: AnySurrogate, which: str, v: ArrayLike, **parameters: float | jax.Array) -> jax.Array:
     """Return h (`which` = "derivative") or G ("primitive") of v, in v's dtype.
 
-    What JAX differentiates it to is not h everywhere: where G is written by |v| it is 0 at v = 0. `rule=arcana.rules.Smooth()`
-    of a spike function is G with h for its derivative, to every order.
+    What JAX differentiates it to is not h everywhere: where G is written by |v| it is 0 at v = 0. A spike function with
+    `rule=arcana.rules.Smooth()` is G with h for its derivative, to every order.
 
     >>> import jax.numpy as jnp
     >>> from arcana.jax import evaluate

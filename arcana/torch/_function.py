@@ -283,8 +283,8 @@ def _inputs(v: torch.Tensor, surrogate: Surrogate, parameters: Mapping[str, Any]
 def evaluate(surrogate: AnySurrogate, which: str, v: Any, **parameters: float | torch.Tensor) -> torch.Tensor:
     """Return h (`which` = "derivative") or G ("primitive") of v, in v's dtype.
 
-    What PyTorch differentiates it to is not h everywhere: where G is written by |v| it is 0 at v = 0. `rule=arcana.rules.Smooth()`
-    of a spike function is G with h for its derivative, to every order.
+    What PyTorch differentiates it to is not h everywhere: where G is written by |v| it is 0 at v = 0. A spike function with
+    `rule=arcana.rules.Smooth()` is G with h for its derivative, to every order.
 
     >>> import torch
     >>> from arcana.torch import evaluate
