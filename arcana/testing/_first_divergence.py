@@ -129,7 +129,7 @@ def _searched(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides]
         return _in_tensorfloat(one, other, sides, arranged, low)
     layers = shared(one, other, sides)
     sides = arranged(said(one, layers), said(other, layers), dtype=None) if layers else sides
-    return sides, dataclasses.replace(search(one, other, sides, given), shared=tuple(layers))
+    return sides, dataclasses.replace(search(one, other, sides, given), shared=layers)
 
 
 def _in_tensorfloat(
@@ -143,8 +143,8 @@ def _in_tensorfloat(
     layers = [*(each.layer for each in low), *alike]
     runs = said(one, layers), said(other, layers)
     wide = arranged(*runs, dtype=None)
-    found = dataclasses.replace(search(*runs, wide, []), reduced=tuple(low))
-    alone = tuple(tensorfloat_causes(low, alike, sides.names))
+    found = dataclasses.replace(search(*runs, wide, []), reduced=low)
+    alone = list(tensorfloat_causes(low, alike, sides.names))
     if not alone:
         return wide, found
     unknown = [_unexplained(wide, found)] if found.unexplained and not found.causes else []
@@ -259,7 +259,7 @@ def _flip(sides: Sides, found: Found, sample: int, step: int, layer: int) -> Fli
     differing = np.flatnonzero(pair.flips[step, sample])
     # Of several in one step the one that rounding explains least.
     apart = [np.abs(side.potentials - side.threshold)[step, sample, differing] for side in pair.sides]
-    place = (step, sample, int(differing[np.argmax(np.maximum(*apart))]))
+    place = (step, sample, differing[np.argmax(np.maximum(*apart))])
     thresholds = tuple(float(side.threshold[place]) for side in pair.sides)
     potentials = tuple(float(side.potentials[place]) for side in pair.sides)
     margins = tuple(v - limit for v, limit in zip(potentials, thresholds, strict=True))

@@ -82,8 +82,8 @@ def terms_of_grid(one: Array, other: Array, dtype: str) -> float:
     # The place of the last bit of each number; most are multiples of what stands for all.
     last = exponent - 53 + np.log2(whole & -whole)
     grid = float(np.quantile(last, 1.0 - TYPICAL))
-    apart = np.abs(other - one)
-    apart = apart[np.isfinite(apart)]
+    finite = np.isfinite(one) & np.isfinite(other)
+    apart = np.abs(other[finite] - one[finite])
     # Sums on a grid of weights are exact, and those that rounding sets apart lie some spacings apart.
     rounds = bool(np.any(apart > 0)) and bool(np.all(apart <= SPACINGS * 2.0**grid))
     return 2.0**grid / (2.0 * UNIT[dtype]) if size - grid > COARSE and rounds else 0.0

@@ -41,14 +41,14 @@ class Found:
     """
 
     causes: tuple[Cause, ...]
-    unexplained: tuple[str, ...]
-    tried: tuple[Tried, ...]
-    grown: tuple[str, ...]
-    lawful: tuple[str, ...] = ()
-    resembling: tuple[str, ...] = ()
-    reduced: tuple[Reduced, ...] = ()
+    unexplained: Sequence[str]
+    tried: Sequence[Tried]
+    grown: Sequence[str]
+    lawful: Sequence[str] = ()
+    resembling: Sequence[str] = ()
+    reduced: Sequence[Reduced] = ()
     in_order: bool = False
-    shared: tuple[str, ...] = ()
+    shared: Sequence[str] = ()
 
 
 def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:
@@ -87,8 +87,8 @@ def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:
     if any(pair.offset for pair in sides.pairs) and any(cause.kind == "threshold" for cause in causes):
         # The products were told from margins with one threshold for both.
         causes = [cause for cause in causes if cause not in products]
-    alike = tuple(resembling(one, other, sides)) if unexplained else ()
-    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged), tuple(lawful), alike)
+    alike = resembling(one, other, sides) if unexplained else ()
+    return Found(tuple(_merged(settled(causes))), unexplained, tried, enlarged, lawful, alike)
 
 
 def _of_layer(
