@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -306,3 +307,84 @@ def test_a_potential_that_runs_away_enlarges_a_difference_as_itself() -> None:
     assert runaway(1.0)
     assert runaway(1.9)
     assert not runaway(2.1)
+
+
+PLACES = 40_001
+EDGES = [0, 0.01, 0.03, *np.arange(1, 12) / 12, 0.97, 0.99, 1]
+"""The shares of the potentials between which growth is measured."""
+
+
+def measured(low: float, high: float, *, rate: float = 1.1, by: float = 4.1, beyond: float = 0.0) -> bool:
+    """Whether differences have grown that a step multiplies by a rate in a range of the potential and by twenty elsewhere.
+
+    They show in the range alone. A part of them there, a little less than a quarter, is enlarged `by` times more, and by a
+    share of the rounding of one step.
+    """
+    v = np.linspace(0, 1, PLACES)[None, None] * np.ones((2, 1, 1))
+    # The one beside an edge may be on either side of it by rounding.
+    index = np.arange(PLACES)
+    inside = (index > low * (PLACES - 1) - 0.5) & (index < high * (PLACES - 1) - 0.5)
+    here = inside & (index > low * (PLACES - 1) + 0.5)
+    grows = np.where(inside, rate, 20.0)
+    odd = np.flatnonzero(here)[: int(0.247 * here.sum())]
+    grows[odd] *= by
+    bound = np.where(here & (np.arange(2) > 0)[:, None], 1e-6, 1.0)[:, None]
+    d = 1e-5 * np.stack([np.ones(PLACES), grows])[:, None]
+    d[1, :, odd] += beyond * 1e-6 / np.sqrt(2)
+    return grown(evidence(v, v + d, bound=bound))
+
+
+@pytest.mark.parametrize(("low", "high"), list(itertools.pairwise(EDGES)))
+def test_growth_is_that_of_the_range_of_the_potential(low: float, high: float) -> None:
+    """What is enlarged more than four times as much as in its own range is something else, whatever the other ranges do."""
+    assert measured(low, high, by=3.9)
+    assert not measured(low, high)
+
+
+def test_a_difference_grows_by_four_times_the_rate_and_the_rounding_of_one_step() -> None:
+    assert measured(0.25, 1 / 3, by=4, beyond=0.95)
+    assert not measured(0.25, 1 / 3, by=4, beyond=1.05)
+    # Where differences shrink they may stay as they were.
+    assert measured(0.25, 1 / 3, rate=0.125, by=31)
+    assert not measured(0.25, 1 / 3, rate=0.125, by=33)
+
+
+LOWEST = np.arange(1200) < 12
+"""The lowest hundredth of potentials that differ all."""
+
+
+def amplified(own: int = 12, *, age: int = 0, units: float = 9.0) -> bool:
+    """Whether differences have grown that a step enlarges tenfold where the potential is lowest, and elsewhere by a tenth.
+
+    They show there alone, where so many have one before; all of them fired so many steps ago, and what was there is so many
+    units of the potential.
+    """
+    v = np.linspace(1, 2, 1200)[None, None] * np.ones((3, 1, 1))
+    d = units * 2.0**-24 * v * np.array([0.0, 1.0, 1.0])[:, None, None]
+    d[2] *= np.where(LOWEST, 10.0, 1.1)
+    d[1, 0, own:12] = 0
+    fired = (np.arange(3) == 2 - age)[:, None, None] & LOWEST & (age > 0)
+    last = np.arange(3)[:, None, None] == 2
+    return grown(evidence(v, v + d, fired, bound=np.where(last & LOWEST & (np.arange(1200) < own), 1e-9, 1.0)))
+
+
+def test_growth_is_measured_in_twelve_places_or_is_that_of_the_neighbours() -> None:
+    assert amplified()
+    assert not amplified(11)
+    # A reset is no flow.
+    assert amplified(age=2)
+    assert not amplified(age=1)
+    # What is near the spacing of floats shows no growth.
+    assert amplified(units=8.1)
+    assert not amplified(units=7.9)
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, True), (2, True), (3, True), (4, False)])
+def test_a_difference_may_return_within_three_steps(steps: int, expected: bool) -> None:
+    """As that of a potential which crosses another: elsewhere differences grow by a tenth a step."""
+    v = np.linspace(1, 2, 1200)[None, None] * np.ones((6, 1, 1))
+    d = 1e-3 * 1.1 ** np.arange(6)[:, None, None] * np.ones(v.shape)
+    d[:, :, LOWEST] = 1e-12
+    d[[5 - steps, 5], :, :12] = 1e-3
+    last = np.arange(6)[:, None, None] == 5
+    assert grown(evidence(v, v + d, bound=np.where(last & LOWEST, 1e-9, 1.0))) == expected
