@@ -74,8 +74,8 @@ def _firing(pair: Pair, side: Side, seen: Array) -> Firing:
     age = steps_since_a_spike(side.fired)
     over = ~side.fired & mask & (side.potentials - side.threshold > slack)
     period = int(age[over].max())
-    # In a refractory period no neuron fires, whatever its potential.
-    if period > LONGEST or (side.fired & (age <= period)).any():
+    # In a refractory period no neuron fires, whatever its potential, and one that has not fired yet is in none.
+    if period > min(LONGEST, len(age)) or (side.fired & (age <= period)).any():
         return found
     rest = Firing.of(potentials, side.fired, side.threshold, mask & (age > period))
     return dataclasses.replace(rest, refractory=period)

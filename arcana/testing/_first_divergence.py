@@ -270,7 +270,7 @@ def _flip(sides: Sides, found: Found, sample: int, step: int, layer: int) -> Fli
     # The one that fired may not lie below the threshold, nor the other above it, by more than the comparison itself rounds.
     ordered = firing >= -slack and silent <= slack and firing > silent
     bound = float(pair.bound[place])
-    near = max(abs(margins[0]), abs(margins[1])) <= bound + slack or pair.name in found.grown
+    near = max(map(abs, margins)) <= bound + slack or pair.name in found.grown
     index = np.unravel_index(sample * pair.bound.shape[2] + place[2], pair.shape)
     return Flip(
         layer=pair.name,

@@ -267,7 +267,8 @@ def _bias(found: Evidence, by_neuron: bool) -> Tried:
         if (
             fit.holds
             and found.informative_steps() > len(terms)
-            and _everywhere_at_first(found)
+            # What each step adds the first step adds already.
+            and found.over[0].any()
             # Of margins a constant that does not add up is the threshold's.
             and (CONSTANT if found.pair.offset else -0.2) < _sum(fit, 1) < 1.2
             and abs(fit[0]) > found.constant * _typical(found)
@@ -286,11 +287,6 @@ def _sum(fit: Fit, first: int) -> float:
 
 def _typical(found: Evidence) -> float:
     return float(np.median(np.abs(found.one[found.never]))) or 1.0
-
-
-def _everywhere_at_first(found: Evidence) -> bool:
-    """Whether the first step already shows the difference: what each step adds, it adds there."""
-    return bool((found.over[0] & found.never[0]).any())
 
 
 def _start(found: Evidence) -> Tried:

@@ -277,6 +277,12 @@ TURNS: dict[str, tuple[str, Callable[[Any], Evidence], Any, Any]] = {
         0,
         1,
     ),
+    "a bias that the first step shows": (
+        "bias: each",
+        lambda by: evidence(layer(0.95), layer(0.95, bias=by * BOUND * 100), bound=100 * BOUND),
+        1.05,
+        0.95,
+    ),
     "a state at the start that shows in places": (
         "state: layer 'a' differs in the first step",
         lambda n: evidence(layer()[:2, :1, :n], layer(start=0.3)[:2, :1, :n]),

@@ -387,6 +387,15 @@ def test_the_longest_refractory_period_that_is_inferred(period: int, inferred: b
         assert "fires at 2 and does not at 2; in" not in refused(potentials, fired)
 
 
+def test_a_run_that_has_not_fired_is_in_no_refractory_period() -> None:
+    """However few steps there are: what one run does not reach is another threshold."""
+    v = np.where(V < 1.4, V, 0.5)
+    for one, other in ((v >= 1, v >= 1.5), (v >= 1.5, v >= 1)):
+        found = first_divergence((v, one), (v, other))
+        assert [cause.kinds for cause in found.causes] == [("threshold",)]
+    assert "stay silent" not in str(first_divergence((v, v >= 1.5), (v, v >= 1.5)))
+
+
 def test_a_spike_within_the_refractory_period_denies_it() -> None:
     fired = (np.arange(20) % 5 == 0)[:, None, None] * np.ones((1, 2, 3))
     potentials = np.full(fired.shape, 2, np.float32)
@@ -423,7 +432,9 @@ def test_a_threshold_moves_where_most_neurons_that_are_off_do_both(neurons: int,
     potentials[3, :, :4] = 0.75
     fired = potentials == 0.75
     potentials[2, :, 4:] = 1.5
-    (cause,) = first_divergence((potentials, potentials >= 1), (potentials, fired | (potentials == 1.5))).causes
+    # One that fires on the threshold fits it.
+    potentials[0, :, 5] = 1
+    (cause,) = first_divergence((potentials, potentials >= 1), (potentials, fired | np.isin(potentials, (1, 1.5)))).causes
     assert cause.kinds == ("threshold", "refractory", "state")[: 3 if moves else 1]
     assert "in JAX it fires at 0.75 and does not at 1.25 (in JAX 4 of 10 neurons not at the threshold 1 that was given)" in (
         cause.evidence
@@ -442,14 +453,17 @@ def test_a_layer_of_margins_errs_by_roundings_of_its_largest_potential() -> None
             assert first_divergence(run, run).verdict == "same"
 
 
-def spreads(samples: int = 51, neurons: int = 26, *, by: float = -0.01, after: int = 1) -> bool:
-    """A sample that rounding parts at step 1, and others of 101 that differ from a later step on in some of 103 neurons."""
+def spreads(samples: int = 51, neurons: int = 26, *, by: float = -0.01, after: int = 1, at: int = 1) -> bool:
+    """A sample that rounding parts at a step, and others of 101 that differ from a later step on in some of 103 neurons.
+
+    Beside them is a layer that is at zero and never fires.
+    """
     ours = np.full((6, 102, 103), 0.5, np.float32)
-    ours[1, 0, 0] = np.nextafter(np.float32(1), np.float32(0))
+    ours[at, 0, 0] = np.nextafter(np.float32(1), np.float32(0))
     theirs = ours.copy()
-    theirs[1, 0, 0] = 1
-    theirs[1 + after :, 1 : 1 + samples, :neurons] += by
-    runs = (Run.of((each, each >= 1)) for each in (ours, theirs))
+    theirs[at, 0, 0] = 1
+    theirs[at + after :, 1 : 1 + samples, :neurons] += by
+    runs = (Run.of({"a": (each, each >= 1), "b": (0 * each, None)}) for each in (ours, theirs))
     return _spreads(side_by_side(*runs, 1.0, None))
 
 
@@ -462,6 +476,8 @@ def test_a_spike_that_reaches_most_other_samples_may_be_that_of_coupled_ones() -
     assert not spreads(neurons=25)
     assert not spreads(after=3)
     assert not spreads(after=-1)
+    assert spreads(at=0)
+    assert not spreads(at=0, samples=0)
 
 
 X, W = (np.random.default_rng(seed).normal(0, size, shape) for seed, size, shape in ((3, 0.05, (20, 4, 10)), (4, 0.3, (10, 12))))
