@@ -86,6 +86,8 @@ def test_potentials_far_below_the_threshold_count_by_their_size() -> None:
     below, quiet = (first_divergence(fire(x), fire(x), threshold=1.0).largest["layer 1"][1] for x in (QUIET * -16, QUIET))
     # The threshold takes no part where nothing fires.
     assert below == pytest.approx(quiet)
+    # Of runs that are alike the largest bound is told, in units of the largest potential.
+    assert quiet == pytest.approx(accumulated_rounding("float32", 1024 + 5 + 4, np.full(4, 0.5))[3] / (ULP / 2))
 
 
 def test_other_potentials_that_differ_too_much_deny_rounding() -> None:
@@ -425,7 +427,12 @@ def test_what_no_cause_explains_counts_neurons_of_both_signs() -> None:
     other = potentials + generator.normal(0, 0.01, potentials.shape).astype(np.float32)
     found = first_divergence(fire(potentials), fire(other))
     assert found.verdict == "unknown"
-    assert "the potentials of 200 neurons differ" in found.causes[0].evidence
+    size = np.sqrt(np.mean((other - potentials)[0] ** 2) / np.mean(potentials[0] ** 2))
+    assert f"at step 0 of layer 'layer 1' the potentials of 200 neurons differ by {size:.2g} of their" in found.causes[0].evidence
+    # What is at rest in both runs does not differ, nor has it a bound.
+    potentials[0] = other[0] = 0
+    (cause,) = first_divergence((potentials, None), (other, None)).causes
+    assert cause.evidence.startswith("at step 1 of layer 'layer 1' the potentials of 200 neurons differ")
 
 
 def test_all_that_is_said_of_two_runs() -> None:

@@ -37,6 +37,7 @@ def test_a_fit_holds_where_it_leaves_rounding_in_all_places_but_one_in_a_hundred
     # A number within rounding counts where the fit takes it beyond.
     assert fitted([1.505] * 98 + [0.5, 2.51]).within == pytest.approx(0.98)
     assert fitted([0.5] * 100).informative == 0
+    assert fitted([1.0] * 100).informative == 0
     assert fitted([0.5] * 100).within == 0
     assert fitted([1.005] * 100).informative == 100
 

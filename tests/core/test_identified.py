@@ -1,4 +1,4 @@
-"""The law of one run from its inputs and weights, and how two laws differ: by numbers made for it, each threshold from both sides."""
+"""The law of one run from its inputs and weights, and how two differ: by numbers made for it, each threshold from both sides."""
 
 from __future__ import annotations
 
@@ -190,19 +190,22 @@ SQUARE = np.random.default_rng(4).normal(0, 1, (3, 3))
 X = np.random.default_rng(5).normal(0, 1, (5, 2, 3))
 
 
-def drives(inputs: Any, potentials: Any, *, layer: int = 0, parameters: Any = None, dtype: str | None = None) -> list[Any]:
+def drives(
+    inputs: Any, potentials: Any, *, source: str = "inputs", parameters: Any = None, dtype: str | None = None
+) -> list[Any]:
+    """What a layer of three neurons may add up, the first one of inputs or the second of what comes before it."""
     v = np.zeros((5, 2, 3), np.float32)
-    before = Layer(potentials, None if layer == 2 else potentials > 0)
+    before = Layer(potentials, None if source == "potentials" else potentials > 0)
     run = Run({"b": before, "a": Layer(v, 0 * v)}, inputs, parameters or {"w": SQUARE, "v": np.ones((2, 2))})
     sides = side_by_side(run, run, 1.0, None, dtype=dtype)
     found = evidence(v, v, dtype=sides.pairs[0].dtype)
-    return list(_drives(found, sides, min(layer, 1), 0, run, ()))
+    return list(_drives(found, sides, int(source != "inputs"), 0, run, ()))
 
 
 def test_what_a_layer_adds_up_is_what_is_recorded_and_then_with_one_change() -> None:
     half = X.astype(np.float32).astype(np.float64)
-    for layer, x in ((0, X), (1, (half > 0).astype(float)), (2, half)):
-        told = drives(X, X.astype(np.float32), layer=layer)
+    for source, x in (("inputs", X), ("spikes", (half > 0).astype(float)), ("potentials", half)):
+        told = drives(X, X.astype(np.float32), source=source)
         assert [each[:2] for each in told] == [(each, "w") for each in ("", "transposed", "late", "float16", "bfloat16")]
         expected = [x @ SQUARE, x @ SQUARE.T, np.concatenate([0 * x[:1], x[:-1]]) @ SQUARE]
         expected += [rounded(rounded(x, each) @ rounded(SQUARE, each), each) for each in ("float16", "bfloat16")]

@@ -171,3 +171,11 @@ def test_constants_are_told_by_their_order_and_not_by_their_numbers() -> None:
 
 def test_names_that_are_spelled_otherwise_come_before_the_order() -> None:
     assert dict(_by_names_and_order(["hidden_1", "out"], ["Out", "Hidden1"], {})) == {"hidden_1": "Hidden1", "out": "Out"}
+    # Each is paired once, and what is left by its order if it is as many.
+    assert dict(_by_names_and_order(["lif_1", "out"], ["x", "Lif1"], {})) == {"lif_1": "Lif1", "out": "x"}
+    assert dict(_by_names_and_order(["lif_1", "lif1"], ["x", "Lif1"], {})) == {"lif_1": "Lif1", "lif1": "x"}
+    assert dict(_by_names_and_order(["lif_1", "out"], ["Lif1"], {})) == {"lif_1": "Lif1"}
+    assert dict(_by_names_and_order(["a", "b"], ["c"], {})) == {}
+    # Of two of one spelling none is taken by it, and what is known is not asked for.
+    assert dict(_by_names_and_order(["lif1"], ["Lif1", "lif_1"], {})) == {}
+    assert dict(_by_names_and_order(["a", "b"], ["b", "a"], {"a": "b"})) == {"a": "b", "b": "a"}

@@ -372,6 +372,11 @@ def test_potentials_after_a_reset_are_told_by_how_it_shows() -> None:
         few = np.zeros((4, 2, 4), np.float32)
         few[0, 0, :spikes] = 1
         assert ("after the reset" in refused(0.25 * (1 - few), few)) == shows
+    # Most spikes must lie below the threshold then.
+    for large, shows in ((2, True), (3, False)):
+        v = np.full((4, 2, 5), 0.75, np.float32)
+        v[0, 0, :3], v[1, 0, :large] = 1.25, 2.25
+        assert ("with the threshold added" in refused(v - (v >= 1), v >= 1)) == shows
     # One above the threshold and silent shows that it is another.
     fired[0, 0, 0], after[0, 0, 0] = False, 1.5
     assert "after the reset" not in refused(after, fired)
@@ -422,6 +427,21 @@ def test_thresholds_that_the_runs_hold_are_compared_by_themselves() -> None:
     # Floats from 1 on lie two units apart.
     for units, verdict in ((np.floor(bound / (2 * U)), "same"), (np.ceil(bound / (2 * U)), "threshold")):
         assert first_divergence(run(0), run(0, 2 * U * units)).verdict == verdict
+
+
+def test_a_threshold_of_each_step_holds_until_the_runs_part() -> None:
+    """It adapts to the spikes of one run: each run leaves it in a sample that parted, and neither has another threshold."""
+    level = np.linspace(0.9, 1.1, 40, dtype=np.float32)[:, None, None]
+    ours, theirs = V.copy(), V.copy()
+    for sample, step in ((1, 5), (2, 7)):
+        ours[step, sample, 3], theirs[step, sample, 3] = np.nextafter(level[step, 0, 0], [0, 2], dtype=np.float32)
+    runs = [(v, v >= level) for v in (ours, theirs)]
+    for (v, fired), sample, step in zip(runs, (1, 2), (6, 8), strict=True):
+        fired[step:, sample] = v[step:, sample] >= 1.5
+    found = first_divergence(*runs, threshold=level)
+    assert (found.verdict, found.samples) == ("rounding", (4, 2, 2))
+    with pytest.raises(ValueError, match=r"another threshold than 0\.9 in both runs"):
+        first_divergence(*runs, threshold=level[:1])
 
 
 @pytest.mark.parametrize(("neurons", "moves"), [(3, True), (2, False)])

@@ -73,6 +73,31 @@ def test_axes_come_in_the_order_of_time_samples_and_neurons() -> None:
     assert (pair.shape, pair.one.potentials.shape) == ((3, 4), (2, 3, 4))
 
 
+def test_a_step_has_the_shape_that_the_first_run_gives_it() -> None:
+    v = np.zeros((3, 4))
+    plain, named = Run({"a": Layer(v, v)}), Run({"a": Layer(v[None], v[None])}, axes=("sample", "time", "neuron"))
+    assert pairs(plain, named)[0].shape == (4,)
+    assert pairs(named, plain)[0].shape == (1, 4)
+
+
+def test_the_dtype_of_a_layer_is_the_coarsest_that_its_numbers_show_or_that_is_said() -> None:
+    thirds = np.full((2, 1, 3), 1 / 3)
+
+    def dtype(one: Any, other: Any = thirds, said: str = "") -> str:
+        sides = [Run({"a": Layer(each, 0 * each, dtype=said)}) for each in (one, other)]
+        return pairs(*sides)[0].dtype
+
+    assert dtype(thirds) == "float64"
+    # The coarser of two runs; and float64 arrays of coarser numbers are of float32, which is what they were made from.
+    for held in ("float32", "float16"):
+        assert dtype(thirds.astype(held).astype(np.float64)) == "float32"
+        assert dtype(thirds, thirds.astype(held)) == dtype(thirds.astype(held)) == held
+    assert dtype(thirds, said="float16") == "float16"
+    assert dtype(thirds.astype(np.float16), said="float32") == "float16"
+    assert dtype(thirds.astype(np.float32), thirds.astype(np.float32), said="tensorfloat32") == "tensorfloat32"
+    assert pairs(Run({"a": Layer(thirds, 0 * thirds)}), dtype="float16")[0].dtype == "float16"
+
+
 def test_margins_have_the_threshold_added_that_was_taken_off() -> None:
     v = np.array([[[0.25, 1.5, 0.5]], [[0.75, 0.25, 2.0]]], np.float32)
     fired = v >= np.array([0.5, 1.0, 2.0])
