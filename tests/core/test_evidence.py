@@ -124,6 +124,17 @@ def test_places_by_the_spikes_behind_them() -> None:
     np.testing.assert_array_equal(found.exchanged().difference, -apart)
 
 
+def test_a_difference_of_the_bound_itself_is_rounding() -> None:
+    v = np.zeros((4, 1, 20))
+    for apart in (0.5, -0.5):
+        found = evidence(v, v + apart, bound=0.5)
+        assert not found.over.any()
+        assert not found.acts.any()
+        assert found.calm.all()
+        assert not found.moved(found.mask, 1)
+        assert found.informative_steps() == 0
+
+
 def test_a_difference_shows_in_eight_places() -> None:
     for neurons, shows in ((8, True), (7, False)):
         apart = np.zeros((3, 1, 20))

@@ -401,6 +401,13 @@ def test_another_reset_is_told_by_what_it_leaves(apart: Any, settings: Any, told
     assert cause.evidence == f"{expected} (this explains 100.0000% of the difference, in {places} places)"
 
 
+def test_what_is_within_rounding_before_a_reset_is_that_of_the_bound_itself_too() -> None:
+    """In numbers of few bits, so that differences are exact."""
+    v, bound = np.round(V * 64) / 64, 2.0**-20
+    (cause,) = after_spikes(evidence(v, v + bound + AFTER * 0.5, FIRED, bound=bound)).causes
+    assert cause.kind == "reset"
+
+
 def test_what_no_reset_leaves_is_no_cause() -> None:
     tried = after_spikes(evidence(V, V + AFTER * GENERATOR.uniform(0.5, 1, V.shape), FIRED))
     assert (tried.title, tried.causes) == ("another reset", ())
@@ -488,6 +495,16 @@ def test_parts_that_move_no_potential_by_more_than_rounding_are_no_causes() -> N
     for by, kinds in ((4.02, ["scale", "bias"]), (3.98, ["bias"])):
         found = evidence(layer(0.0), layer(0.0, gain=1 + by * BOUND / typical, bias=0.05))
         assert [each.partition(":")[0] for each in said(found)] == kinds
+
+
+def test_of_potentials_at_rest_a_leak_is_likelier_and_of_margins_a_bias() -> None:
+    """What each step adds is then what a leak takes off, but for the first of many steps."""
+    rest = np.full((200, SAMPLES, NEURONS), 0.1)
+    leaks, adds = layer(0.75, start=0.5, current=rest), layer(start=0.5, current=rest, bias=0.05)
+    at_rest = layer(start=0.5, current=rest)
+    np.testing.assert_allclose(at_rest, 0.5)
+    assert said(evidence(at_rest, leaks))[0].startswith("leak or synapse: at step")
+    assert said(margins(at_rest, adds))[0].startswith("bias: each step adds 0.05 ")
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, "torch"), (1, "JAX")])
