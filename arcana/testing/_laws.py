@@ -71,11 +71,6 @@ def laws(found: Evidence, *, leaks: bool = True) -> Iterator[Tried]:
     yield _mixed(found, by_neuron=True)
 
 
-def _where(found: Evidence, mask: Array) -> str:
-    over = (found.over & mask).any(axis=(1, 2))
-    return f"from step {int(over.argmax())} of {found.layer} on"
-
-
 def cause_of(found: Evidence, kind: str, text: str, fit: Fit | None = None, alternatives: tuple[str, ...] = ()) -> Cause:
     """Return a cause of a layer, with how much of the difference it explains."""
     explained = (
