@@ -172,6 +172,12 @@ FINER: dict[str, tuple[Callable[[float], Evidence | None], float, float]] = {
     "a scale": (lambda by: within(layer(gain=1 + by * CONSTANT)), 1.05, 0.95),
     "a leak": (lambda by: within(layer(0.8 + by * CONSTANT)), 1.1, 0.9),
     "a bias": (lambda by: within(layer(bias=by * CONSTANT * SIZE)), 1.05, 0.9),
+    "a bias beside negative potentials": (
+        lambda by: within(layer(gain=-1, bias=by * CONSTANT * SIZE), one=-layer()),
+        1.05,
+        0.9,
+    ),
+    "a bias beside nothing": (lambda by: within(layer(gain=0, bias=by * CONSTANT), one=0 * layer()), 1.2, 0.8),
     "a reset": (lambda by: within(layer() + by * CONSTANT * SIZE * RESET, FIRED), 1.1, 0.8),
 }
 

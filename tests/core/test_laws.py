@@ -267,7 +267,14 @@ TURNS: dict[str, tuple[str, Callable[[Any], Evidence], Any, Any]] = {
     "a bias that is no threshold": ("bias: each", lambda leak: margins(layer(leak), layer(leak, bias=0.05)), 0.0502, 0.0498),
     "a bias that is clear": (
         "bias: each",
-        lambda by: evidence(layer(), layer(bias=by * CONSTANT * np.median(layer())), bound=1e-12),
+        # Beside potentials of either sign.
+        lambda by: evidence(-layer(), layer(gain=-1, bias=by * CONSTANT * np.median(layer())), bound=1e-12),
+        1.005,
+        0.995,
+    ),
+    "a bias that is clear beside nothing": (
+        "bias: each",
+        lambda by: evidence(0 * layer(), layer(gain=0, bias=by * CONSTANT), bound=1e-12),
         1.005,
         0.995,
     ),
@@ -493,7 +500,7 @@ def test_parts_that_move_no_potential_by_more_than_rounding_are_no_causes() -> N
         assert [each.partition(":")[0] for each in said(evidence(layer(), layer(gain=1.25, bias=bias)))] == kinds
     typical = float(np.median(layer(0.0)))
     for by, kinds in ((4.02, ["scale", "bias"]), (3.98, ["bias"])):
-        found = evidence(layer(0.0), layer(0.0, gain=1 + by * BOUND / typical, bias=0.05))
+        found = evidence(-layer(0.0), layer(0.0, gain=-1 - by * BOUND / typical, bias=0.05))
         assert [each.partition(":")[0] for each in said(found)] == kinds
 
 

@@ -171,7 +171,13 @@ def test_a_refractory_period_is_inferred_or_said() -> None:
     found = first_divergence((V, spikes(3)), (V, spikes(3)))
     assert found.verdict == "same"
     assert "stay silent for 3 steps after a spike" in str(found)
-    assert first_divergence((V, spikes(3)), (V, spikes(2))).verdict == "refractory"
+    longer, shorter = spikes(3), spikes(2)
+    early = int((shorter[3:] & shorter[:-3]).sum())
+    for one, other, names in ((longer, shorter, ("torch", "JAX")), (shorter, longer, ("JAX", "torch"))):
+        (cause,) = first_divergence((V, one), (V, other)).causes
+        told = f"in layer 'layer 1' neurons of {names[0]} stay silent above the threshold for 3 steps after a spike, and in"
+        assert (cause.kind, cause.where) == ("refractory", "layer 1")
+        assert cause.evidence == f"{told} {names[1]} {early} spikes come 3 or more steps after one"
     rest = ~spikes(3) & (V >= 1)
     run = Run({"a": Layer(V, spikes(3), refractory=rest)})
     assert first_divergence(run, run).notes == ()
