@@ -526,3 +526,24 @@ def test_a_state_of_which_each_neuron_keeps_its_own_part_was_reset() -> None:
     current, leak = GENERATOR.uniform(0.1, 0.5, (STEPS, 10, 4)), np.array([0.6, 0.7, 0.8, 0.9])
     found = evidence(layer(leak, current=current), layer(leak, current=current, fresh=5))
     assert said(found) == [f"{FRESH} (this explains 100.0000% of the difference, in 40 places)"]
+
+
+@pytest.mark.parametrize("synapse", [0.0, 0.5])
+def test_what_was_left_before_a_state_was_reset_is_what_spikes_had_left(synapse: float) -> None:
+    """Some neurons fire in each of the two steps before, and a spike takes 1 off."""
+    fired = np.zeros(CURRENT.shape, bool)
+    fired[3, :, :3] = fired[4, :, 2:5] = True
+
+    def run(fresh: int | None) -> Any:
+        v, synaptic, spikes, kept = np.zeros(CURRENT.shape[1:]), 0.0, 0.0, []
+        for step, current in enumerate(CURRENT):
+            if step == fresh:
+                v, synaptic, spikes = 0 * v, 0.0, 0.0
+            synaptic = synapse * synaptic + current
+            v = 0.8 * (v - spikes) + synaptic
+            spikes = fired[step]
+            kept.append(v)
+        return np.array(kept)
+
+    (told,) = said(evidence(run(None), run(5), fired))
+    assert told == f"{FRESH} (this explains 100.0000% of the difference, in {SAMPLES * NEURONS} places)"

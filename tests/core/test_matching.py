@@ -104,6 +104,50 @@ def test_what_only_one_run_has_is_said_and_left_out() -> None:
     assert "norm.scale     only in the second run, not compared" in str(matching)
 
 
+def test_layers_and_parameters_of_one_run_alone_stay_where_they_are() -> None:
+    weights = {"fc.weight": draw(4, 4), "fc.bias": draw(4)}
+    first, other = run({"a": (4,), "b": (4,), "c": (4,)}, weights, "torch"), run({"A": (4,), "d": (4,)}, {}, "")
+    there = match(first, other)
+    assert lines(there) == [
+        ["layer", "a", "A"],
+        ["layer", "b", "only", "in", "torch,", "not", "compared"],
+        ["layer", "c", "only", "in", "torch,", "not", "compared"],
+        ["layer", "d", "only", "in", "the", "second", "run,", "not", "compared"],
+        ["parameter", "fc.weight", "only", "in", "torch,", "not", "compared"],
+        ["parameter", "fc.bias", "only", "in", "torch,", "not", "compared"],
+    ]
+    assert there.to_dict()[3] == {"what": "layer", "names": [None, "d"], "layout": None}
+    assert list(there.runs[0].layers) == ["a", "b", "c"]
+    assert list(there.runs[1].layers) == ["a", "d"]
+    # A run that holds no parameters says nothing of those of the other, which stay.
+    assert [list(each.parameters) for each in there.runs] == [["fc.weight", "fc.bias"], []]
+    back = match(other, first)
+    assert [list(each.parameters) for each in back.runs] == [[], ["fc.weight", "fc.bias"]]
+    assert lines(back)[1] == ["layer", "d", "only", "in", "the", "first", "run,", "not", "compared"]
+    assert lines(back)[-1] == ["parameter", "fc.bias", "only", "in", "torch,", "not", "compared"]
+
+
+def test_the_kinds_of_parameters_have_the_names_of_either_framework() -> None:
+    ours = {"bn.weight": draw(4), "bn.mean": draw(4), "bn.var": draw(4), "e.weight": draw(5, 4), "w": draw(4)}
+    theirs = {
+        "Norm.running_var": draw(4),
+        "Norm.running_mean": draw(4),
+        "Norm.scale": draw(4),
+        "E.embedding": draw(5, 4),
+        "v": draw(4),
+    }
+    matching = match(run({"x": (4,)}, ours, "torch"), run({"x": (4,)}, theirs, "JAX"))
+    assert [pair.names for pair in matching.pairs[1:]] == [
+        ("bn.weight", "Norm.scale"),
+        ("bn.mean", "Norm.running_mean"),
+        ("bn.var", "Norm.running_var"),
+        ("e.weight", "E.embedding"),
+        # Of another kind, whatever their shape.
+        ("w", ""),
+        ("", "v"),
+    ]
+
+
 def test_runs_that_are_alike_have_nothing_to_say() -> None:
     first = run({"lif": (4,)}, {"fc.weight": draw(4, 4)}, "torch")
     matching = match(first, first)
