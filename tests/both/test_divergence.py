@@ -522,7 +522,9 @@ def test_the_neuron_that_rounding_explains_least_is_told() -> None:
     # A comparison may err by four units of the threshold.
     for silent, firing, explained in (
         (3.9, 5, True),
+        (4, 5, True),
         (4.1, 5, False),
+        (-5, -4, True),
         (-5, -3.9, True),
         (-5, -4.1, False),
         (2, 2, False),
@@ -532,3 +534,34 @@ def test_the_neuron_that_rounding_explains_least_is_told() -> None:
         flip = first_divergence((sides[0], spikes[0]), (sides[1], spikes[1]), dtype="float32").first
         assert flip is not None
         assert flip.explained == explained, (silent, firing)
+
+
+def test_a_margin_is_within_the_bound_and_what_a_comparison_errs_by() -> None:
+    def found(below: float) -> Any:
+        sides = [changed((2, 1, 3), value, QUIET.astype(np.float64)) for value in (1 - below, 1.0)]
+        return first_divergence(*((side, side >= 1) for side in sides), dtype="float32").first
+
+    most = found(0.0001).bound * ULP + 4 * UNIT["float32"]
+    for by, explained in ((1 - 1e-6, True), (1 + 1e-6, False)):
+        assert found(by * most).explained == explained
+
+
+def test_a_spike_is_told_by_the_threshold_of_each_run() -> None:
+    """Each run holds its own: margins are in units of the first's, and the neuron nearest to its threshold is not told."""
+    v = changed((2, 1, 3), 0.75, changed((2, 1, 2), 0.625))
+    sides = [Run({"a": Layer(v, v >= level, level)}) for level in (0.6, 0.9)]
+    first = first_divergence(*sides).first
+    assert first is not None
+    low, high = (float(np.float32(level)) for level in (0.6, 0.9))
+    assert (first.neuron, first.fired, first.threshold, first.potentials) == ((1, 2), "torch", low, (0.625, 0.625))
+    unit = np.spacing(np.float32(0.6))
+    assert first.margins == pytest.approx(((0.625 - low) / unit, (0.625 - high) / unit))
+    json.dumps(first_divergence(*sides).to_dict(), allow_nan=False)
+
+
+def test_the_largest_bound_is_that_of_what_was_compared() -> None:
+    """Two runs of one sample with the same potentials that part at step 1."""
+    v = changed((1, 0, 0), 1.0, QUIET[:, :1])
+    found = first_divergence((v, v >= 1), (v, v > 1))
+    bound = accumulated_rounding("float32", 1024 + 5 + 4, np.ones(4))[1]
+    assert found.largest["layer 1"] == (0, pytest.approx(bound / ULP))

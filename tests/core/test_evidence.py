@@ -58,6 +58,14 @@ def test_a_fit_says_which_share_of_the_square_it_explains(by_neuron: bool) -> No
     assert fitted(0 * target, term, by_neuron=by_neuron).share == 0
 
 
+@pytest.mark.parametrize("by_neuron", [False, True])
+@pytest.mark.parametrize("size", [1e-14, 1e14])
+def test_a_fit_has_terms_of_any_size(size: float, by_neuron: bool) -> None:
+    term = np.linspace(-1, 2, 40).reshape(-1, 1, 1)
+    found = evidence(term, term, bound=1.0).fit(300 + 200 * term, [size * term, ONE], term < 3, by_neuron=by_neuron)
+    np.testing.assert_allclose(found.coefficients, [[200 / size], [300]])
+
+
 def test_a_fit_of_nothing_is_none() -> None:
     target, nowhere = np.full((3, 1, 2), 100.0), np.zeros((3, 1, 2), bool)
     found = evidence(target, target)
@@ -158,7 +166,7 @@ def test_where_there_is_no_bound_a_small_part_of_what_is_typical_is_the_unit() -
 
 
 WIDE = 1e-3
-NOISE = np.random.default_rng(5).normal(0, 1e-7, (STEPS, SAMPLES, NEURONS))
+NOISE = np.random.default_rng(5).normal(0, 1e-10, (STEPS, SAMPLES, NEURONS))
 FIRED = np.random.default_rng(6).uniform(0, 1, CURRENT.shape) < 0.3
 RESET = lag(FIRED.astype(float), 1)
 
@@ -169,16 +177,22 @@ def within(other: Any, fired: Any = False, one: Any = None, **settings: Any) -> 
 
 SIZE = float(np.median(layer()))
 FINER: dict[str, tuple[Callable[[float], Evidence | None], float, float]] = {
-    "a scale": (lambda by: within(layer(gain=1 + by * CONSTANT)), 1.05, 0.95),
-    "a leak": (lambda by: within(layer(0.8 + by * CONSTANT)), 1.1, 0.9),
-    "a bias": (lambda by: within(layer(bias=by * CONSTANT * SIZE)), 1.05, 0.9),
+    "a scale": (lambda by: within(layer(gain=1 + by * CONSTANT)), 1.005, 0.995),
+    "a leak": (lambda by: within(layer(0.8 + by * CONSTANT)), 1.005, 0.995),
+    "a bias": (lambda by: within(layer(bias=by * CONSTANT * SIZE)), 1.005, 0.995),
     "a bias beside negative potentials": (
         lambda by: within(layer(gain=-1, bias=by * CONSTANT * SIZE), one=-layer()),
-        1.05,
-        0.9,
+        1.005,
+        0.995,
     ),
-    "a bias beside nothing": (lambda by: within(layer(gain=0, bias=by * CONSTANT), one=0 * layer()), 1.2, 0.8),
-    "a reset": (lambda by: within(layer() + by * CONSTANT * SIZE * RESET, FIRED), 1.1, 0.8),
+    "a bias beside nothing": (lambda by: within(layer(gain=0, bias=by * CONSTANT), one=0 * layer()), 1.005, 0.995),
+    # Beside more noise, or what follows spikes is much larger than what was there before.
+    "a reset": (lambda by: within(layer() + 999 * NOISE + by * CONSTANT * SIZE * RESET, FIRED), 1.1, 0.8),
+    "a reset that keeps a part": (
+        lambda by: within(layer() + 999 * NOISE + by * CONSTANT * (lag(layer(), 1) - SIZE) * RESET, FIRED),
+        1.1,
+        0.8,
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from arcana.testing._rounding import UNIT, coarsest, finer_than, numbers_of, siz
 from arcana.testing._sides import Sides, side_by_side
 
 U = UNIT["float32"]
+BELOW, ABOVE = np.nextafter(np.float32(1), np.float32([0, 2]))
 NAMES = ("torch", "JAX")
 
 
@@ -106,6 +107,9 @@ def test_where_a_run_begins_to_fire() -> None:
     ):
         found = Firing.of(potentials, np.array(fired), threshold)
         assert (found.low, found.high, found.comparison) == (low, high, comparison)
+    # On the threshold it does both.
+    both = Firing.of(np.ones(2), np.array([True, False]), threshold)
+    assert (both.low, both.high, both.comparison) == (0, 0, "")
     assert Firing(-1.0, 0.0).fits(0.0)
     assert not Firing(0.2, 0.3).fits(0.1)
     assert not Firing(-0.3, -0.2).fits(0.1)
@@ -204,10 +208,17 @@ def test_axes_are_said_by_their_names() -> None:
     other[2, 7, 3] = np.nextafter(np.float32(1), np.float32(2))
     turned[2, 7, 3] = np.nextafter(np.float32(1), np.float32(0))
     one, two = (Run({"a": Layer(each, each >= 1)}, axes=("sample", "time")) for each in (turned, other))
-    found = first_divergence(one, two)
-    assert found.verdict == "rounding"
-    assert found.first is not None
-    assert (found.first.step, found.first.neuron) == (7, (2, 3))
+    plain = [(each, each >= 1) for each in (turned, other)]
+    axes = ("sample", "time")
+    for found in (
+        first_divergence(one, two),
+        first_divergence(*plain, axes="sample time"),
+        first_divergence(*plain, axes=axes),
+        first_divergence(*plain, axes=list(axes)),
+    ):
+        assert found.verdict == "rounding"
+        assert found.first is not None
+        assert (found.first.step, found.first.neuron) == (7, (2, 3))
 
 
 def test_a_layer_that_never_fires_is_said() -> None:
@@ -493,6 +504,31 @@ def spreads(samples: int = 51, neurons: int = 26, *, by: float = -0.01, after: i
     return _spreads(side_by_side(*runs, 1.0, None))
 
 
+def stirred(*, at: int = 1, rest: float = 0.0, coupled: bool | None = None) -> str:
+    """The verdict on two runs of which a spike of one sample that rounding sets apart at a step moves all other samples.
+
+    Beside them is an integrator that differs from the start by numbers of no law.
+    """
+    generator = np.random.default_rng(0)
+    v, more = generator.uniform(0, 0.5, (6, 9, 40)).astype(np.float32), generator.normal(0, 1, (6, 9, 40)).astype(np.float32)
+    runs = []
+    for fires in (False, True):
+        ours = v.copy()
+        ours[at, 0, 0] = (BELOW, ABOVE)[fires]
+        ours[at + 1 :, 1:] += fires * generator.normal(0, 0.01, ours[at + 1 :, 1:].shape).astype(np.float32)
+        runs.append({"a": (ours, ours >= 1), "b": (more + fires * rest * generator.normal(0, 1, more.shape), None)})
+    return first_divergence(*runs, coupled=coupled).verdict
+
+
+def test_what_coupled_samples_would_explain_cannot_be_told_unless_it_is_said() -> None:
+    assert stirred() == "cannot tell"
+    assert stirred(coupled=True) == "rounding"
+    assert stirred(coupled=False) == "unknown"
+    # Where the first step parts nothing is compared, and what differs before a spike is not set off by it.
+    assert stirred(at=0) == "unknown"
+    assert stirred(rest=0.01) == "unknown"
+
+
 def test_a_spike_that_reaches_most_other_samples_may_be_that_of_coupled_ones() -> None:
     assert spreads()
     assert spreads(by=0.01)
@@ -756,9 +792,6 @@ def test_a_grid_is_that_of_terms_where_it_is_finer_than_the_numbers_and_rounding
     assert (grid(2, count=8) > 0, grid(2, count=7)) == (True, 0)
 
 
-BELOW, ABOVE = np.nextafter(np.float32(1), np.float32([0, 2]))
-
-
 def parted(names: str, far: str = "", **settings: Any) -> Sides:
     """Layers of two samples whose first neuron fires at step 2 in the other run alone, near the threshold or far from it."""
     runs = []
@@ -930,3 +963,17 @@ def test_a_later_layer_computes_with_the_spikes_of_the_one_before() -> None:
     (cause,) = first_divergence(run(0.9), run(0.8)).causes
     assert (cause.kind, cause.where) == ("leak", "after")
     assert cause.evidence.startswith("in layer 'after' torch computes 0.9·v + 1·I, JAX 0.8·v + 1·I: the leak")
+
+
+def test_what_differs_for_no_known_cause_is_told_where_it_is_shown() -> None:
+    """In neurons that a spike before does not reach, beside numbers that are none in either run."""
+    generator = np.random.default_rng(0)
+    ours = generator.uniform(0.1, 0.5, (12, 1, 20)).astype(np.float32)
+    theirs = ours.copy()
+    ours[2, 0, 0], theirs[2, 0, 0] = BELOW, ABOVE
+    theirs[9, 0, 1:] += generator.normal(0, 0.1, 19).astype(np.float32)
+    ours[[4, 9], 0, 1], theirs[[4, 9], 0, 1] = np.nan, -np.inf
+    size = np.sqrt(np.sum((theirs - ours)[9, 0, 2:] ** 2) / np.sum(ours[9, 0, 2:] ** 2))
+    (cause,) = first_divergence((ours, ours >= 1), (theirs, theirs >= 1)).causes
+    told = f"at step 9 of layer 'layer 1' the potentials of 18 neurons differ by {size:.2g} of their size, and no cause is known"
+    assert cause.evidence.startswith(told)
