@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made import evidence
 
 from arcana.testing import Layer, Run, first_divergence
 from arcana.testing._evidence import Evidence
-from arcana.testing._firing import Firing
+from arcana.testing._firing import Firing, _moves, _neurons, slack_of, steps_since_a_spike
 from arcana.testing._first_divergence import _spreads
 from arcana.testing._given import array_difference
 from arcana.testing._products import products
 from arcana.testing._rounding import UNIT, coarsest, finer_than, numbers_of, sizes, spacing, terms_of_grid
-from arcana.testing._sides import Sides, side_by_side
+from arcana.testing._sides import Side, Sides, side_by_side
 
 U = UNIT["float32"]
 BELOW, ABOVE = np.nextafter(np.float32(1), np.float32([0, 2]))
@@ -98,6 +99,11 @@ def test_the_size_of_terms_that_cancelled_shows_in_the_last_bits() -> None:
     assert terms_of_grid(plain.sum(axis=1), plain[:, ::-1].sum(axis=1), "float32") < 7
 
 
+def test_steps_since_a_spike_are_one_more_than_there_are_where_there_was_none() -> None:
+    fired = np.array([[1, 0, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0]], bool)[:, None]
+    np.testing.assert_array_equal(steps_since_a_spike(fired)[:, 0], [[5, 5, 5], [1, 5, 5], [2, 5, 5], [1, 5, 5]])
+
+
 def test_where_a_run_begins_to_fire() -> None:
     potentials, threshold = np.array([0.0, 1.0, 2.0, np.nan]), np.array([1.0])
     for fired, comparison, low, high in (
@@ -113,7 +119,11 @@ def test_where_a_run_begins_to_fire() -> None:
     assert Firing(-1.0, 0.0).fits(0.0)
     assert not Firing(0.2, 0.3).fits(0.1)
     assert not Firing(-0.3, -0.2).fits(0.1)
+    # A comparison may err by so much, and no more.
+    assert Firing(0.1, 0.2).fits(0.1)
+    assert Firing(-0.2, -0.1).fits(0.1)
     assert "fires at 0.5 and does not at 1.5" in Firing(0.5, -0.5).text(1.0)
+    assert "fires at 1 and does not at 1" in both.text(1.0)
     assert "begins to fire above 0.5, at most at 1.5" in Firing(-0.5, 0.5).text(1.0)
 
 
@@ -197,6 +207,7 @@ def test_sides_have_the_names_that_they_are_given() -> None:
     assert found.first.fired == "chip"
     again = first_divergence(one, other, names=("CPU", "GPU"))
     assert "in GPU it begins" in str(again)
+    assert first_divergence(one, other, names=(1, 2)).names == ("1", "2")
     with pytest.raises(ValueError, match="two names that differ"):
         first_divergence(one, other, names=("CPU", "CPU"))
 
@@ -373,6 +384,8 @@ def test_spikes_of_the_step_before_or_after_are_told() -> None:
             assert told in refused(V, spikes, other)
     assert "record what they are compared with" not in refused(V, random)
     assert "an array gives each neuron its own threshold" in refused(V, random)
+    # At one potential some fire and some do not.
+    assert "an array gives each neuron its own threshold" in refused(0 * V + 2, random)
     # One threshold for all that is another is told by its place alone.
     assert refused(V, V >= 0.5).endswith("give its threshold")
 
@@ -392,7 +405,7 @@ def test_potentials_after_a_reset_are_told_by_how_it_shows() -> None:
     # Most spikes must lie below the threshold then.
     for large, shows in ((2, True), (3, False)):
         v = np.full((4, 2, 5), 0.75, np.float32)
-        v[0, 0, :3], v[1, 0, :large] = 1.25, 2.25
+        v[0, 0, :3], v[1, 0, :large] = 1.25, 2
         assert ("with the threshold added" in refused(v - (v >= 1), v >= 1)) == shows
     # One above the threshold and silent shows that it is another.
     fired[0, 0, 0], after[0, 0, 0] = False, 1.5
@@ -440,6 +453,8 @@ def test_thresholds_that_the_runs_hold_are_compared_by_themselves() -> None:
         (cause,) = first_divergence(run(0), run(by, by)).causes
         told = f"from step 3 on the recorded thresholds of 2 neurons differ, 1 in torch and {1 + by:g} in JAX"
         assert (cause.kind, cause.where, cause.evidence) == ("threshold", "a", f"layer 'a': {told}")
+    low = Run({"a": Layer(0 * quiet, 0 * quiet + 1, -1.0)})
+    assert first_divergence(low, low).verdict == "same"
     bound = side_by_side(run(0), run(0), 1.0, None).pairs[0].bound[4, 1, 2] + 16 * U
     # Floats from 1 on lie two units apart.
     for units, verdict in ((np.floor(bound / (2 * U)), "same"), (np.ceil(bound / (2 * U)), "threshold")):
@@ -476,6 +491,29 @@ def test_a_threshold_moves_where_most_neurons_that_are_off_do_both(neurons: int,
     assert "in JAX it fires at 0.75 and does not at 1.25 (in JAX 4 of 10 neurons not at the threshold 1 that was given)" in (
         cause.evidence
     )
+
+
+def test_a_comparison_errs_by_roundings_of_the_largest_threshold_or_potential() -> None:
+    v = np.array([[[0.25, -0.5, 0.125]]])
+    for threshold, level in ((0.25, 0.25), (np.array([0.25, 2.0, -4.0]), 4), (0.0, 0.5), (-2.0, 2)):
+        assert slack_of(evidence(v, v, threshold=threshold).pair) == 4 * U * level
+
+
+def test_neurons_that_do_not_fit_a_threshold_are_counted_where_they_may_fire() -> None:
+    """Of ten one fires below 1 and one is silent above it, and one does both; others may not fire, or have no number."""
+    v, fired, allowed = np.full((2, 1, 10), 0.5), np.zeros((2, 1, 10), bool), np.ones((2, 1, 10), bool)
+    v[0, 0, :3], fired[0, 0, 0], v[1, 0, 0], fired[1, 0, 3], v[1, 0, 4] = 1.5, False, 0.5, True, 1
+    v[:, 0, 5], v[0, 0, 6], fired[0, 0, 6] = np.nan, np.nan, True
+    fired[1, 0, 0], allowed[0, 0, 1], fired[1, 0, 4] = True, False, True
+    side = Side("JAX", v, fired, np.ones(v.shape), allowed)
+    assert _neurons(side, 0.1) == "3 of 10 neurons"
+    # That which does both is one of three.
+    assert not _moves(side, 0.1)
+    fired[1, 0, 2] = True
+    assert _moves(side, 0.1)
+    assert not _moves(side, 2.0)
+    # The step between both must be larger than what a comparison errs by.
+    assert not _moves(dataclasses.replace(side, potentials=np.where(v == 1.5, 1.15, np.where(v == 0.5, 0.8, v))), 0.36)
 
 
 def test_a_layer_of_margins_errs_by_roundings_of_its_largest_potential() -> None:
@@ -807,7 +845,14 @@ def parted(names: str, far: str = "", **settings: Any) -> Sides:
 
 def test_where_spikes_began_to_differ_is_known_by_the_order_or_by_rounding() -> None:
     # The names of a dict that came out of jax.jit are sorted, and say nothing of the order unless they are numbered.
-    for names, order in (("b a", True), ("a b", False), ("lif1 lif2", True), ("lif9 lif10", True), ("a1 b2", False)):
+    for names, order in (
+        ("b a", True),
+        ("a b", False),
+        ("lif1 lif2", True),
+        ("lif9 lif10", True),
+        ("lif10 lif9", False),
+        ("a1 b2", False),
+    ):
         assert parted(names).ordered == order
     assert parted("a b", ordered=True).ordered
     assert parted("b a", far="b").flipping(0) == [0]

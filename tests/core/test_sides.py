@@ -54,6 +54,17 @@ def test_a_bound_is_that_of_what_was_seen_and_at_least_nothing_beside_the_thresh
     np.testing.assert_allclose(second.bound, 1e-3 * U * np.ones((3, 2, 4)))
 
 
+def test_terms_that_cancel_show_in_the_first_layer_alone() -> None:
+    """Multiples of 2⁻¹³ that rounding sets apart are left of terms of 2⁻¹³/2u; a later layer adds up spikes."""
+    one = np.broadcast_to(1.5 + (2 * np.arange(16) + 1) * 2.0**-13, (2, 1, 16)).astype(np.float32)
+    other = one.copy()
+    other[:, 0, 3] += 2.0**-12
+    first, second = pairs(*(Run({f"lif{i}": Layer(v, 0 * v) for i in (0, 1)}) for v in (one, other)), threshold=9.0, terms=6)
+    roots = 4 * U * np.sqrt(2 * 10 * np.arange(1, 3))
+    np.testing.assert_allclose(first.bound[:, 0, 0], roots * 2.0**-13 / (2 * U))
+    np.testing.assert_allclose(second.bound[:, 0, 0], roots * np.quantile(other[0, 0], 0.75), rtol=1e-3)
+
+
 def test_axes_come_in_the_order_of_time_samples_and_neurons() -> None:
     array = np.arange(24.0).reshape(2, 3, 4)
     np.testing.assert_array_equal(canonical(array, ("row", "time", "sample")), array.transpose(1, 2, 0))
@@ -78,6 +89,9 @@ def test_a_step_has_the_shape_that_the_first_run_gives_it() -> None:
     plain, named = Run({"a": Layer(v, v)}), Run({"a": Layer(v[None], v[None])}, axes=("sample", "time", "neuron"))
     assert pairs(plain, named)[0].shape == (4,)
     assert pairs(named, plain)[0].shape == (1, 4)
+    rows = Run({"a": Layer(np.zeros((2, 3, 4)), np.zeros((2, 3, 4)))}, axes=("time", "row"))
+    flat = Run({"a": Layer(np.zeros((2, 1, 12)), np.zeros((2, 1, 12)))})
+    assert pairs(rows, flat)[0].shape == (3, 4)
 
 
 def test_the_dtype_of_a_layer_is_the_coarsest_that_its_numbers_show_or_that_is_said() -> None:
@@ -125,6 +139,8 @@ def test_a_threshold_is_rounded_as_the_runs_have_it_and_that_of_each_step_is_one
     assert pairs(run, threshold=0.1, dtype="tensorfloat32")[0].one.threshold.flat[0] == float(np.float32(0.1))
     for limit, shared in ((np.full((3, 1, 1), 0.5), True), (np.full((1, 2, 4), 0.5), False), (np.full((2, 4), 0.5), False)):
         assert pairs(run, threshold=limit)[0].shared_threshold == shared
+    two = Run({"a": Layer(v[:2], v[:2] > 0)})
+    assert pairs(two, threshold=np.full((2, 1, 1), 0.5))[0].shared_threshold
     with pytest.raises(ValueError, match=r"threshold: shape \(5,\) does not broadcast to layer 'a', \(3, 2, 4\)"):
         pairs(run, threshold=np.ones(5))
     # Where a neuron may not fire is said by the run.
@@ -150,54 +166,54 @@ def test_a_spike_is_near_where_both_potentials_lie_within_the_bound_of_the_thres
     assert near(0.5, 1.0, slice(0, 1))
 
 
-def halves(first: Any, *, finer: int = 11, neurons: int = 20, **settings: Any) -> Layer:
-    """A layer whose first step holds some numbers, and of whose second so many of twenty are finer than half precision."""
-    later = np.where(np.arange(neurons) % 20 < finer, 1 / 3, 0.5)
+def halves(first: Any, *, finer: int = 101, neurons: int = 200, **settings: Any) -> Layer:
+    """A layer whose first step holds some numbers, and of whose second so many are finer than half precision."""
+    later = np.where(np.arange(neurons) < finer, 1 / 3, 0.5)
     v = np.stack([np.broadcast_to(first, (neurons,)), later])[:, None].astype(np.float32)
     return Layer(v, np.zeros(v.shape), **settings)
 
 
-def sixteenths(distinct: int, neurons: int = 20) -> Any:
+def odd(distinct: int, neurons: int = 200) -> Any:
     """So many distinct numbers of float16, which bfloat16 does not have."""
     return 1 + (2 * (np.arange(neurons) % distinct) + 1) / 1024
 
 
 def test_many_distinct_numbers_of_the_first_step_show_the_dtype_of_products() -> None:
-    plain = Run({"a": halves(1 / 3 + np.arange(20) / 7)})
+    plain = Run({"a": halves(1 / 3 + np.arange(200) / 7)})
     for distinct, dtype in ((17, "float16"), (16, "")):
-        run = Run({"a": halves(sixteenths(distinct))})
+        run = Run({"a": halves(odd(distinct))})
         assert products_dtype(side_by_side(run, plain, 9.0, None)) == (dtype, "")
         assert products_dtype(side_by_side(plain, run, 9.0, None)) == ("", dtype)
     # Most numbers of later steps are finer, or the state is in half precision too.
-    for finer, dtype in ((11, "float16"), (10, "")):
-        run = Run({"a": halves(sixteenths(20), finer=finer)})
+    for finer, dtype in ((101, "float16"), (100, "")):
+        run = Run({"a": halves(odd(20), finer=finer)})
         assert products_dtype(side_by_side(run, run, 9.0, None)) == (dtype, dtype)
     # Numbers of all layers count, and what is zero or no number does not.
-    both = Run({"a": halves(sixteenths(9)), "b": halves(2 * sixteenths(8))})
+    both = Run({"a": halves(odd(9)), "b": halves(2 * odd(8))})
     assert products_dtype(side_by_side(both, both, 9.0, None)) == ("float16", "float16")
-    none = sixteenths(18)
+    none = odd(16)
     none[16:18] = 0, np.inf
     run = Run({"a": halves(none)})
     assert products_dtype(side_by_side(run, run, 9.0, None)) == ("", "")
     # A number of float32 among them denies it.
-    none[16:] = sixteenths(1, 4) * (1 + 2.0**-20)
+    none[16:] = 1 / 3
     run = Run({"a": halves(none)})
     assert products_dtype(side_by_side(run, run, 9.0, None)) == ("", "")
 
 
-@pytest.mark.parametrize(("odd", "dtype"), [(2.0**-12 * (1 - 2.0**-11), "float16"), (2.0**-12 * (1 + 2.0**-11), "")])
 @pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("threshold", [2.0, -2.0])
 def test_products_of_margins_are_those_with_the_threshold_and_what_it_has_rounded_does_not_count(
-    odd: float, dtype: str, sign: int
+    threshold: float, sign: int
 ) -> None:
-    """A number that float16 does not have, beside a threshold of 1, on both sides of the share that taking it off rounds."""
-    first = sixteenths(20)
-    first[3] = sign * odd
-    layer = halves(0.0)
-    v = layer.potentials.astype(np.float64)
-    v[0] = first - 1
-    run = Run({"a": Layer(v, np.zeros(v.shape), margins=True)})
-    assert products_dtype(side_by_side(run, run, 1.0, None)) == (dtype, dtype)
+    """A number that float16 does not have, on both sides of the share of a threshold that taking it off rounds."""
+    for by, dtype in ((-(2.0**-13), "float16"), (2.0**-13, "")):
+        first = odd(20)
+        first[3] = sign * 2.0**-11 * (1 + by)
+        v = halves(0.0).potentials.astype(np.float64)
+        v[0] = first - threshold
+        run = Run({"a": Layer(v, np.zeros(v.shape), margins=True)})
+        assert products_dtype(side_by_side(run, run, threshold, None)) == (dtype, dtype)
 
 
 QUARTILE = 15
@@ -212,7 +228,7 @@ def apart(spacings: int, *, at: int = 0, quartile: float = 1.26, size: float = 1
     ours = first.astype(np.float16).astype(np.float64)
     theirs = ours.copy()
     theirs[at] += 2.0**-10 * spacings
-    layers = [halves(each - margins, neurons=21, margins=margins) for each in (ours, theirs)]
+    layers = [halves(each - margins, neurons=21, finer=11, margins=margins) for each in (ours, theirs)]
     return common_products(side_by_side(*(Run({"a": each}) for each in layers), 1.0 if margins else 9.0, None))
 
 
@@ -232,9 +248,9 @@ def test_products_of_both_runs_lie_some_units_of_their_dtype_apart(margins: bool
 
 def test_a_layer_of_no_numbers_shows_no_products_and_one_run_alone_neither() -> None:
     none = halves(np.nan)
-    ours, theirs = (halves(sixteenths(20) + by * (np.arange(20) == 3)) for by in (0.0, 2.0**-10))
+    ours, theirs = (halves(odd(20) + by * (np.arange(200) == 3)) for by in (0.0, 2.0**-10))
     sides = side_by_side(Run({"b": none, "a": ours}), Run({"b": none, "a": theirs}), 9.0, None)
     assert common_products(sides) == "float16"
-    plain = Run({"a": halves(sixteenths(20) + 2.0**-20)})
+    plain = Run({"a": halves(odd(20) + 2.0**-20)})
     assert common_products(side_by_side(Run({"a": ours}), plain, 9.0, None)) == ""
     assert common_products(side_by_side(plain, Run({"a": ours}), 9.0, None)) == ""
