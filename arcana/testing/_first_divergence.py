@@ -101,7 +101,7 @@ def first_divergence(
         verdict=verdict,
         first=flips[0] if flips else None,
         unexplained=unexplained,
-        causes=causes,
+        causes=tuple(causes),
         differing={pair.name: int(pair.flips.sum()) for pair in sides.pairs},
         spikes={pair.name: pair.flips.size for pair in sides.pairs},
         samples=(len(sides.parted), int((sides.parted < sides.steps).sum()), sum(flip.explained for flip in flips)),
@@ -187,7 +187,7 @@ MOST, SOME = 0.5, 0.25
 
 def _judged(
     sides: Sides, found: Found, flips: list[Flip], unexplained: Flip | None, coupled_explains: Any
-) -> tuple[str, tuple[Cause, ...], tuple[str, ...]]:
+) -> tuple[str, Sequence[Cause], tuple[str, ...]]:
     """Return the verdict, the causes, and why it cannot be told if it cannot."""
     if found.causes:
         if (

@@ -199,7 +199,7 @@ def drives(
     run = Run({"b": before, "a": Layer(v, 0 * v)}, inputs, parameters or {"w": SQUARE, "v": np.ones((2, 2))})
     sides = side_by_side(run, run, 1.0, None, dtype=dtype)
     found = evidence(v, v, dtype=sides.pairs[0].dtype)
-    return list(_drives(found, sides, int(source != "inputs"), 0, run, ()))
+    return list(_drives(found, sides, int(source != "inputs"), 0, run))
 
 
 def test_what_a_layer_adds_up_is_what_is_recorded_and_then_with_one_change() -> None:

@@ -10,12 +10,14 @@ import pytest
 from made import evidence
 
 from arcana.testing import Layer, Run, first_divergence
+from arcana.testing._cause import Cause
 from arcana.testing._evidence import Evidence
 from arcana.testing._firing import Firing, _moves, _neurons, slack_of, steps_since_a_spike
 from arcana.testing._first_divergence import _spreads
 from arcana.testing._given import array_difference
 from arcana.testing._products import products
 from arcana.testing._rounding import UNIT, coarsest, finer_than, numbers_of, sizes, spacing, terms_of_grid
+from arcana.testing._run_causes import _merged
 from arcana.testing._sides import Side, Sides, side_by_side
 
 U = UNIT["float32"]
@@ -641,6 +643,9 @@ def test_a_delay_a_state_and_margins_of_recorded_inputs() -> None:
         (cause,) = first_divergence(recorded(start=0.5 * (odd == "torch")), recorded(start=0.5 * (odd == "JAX"))).causes
         told = f"the first step of layer 'hidden' in {odd} does not begin at zero, and later steps follow one law: the state"
         assert (cause.kind, cause.evidence) == ("state", told)
+    # Of two states that are both another nothing but the potentials tells.
+    (cause,) = first_divergence(recorded(start=0.3), recorded(start=0.5)).causes
+    assert (cause.kind, "and later by what is left of that" in cause.evidence) == ("state", True)
     (cause,) = first_divergence(recorded(margins=True), recorded(0.6, margins=True)).causes
     assert cause.kind == "leak"
     assert "torch computes 0.5·v + 1·I + -0.5, JAX 0.6·v + 1·I + -0.4: the leak" in cause.evidence
@@ -966,18 +971,18 @@ def test_a_threshold_far_beyond_all_potentials_stands_for_none(largest: float, t
 
 
 def test_many_numbers_of_a_dtype_are_in_it_where_those_of_the_other_run_are_not() -> None:
-    def found(distinct: int, finer: int = 20) -> list[str]:
-        """What is told of numbers of bfloat16, so many that differ, and of others of which so many of 20 are finer."""
-        half = np.ones((5, 2, 20), np.float32) * (1 + np.arange(20) % distinct / 64).astype(np.float32) / 8
-        other = half * (1 + np.float32(2e-3) * (np.arange(20) < finer))
+    def found(distinct: int, finer: int = 200) -> list[str]:
+        """What is told of numbers of bfloat16, so many that differ, and of others of which so many of 200 are finer."""
+        half = np.ones((5, 2, 200), np.float32) * (1 + np.arange(200) % distinct / 64).astype(np.float32) / 8
+        other = half * (1 + np.float32(2e-3) * (np.arange(200) < finer))
         sides = [Run({"a": Layer(each, np.zeros(half.shape))}) for each in (half, other)]
         return [f"{cause.kind}: {cause.evidence}" for cause in first_divergence(*sides).causes]
 
     told = "dtype: every potential of torch is a bfloat16 number, those of JAX are float32 numbers"
     assert told in found(17)
     assert told not in found(16)
-    assert told in found(20, 11)
-    assert told not in found(20, 10)
+    assert told in found(20, 101)
+    assert told not in found(20, 100)
 
 
 def test_what_was_given_and_what_the_layer_does_are_named_together() -> None:
@@ -1022,3 +1027,17 @@ def test_what_differs_for_no_known_cause_is_told_where_it_is_shown() -> None:
     (cause,) = first_divergence((ours, ours >= 1), (theirs, theirs >= 1)).causes
     told = f"at step 9 of layer 'layer 1' the potentials of 18 neurons differ by {size:.2g} of their size, and no cause is known"
     assert cause.evidence.startswith(told)
+
+
+def test_samples_and_neurons_of_named_axes_in_another_order_are_told() -> None:
+    runs = [Run({"a": Layer(v, v >= 1)}, axes="time sample neuron") for v in (V, V[:, [1, 0, 2, 3]], V[:, :, ::-1])]
+    for other, told in ((runs[1], "2 of 4 samples"), (runs[2], "20 of 20 neurons")):
+        found = first_divergence(runs[0], other)
+        assert isinstance(found.causes, tuple)
+        assert [cause.evidence for cause in found.causes] == [f"{told} of layer 'a' in JAX are those of torch in another order"]
+
+
+def test_a_cause_is_told_once_and_a_threshold_that_was_lost_with_a_state_not_at_all() -> None:
+    state, threshold, leak = (Cause(kind, "a", kind) for kind in ("state", "threshold", "leak"))
+    assert _merged([leak, threshold, leak]) == [leak, threshold]
+    assert _merged([threshold, state, leak, state]) == [state, leak]
