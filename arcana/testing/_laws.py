@@ -113,13 +113,13 @@ def permutation(found: Evidence, axis: int) -> Tried:
     title = "another order of " + ("samples", "neurons")[axis - 1]
     # Until the first spike that differs in any order: the steps before anything fires, or the first step.
     fired = (found.pair.one.fired | found.pair.other.fired).any(axis=(1, 2))
-    order = order_of(found, axis, max(1, int(fired.argmax()) + 1 if fired.any() else len(found.one)))
+    order = order_of(found, axis, list(fired).index(True) + 1 if fired.any() else len(found.one))
     return Tried(title, 0.0) if order is None else Tried(title, 1.0, (permuted(found, axis, order),))
 
 
 def permuted(found: Evidence, axis: int, order: Array) -> Cause:
     """Return the cause that samples, or neurons, come in another order."""
-    moved, what = int((order != np.arange(len(order))).sum()), ("samples", "neurons")[axis - 1]
+    moved, what = (order != np.arange(len(order))).sum(), ("samples", "neurons")[axis - 1]
     text = f"{moved} of {len(order)} {what} of {found.layer} in {found.names[1]} are those of {found.names[0]} in another order"
     return cause_of(found, "permuted", text)
 
@@ -385,7 +385,7 @@ def _parts(found: Evidence, parts: dict[str, Array], fit: Fit) -> Iterator[Cause
         "bias": "each step adds {:.4g}",
     }
     kept = np.median(fit.coefficients[0])
-    if {"leak", "scale"} <= set(parts) and abs(_ratio(parts, kept)) < 0.02:
+    if {"leak", "scale"} <= set(parts) and _together(parts, kept):
         before = kept - np.median(parts["leak"])
         text = f"in {found.layer} leak and input change together, as where a time constant divides the input too"
         yield cause_of(
@@ -403,8 +403,7 @@ def _parts(found: Evidence, parts: dict[str, Array], fit: Fit) -> Iterator[Cause
             yield cause_of(found, name, f"in {found.layer} of {found.names[1]} {words[name].format(value)}", fit)
 
 
-def _ratio(parts: dict[str, Array], kept: float) -> float:
-    """Return how far the scale is from (1 − leak′)/(1 − leak), relative to the change."""
+def _together(parts: dict[str, Array], kept: float) -> bool:
+    """Whether the input changes by (1 − leak′)/(1 − leak), to within a fiftieth of the change."""
     leak, scale = (float(np.median(parts[name])) for name in ("leak", "scale"))
-    expected = (1 - kept) / (1 - (kept - leak)) - 1 if kept - leak != 1 else np.inf
-    return (scale - expected) / expected if expected and scale else np.inf
+    return abs(scale * (1 - kept + leak) + leak) < 0.02 * abs(leak)
