@@ -106,9 +106,9 @@ def _fitted(
                 where = where & (np.arange(len(mask)) > 1)[:, None, None]
             terms = [drive, *before[:order], *[np.ones((1, 1, 1))] * constant]
             fit = found.fit(potentials, terms, where, by_neuron=by_neuron)
-            moved = int((np.abs(before[0])[where] > found.pair.bound[where]).sum())
+            moved = (np.abs(before[0])[where] > found.pair.bound[where]).sum()
             if fit.holds and np.abs(fit.coefficients[0]).max() > 0 and moved >= FEW + fit.coefficients.size:
-                bias = fit.coefficients[-1] if constant else 0 * fit.coefficients[0]
+                bias = fit.coefficients[-1] if constant else np.zeros(1)
                 return Law(*about, fit.coefficients[1 : 1 + order], fit.coefficients[0], bias, start, fit)
     return None
 

@@ -113,7 +113,7 @@ def permutation(found: Evidence, axis: int) -> Tried:
     title = "another order of " + ("samples", "neurons")[axis - 1]
     # Until the first spike that differs in any order: the steps before anything fires, or the first step.
     fired = (found.pair.one.fired | found.pair.other.fired).any(axis=(1, 2))
-    order = order_of(found, axis, list(fired).index(True) + 1 if fired.any() else len(found.one))
+    order = order_of(found, axis, int(fired.argmax()) + 1 if fired.any() else len(found.one))
     return Tried(title, 0.0) if order is None else Tried(title, 1.0, (permuted(found, axis, order),))
 
 

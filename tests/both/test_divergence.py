@@ -315,6 +315,9 @@ def test_record_keeps_every_step(backend: str) -> None:
     np.testing.assert_array_equal(run.layers["sum"].spikes[:, 1, 2], [0, 0, 1, 1])
     np.testing.assert_array_equal(run.inputs, inputs)
     np.testing.assert_array_equal(run.parameters["w"], np.zeros((2, 3)))
+    assert not run.coupled
+    said = record(step, zeros, inputs, backend=backend, name="chip", coupled=True)
+    assert (said.name, said.coupled, dict(said.parameters)) == ("chip", True, {})
     with pytest.raises(TypeError, match="a step returns"):
         record(lambda state, x: state, zeros, inputs, backend=backend)
 
@@ -324,8 +327,23 @@ def test_record_keeps_what_a_step_overwrites_later() -> None:
         state += x
         return state, {"sum": (state, state >= 2.5)}
 
-    run = record(step, torch.zeros(3), np.ones((4, 3), np.float32), backend="torch")
+    weight = torch.ones(3)
+    run = record(step, torch.zeros(3), np.ones((4, 3), np.float32), backend="torch", parameters={"w": weight})
     np.testing.assert_array_equal(run.layers["sum"].potentials[:, 0], [1, 2, 3, 4])
+    weight += 1
+    np.testing.assert_array_equal(run.parameters["w"], np.ones(3))
+
+
+def test_record_keeps_what_is_said_of_a_layer_and_refuses_what_comes_and_goes() -> None:
+    x = np.ones((1, 2, 3), np.float32)
+    about = {"margins": True, "dtype": "bfloat16", "threshold": 2.0, "refractory": None}
+    run = record(lambda s, x: (s, {"a": {"potentials": x, "spikes": x > 2, **about}}), None, x, backend="torch")
+    layer = run.layers["a"]
+    assert (layer.margins, layer.dtype, layer.refractory, layer.threshold.shape) == (True, "bfloat16", None, (1, 1, 1))
+    for name, steps in (("spikes", 1), ("threshold", 3)):
+        parts = iter([{"potentials": x, name: x}] * steps + [{"potentials": x}] * (4 - steps))
+        with pytest.raises(ValueError, match=f"layer 'a': {name} in {steps} of 4 steps; a step returns the same parts"):
+            record(lambda s, x, parts=parts: (s, {"a": next(parts)}), None, np.ones((4, 2, 3), np.float32), backend="torch")
 
 
 def test_inputs_that_differ_are_named_before_anything_else() -> None:

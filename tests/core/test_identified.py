@@ -33,6 +33,8 @@ LAWS: dict[str, tuple[Law | None, Any, Any, Any]] = {
         1 + EACH,
         EACH,
     ),
+    "negative potentials": (law(-layer(), drive=-CURRENT), [[0.8]], [1], [0]),
+    "a scale that turns": (law(layer(), drive=-CURRENT), [[0.8]], [-1], [0]),
     "start": (law(layer(start=0.3), start=False), [[0.8]], [1], [0]),
     "start behind a synapse": (law(layer(synapse=0.5, start=0.3), start=False), SYNAPTIC, [1], [0]),
 }
@@ -82,6 +84,10 @@ def test_a_law_needs_an_input_and_places_that_show_what_is_kept() -> None:
     assert law(layer(), drive=0 * CURRENT) is None
     after = CURRENT * (np.arange(STEPS) > 5)[:, None, None]
     assert law(layer(current=after), drive=after) is not None
+    # An input of the first step alone shows nothing where that is left out.
+    alone = CURRENT * (np.arange(STEPS) < 1)[:, None, None]
+    assert law(layer(current=alone), drive=alone) is not None
+    assert law(layer(current=alone), drive=alone, start=False) is None
     assert law(layer(current=after), drive=after, fired=(np.arange(STEPS) < 1)[:, None, None]) is None
     # One place a neuron in the second of two steps: eight more than the two coefficients.
     for neurons, shows in ((10, True), (9, False)):
@@ -103,9 +109,12 @@ def some(kept: Any = 0.5, scale: Any = 1.0, bias: Any = 0.0, *, start: bool = Tr
 
 
 def kinds(one: Law, other: Law, **settings: Any) -> list[str]:
-    v = np.full(CURRENT.shape, TYPICAL)
+    v = np.full(CURRENT.shape, -settings.pop("typical", TYPICAL))
     v[0] = 1e3
-    found = evidence(v, -v, **{"bound": np.where(np.arange(STEPS) > 0, BOUND, 1e3)[:, None, None], **settings})
+    # What the other run holds does not count.
+    found = evidence(
+        v, np.where(v == 1e3, v, np.nan), **{"bound": np.where(np.arange(STEPS) > 0, BOUND, 1e3)[:, None, None], **settings}
+    )
     return [" or ".join(cause.kinds) for cause in differences(found, one, other)]
 
 
@@ -120,6 +129,11 @@ def test_constants_differ_where_they_move_potentials_beyond_rounding(part: str, 
         assert kinds(some(), other) == kinds(other, some()) == told
         # Of margins a constant is the threshold's.
         assert kinds(some(), other, offset=True) == [each for each in told if each != "bias"]
+
+
+def test_beside_potentials_of_nothing_the_rounding_itself_is_the_limit() -> None:
+    for by, told in ((1.005, ["leak"]), (1, [])):
+        assert kinds(some(), some(0.5 + by * 4 * BOUND), typical=0) == told
 
 
 def test_constants_that_were_computed_in_two_ways_differ_by_some_roundings() -> None:
@@ -137,6 +151,10 @@ def test_a_leak_reaches_the_input_where_the_scales_differ_by_it(sign: int) -> No
     for by, told in ((3.99, "leak or scale"), (4.01, "scale or leak")):
         scale = 1 + sign * by * LIMIT
         assert kinds(some(0.5, scale), some(0.5, 0.5 * scale)) == [told]
+    # Numbers of few bits, which lie on the thresholds.
+    assert kinds(some(0.5), some(0.5, 0.5 + sign * 4 * LIMIT)) == ["leak or scale"]
+    assert kinds(some(0.5, 1 + sign * 4 * LIMIT), some(0.5, 0.5 + sign * 2 * LIMIT)) == ["leak or scale"]
+    assert kinds(some(0.5), some(0.5 + sign * LIMIT, 0.5)) == ["leak or scale"]
     # Another leak is no leak that reaches the input.
     assert kinds(some(0.5), some(0.5 + 1.01 * LIMIT, 0.5)) == ["leak", "scale"]
     np.testing.assert_allclose(np.concatenate(_poles(some([0.8, -0.15]))), [0.5, 0.3])

@@ -210,7 +210,14 @@ def test_constants_are_told_by_their_order_and_not_by_their_numbers() -> None:
     drawn = draw(4)
     other = run({"x": (4,)}, {"c.weight": draw(4), "d.weight": drawn}, "JAX")
     first = run({"x": (4,)}, {"a.weight": drawn, "b.weight": draw(4)}, "torch")
+    assert isinstance(match(first, other).pairs, tuple)
     assert [pair.names for pair in match(first, other).pairs[1:]] == [("a.weight", "d.weight"), ("b.weight", "c.weight")]
+    # Two numbers are enough, and one is not; of nothing there are no numbers.
+    for size, last in ((2, "d.weight"), (1, "c.weight"), (0, "c.weight")):
+        numbers = np.arange(1.0, 3.0)[:size]
+        first = run({"x": (4,)}, {"a.weight": numbers}, "torch")
+        other = run({"x": (4,)}, {"c.weight": 9 + numbers, "d.weight": numbers}, "JAX")
+        assert match(first, other).pairs[1].names == ("a.weight", last)
 
 
 def test_names_that_are_spelled_otherwise_come_before_the_order() -> None:

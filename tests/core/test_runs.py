@@ -87,16 +87,20 @@ def test_a_file_holds_all_of_a_run(tmp_path: Path) -> None:
     layers = {
         "lif.one": Layer(V.astype(np.float32), SPIKES, threshold=1.5, dtype="tensorfloat32"),
         "out": Layer(V, margins=True, refractory=None),
+        "all": Layer(V, SPIKES, np.ones(3), SPIKES, margins=True, dtype="float32"),
     }
     Run(layers, V, {"w.b": np.eye(2)}, "chip", ("time",), ordered=True).save(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as file:
         names = "lif.one.potentials lif.one.spikes lif.one.threshold lif.one.dtype out.potentials out.margins"
+        names += " all.potentials all.spikes all.threshold all.refractory all.margins all.dtype"
         assert file.files == [*names.split(), "inputs", "parameters.w.b", "run.name", "run.axes", "run.ordered"]
     for path in (tmp_path / "a.npz", str(tmp_path / "a.npz")):
         again = Run.of(path)
         assert (again.name, again.axes, again.coupled, again.ordered) == ("chip", ("time",), False, True)
-        one, out = again.layers.values()
-        assert (list(again.layers), one.dtype, out.dtype) == (["lif.one", "out"], "tensorfloat32", "")
+        one, out, whole = again.layers.values()
+        assert (list(again.layers), one.dtype, out.dtype) == (["lif.one", "out", "all"], "tensorfloat32", "")
+        assert (whole.margins, whole.dtype) == (True, "float32")
+        np.testing.assert_array_equal(whole.refractory, SPIKES)
         assert (one.margins, out.margins, out.threshold, out.refractory) == (False, True, None, None)
         assert (one.threshold, one.potentials.dtype, out.potentials.dtype) == (1.5, np.float32, np.float64)
         np.testing.assert_array_equal(again.inputs, V)
