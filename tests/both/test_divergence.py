@@ -72,6 +72,9 @@ def test_the_bound_grows_with_steps_terms_and_size() -> None:
     bound = accumulated_rounding("float32", 100, np.array([1.0, 1.0, 2.0]))
     np.testing.assert_allclose(bound, CONFIDENCE * UNIT["float32"] * np.sqrt(200 * np.array([1, 2, 3])) * [1, 1, 2])
     assert accumulated_rounding("float16", 100, np.ones(1))[0] == 2.0**13 * bound[0]
+    # In TensorFloat-32 the sums are those of float32, and two factors are rounded.
+    factors = CONFIDENCE * 2.0**-11 * np.sqrt(4 * np.array([1, 2, 3])) * [1, 1, 2]
+    np.testing.assert_allclose(accumulated_rounding("tensorfloat32", 100, np.array([1.0, 1.0, 2.0])), bound + factors)
     few, many = (first_divergence(fire(QUIET), fire(QUIET), terms=terms).largest["layer 1"][1] for terms in (1, 1000))
     assert many / few == pytest.approx(np.sqrt(1004 / 5))
 

@@ -816,6 +816,7 @@ def test_the_dtypes_of_numbers() -> None:
     assert np.isnan(spacing(np.inf, "float32"))
     assert finer_than([np.array([0.0, np.inf])], "bfloat16") == 0
     assert finer_than([np.array([0.0, 0.1, np.nan]), np.array([1.0])], "bfloat16") == 0.5
+    assert finer_than([np.array([1.0, 0.1, 1.0, 0.1, 0.1])], "bfloat16") == 0.6
 
 
 def grid(apart: float, bits: int = 13, count: int = 16) -> float:
@@ -829,6 +830,15 @@ def test_a_grid_is_that_of_terms_where_it_is_finer_than_the_numbers_and_rounding
     terms = 2.0**-13 / (2 * U)
     assert grid(64) == grid(2) == grid(-64) == terms
     assert grid(0) == grid(66) == grid(-66) == 0
+    # Numbers of either sign show it, and those that are zero or none do not count.
+    one = 1.5 + np.arange(1, 33, 2) * 2.0**-13
+    other = one + 2.0**-12 * (np.arange(16) == 3)
+    assert terms_of_grid(-one, -other, "float32") == terms
+    more = np.array([0.0, np.inf, np.nan, -np.inf])
+    assert terms_of_grid(np.append(one, more), np.append(other, more), "float32") == terms
+    assert terms_of_grid(np.append(one[:7], more), np.append(other[:7], more), "float32") == 0
+    # Numbers of one bit are multiples of every grid.
+    assert terms_of_grid(np.append(one, np.ones(60)), np.append(other, np.ones(60)), "float32") == 0
     # A grid that is coarse beside the numbers is one of weights.
     assert (grid(2, bits=9), grid(2, bits=8)) == (2.0**-9 / (2 * U), 0)
     # Sixteen numbers of both runs show it, and fewer do not.
