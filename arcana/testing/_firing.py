@@ -134,7 +134,7 @@ def _own_thresholds(pair: Pair, untouched: Array) -> Iterator[Cause]:
     apart = np.where(untouched[:, :, None], np.abs(pair.other.threshold - pair.one.threshold), 0.0)
     wrong = apart > pair.bound + 16 * UNIT[pair.kept_in] * np.abs(pair.one.threshold)
     if wrong.any():
-        step = int(wrong.any(axis=(1, 2)).argmax())
+        step = wrong.any(axis=(1, 2)).argmax()
         place = (step, *np.unravel_index(np.argmax(apart[step]), apart[step].shape))
         numbers = " and ".join(f"{side.threshold[place]:.6g} in {side.name}" for side in pair.sides)
         neurons = wrong.any(axis=(0, 1)).sum()

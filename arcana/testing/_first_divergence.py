@@ -219,7 +219,7 @@ def _unexplained(sides: Sides, found: Found) -> Cause:
     layer = found.unexplained[0]
     i = next(i for i, pair in enumerate(sides.pairs) if pair.name == layer)
     shown = Evidence.of(sides, i)
-    step = int(shown.over.any(axis=(1, 2)).argmax())
+    step = shown.over.any(axis=(1, 2)).argmax()
     over = shown.over[step]
     difference, now = shown.difference[step][over], shown.one[step][over]
     size = np.sqrt(np.sum(difference**2) / max(np.sum(now**2), np.finfo(float).tiny))

@@ -195,7 +195,7 @@ def _scaled(found: Evidence, fit: Fit, by_neuron: bool) -> Cause:
     factor = f"{1 + fit[0]:.6g}"
     if by_neuron:
         factor = f"{1 + fit.coefficients[0].min():.5g} to {1 + fit.coefficients[0].max():.5g}"
-    step = int((found.over & found.never).any(axis=(1, 2)).argmax())
+    step = (found.over & found.never).any(axis=(1, 2)).argmax()
     times = f"{found.names[1]}'s potentials are {factor} times {found.names[0]}'s"
     text = f"at step {step} of {found.layer} {times}, and so on until a neuron fires"
     hint, alternatives = ": a scaled input or weight", ()
@@ -219,7 +219,7 @@ def _leak(found: Evidence, by_neuron: bool, start: int = 0) -> Tried:
         return Tried(title, fit.share)
     kind, whose = _which_constant(found, kept, change, by_neuron, start)
     since = f" from step {start} on" if start else ""
-    first = int((found.over & mask).any(axis=(1, 2)).argmax())
+    first = (found.over & mask).any(axis=(1, 2)).argmax()
     change_text = f"{change:.4g}" if not by_neuron else f"{fit.coefficients[-1].min():.3g} to {fit.coefficients[-1].max():.3g}"
     text = (
         f"at step {first} of {found.layer} {found.names[1]} − {found.names[0]} is {change_text} times the potential one step "
@@ -307,10 +307,10 @@ def _fresh(found: Evidence) -> Tried:
     """At one step the state of one run is gone, and from then on both follow one law again."""
     title = "a state that was reset on one side"
     acts = found.acts
-    steps = np.flatnonzero(acts.any(axis=(1, 2)))
-    if not steps.size or steps[0] < 2:
+    steps = np.flatnonzero(acts.any(axis=(1, 2))).tolist()
+    if not steps or steps[0] < 2:
         return Tried(title, 0.0)
-    step = int(steps[0])
+    step = steps[0]
     for name, run in zip(found.names, (found.one, found.other), strict=True):
         if not run[step][found.mask[step]].any() and run[step - 1].any():
             same = f"at step {step} every potential of {found.layer} is 0 in {name}"
@@ -337,10 +337,10 @@ def _fresh(found: Evidence) -> Tried:
 
 def _leak_from(found: Evidence) -> Tried:
     """The leak differs from a step on."""
-    steps = np.flatnonzero((found.over & found.never).any(axis=(1, 2)))
-    if not steps.size or steps[0] < 2:
+    steps = np.flatnonzero((found.over & found.never).any(axis=(1, 2))).tolist()
+    if not steps or steps[0] < 2:
         return Tried("a leak that changes", 0.0)
-    return dataclasses.replace(_leak(found, False, int(steps[0])), title="a leak that changes")
+    return dataclasses.replace(_leak(found, False, steps[0]), title="a leak that changes")
 
 
 def _mixed(found: Evidence, *, by_neuron: bool) -> Tried:
