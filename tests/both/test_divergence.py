@@ -569,14 +569,14 @@ def test_a_margin_is_within_the_bound_and_what_a_comparison_errs_by() -> None:
 
 def test_a_spike_is_told_by_the_threshold_of_each_run() -> None:
     """Each run holds its own: margins are in units of the first's, and the neuron nearest to its threshold is not told."""
-    v = changed((2, 1, 3), 0.75, changed((2, 1, 2), 0.625))
-    sides = [Run({"a": Layer(v, v >= level, level)}) for level in (0.6, 0.9)]
+    v = changed((2, 1, 3), 0.75, changed((2, 1, 2), 0.5, QUIET / 2))
+    sides = [Run({"a": Layer(v, v >= level, level)}) for level in (0.45, 0.9)]
     first = first_divergence(*sides).first
     assert first is not None
-    low, high = (float(np.float32(level)) for level in (0.6, 0.9))
-    assert (first.neuron, first.fired, first.threshold, first.potentials) == ((1, 2), "torch", low, (0.625, 0.625))
-    unit = np.spacing(np.float32(0.6))
-    assert first.margins == pytest.approx(((0.625 - low) / unit, (0.625 - high) / unit))
+    low, high = (float(np.float32(level)) for level in (0.45, 0.9))
+    assert (first.neuron, first.fired, first.threshold, first.potentials) == ((1, 2), "torch", low, (0.5, 0.5))
+    unit = np.spacing(np.float32(0.45))
+    assert first.margins == pytest.approx(((0.5 - low) / unit, (0.5 - high) / unit))
     json.dumps(first_divergence(*sides).to_dict(), allow_nan=False)
 
 

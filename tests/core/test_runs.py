@@ -55,6 +55,7 @@ def test_a_run_is_made_of_what_holds_potentials_and_spikes(value: Any, names: li
         ((V, SPIKES / 2), ValueError, "layer 'layer 1': spikes are 0 or 1, got 0.5"),
         ((V, -1.0 * SPIKES), ValueError, "layer 'layer 1': spikes are 0 or 1, got -1.0"),
         ({"a": {"spikes": SPIKES}}, ValueError, "layer 'a' has potentials and spikes and nothing else, got spikes"),
+        ({3: {"spikes": SPIKES}}, ValueError, "layer '3' has potentials and spikes and nothing else, got spikes"),
         ({"a": {}}, ValueError, "got nothing; perhaps also threshold, refractory, margins, dtype"),
         ({"a": Layer(V, dtype="int8")}, ValueError, "layer 'a': dtype is one of float64, float32, float16, bfloat16"),
         ({"a": Layer(V, SPIKES, np.ones(2))}, ValueError, "layer 'a': threshold of shape (2,) does not broadcast"),
