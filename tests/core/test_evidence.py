@@ -143,6 +143,14 @@ def test_a_difference_of_the_bound_itself_is_rounding() -> None:
         assert found.informative_steps() == 0
 
 
+def test_what_is_no_number_counts_as_nothing_and_does_not_differ() -> None:
+    """A law that looks back on it has nothing there."""
+    found = evidence(np.array([[[np.nan, 2.0, np.inf]]]), np.array([[[np.nan, np.inf, 3.0]]]))
+    np.testing.assert_array_equal(found.one, [[[0, 2, 0]]])
+    np.testing.assert_array_equal(found.other, [[[0, 0, 3]]])
+    np.testing.assert_array_equal(found.difference, [[[0, -2, 3]]])
+
+
 def test_a_difference_shows_in_eight_places() -> None:
     for neurons, shows in ((8, True), (7, False)):
         apart = np.zeros((3, 1, 20))
