@@ -179,11 +179,11 @@ class Evidence:
 
     def moved(self, mask: Array, steps: int) -> bool:
         """Whether there was more than rounding some steps before, so that its coefficient shows."""
-        return int((np.abs(lag(self.difference, steps))[mask] > self.pair.bound[mask]).sum()) >= FEW
+        return (np.abs(lag(self.difference, steps))[mask] > self.pair.bound[mask]).sum() >= FEW
 
     def informative_steps(self) -> int:
         """Return the number of steps in which neurons that have not fired differ."""
-        return int((self.over & self.never).any(axis=(1, 2)).sum())
+        return (self.over & self.never).any(axis=(1, 2)).sum()
 
     def until_a_spike(self) -> Evidence:
         """Return the evidence of the steps before any neuron of the sample fires."""
@@ -240,7 +240,7 @@ def _fit(coefficients: Array, wanted: Array, rest: Array) -> Fit:
         coefficients,
         float(np.mean(np.abs(rest[counts]) <= 1.0)) if counts.any() else 0.0,
         1.0 - left / before if before > 0 else 0.0,
-        int((np.abs(wanted) > 1.0).sum()),
+        (np.abs(wanted) > 1.0).sum(),
         len(coefficients),
     )
 

@@ -73,9 +73,9 @@ def _firing(pair: Pair, side: Side, seen: Array) -> Firing:
         return found
     age = steps_since_a_spike(side.fired)
     over = ~side.fired & mask & (side.potentials - side.threshold > slack)
-    period = int(age[over].max())
-    # In a refractory period no neuron fires, whatever its potential.
-    if period > LONGEST or (side.fired & (age <= period)).any():
+    period = age[over].max()
+    # In a refractory period no neuron fires, whatever its potential, and one that has not fired yet is in none.
+    if period > min(LONGEST, len(age)) or (side.fired & (age <= period)).any():
         return found
     rest = Firing.of(potentials, side.fired, side.threshold, mask & (age > period))
     return dataclasses.replace(rest, refractory=period)
@@ -84,10 +84,10 @@ def _firing(pair: Pair, side: Side, seen: Array) -> Firing:
 def steps_since_a_spike(fired: Array) -> Array:
     """Return how many steps ago each neuron last fired, before the step itself; the number of steps plus one if never."""
     steps = len(fired)
-    marks = np.where(fired, np.arange(steps)[:, None, None], -steps - 1)
-    last = np.maximum.accumulate(marks, axis=0)
-    before = np.concatenate([np.full_like(last[:1], -steps - 1), last[:-1]])
-    return np.minimum(np.arange(steps)[:, None, None] - before, steps + 1)
+    at = np.arange(1, steps + 1)[:, None, None]
+    last = np.maximum.accumulate(np.where(fired, at, 0), axis=0)
+    before = np.concatenate([np.zeros_like(last[:1]), last[:-1]])
+    return np.where(before > 0, at - before, steps + 1)
 
 
 def firing_causes(sides: Sides) -> Iterator[Cause]:
@@ -134,10 +134,10 @@ def _own_thresholds(pair: Pair, untouched: Array) -> Iterator[Cause]:
     apart = np.where(untouched[:, :, None], np.abs(pair.other.threshold - pair.one.threshold), 0.0)
     wrong = apart > pair.bound + 16 * UNIT[pair.kept_in] * np.abs(pair.one.threshold)
     if wrong.any():
-        step = int(wrong.any(axis=(1, 2)).argmax())
-        place = (step, *np.unravel_index(int(np.argmax(apart[step])), apart[step].shape))
+        step = wrong.any(axis=(1, 2)).argmax()
+        place = (step, *np.unravel_index(np.argmax(apart[step]), apart[step].shape))
         numbers = " and ".join(f"{side.threshold[place]:.6g} in {side.name}" for side in pair.sides)
-        neurons = int(wrong.any(axis=(0, 1)).sum())
+        neurons = wrong.any(axis=(0, 1)).sum()
         text = f"layer {pair.name!r}: from step {step} on the recorded thresholds of {neurons} neurons differ, {numbers}"
         yield Cause("threshold", pair.name, text)
 
@@ -145,8 +145,7 @@ def _own_thresholds(pair: Pair, untouched: Array) -> Iterator[Cause]:
 def _neurons(side: Side, slack: float) -> str:
     margin = side.potentials - side.threshold
     wrong = (side.fired & (margin < -slack)) | (~side.fired & side.allowed & (margin > slack))
-    count, neurons = int(wrong.any(axis=(0, 1)).sum()), wrong.shape[2]
-    return f"{count} of {neurons} neurons"
+    return f"{wrong.any(axis=(0, 1)).sum()} of {wrong.shape[2]} neurons"
 
 
 def _periods(pair: Pair, found: tuple[Firing, Firing]) -> Iterator[Cause]:
@@ -154,10 +153,10 @@ def _periods(pair: Pair, found: tuple[Firing, Firing]) -> Iterator[Cause]:
     for side, other, period in ((pair.one, pair.other, found[0].refractory), (pair.other, pair.one, found[1].refractory)):
         age = steps_since_a_spike(other.fired)
         early = other.fired & (age <= period)
-        if period and early.any():
+        if early.any():
             text = (
                 f"in layer {pair.name!r} neurons of {side.name} stay silent above the threshold for {period} steps after a "
-                f"spike, and in {other.name} {int(early.sum())} spikes come {int(age[early].min())} or more steps after one"
+                f"spike, and in {other.name} {early.sum()} spikes come {age[early].min()} or more steps after one"
             )
             yield Cause("refractory", pair.name, text)
             return

@@ -11,6 +11,7 @@ import numpy as np
 from arcana.testing._cause import Cause
 from arcana.testing._divergence import Divergence, Flip
 from arcana.testing._doubts import doubts, notes
+from arcana.testing._evidence import Evidence
 from arcana.testing._firing import check_threshold, slack_of
 from arcana.testing._given import given_causes
 from arcana.testing._orders import in_order
@@ -82,7 +83,7 @@ def first_divergence(
         raise ValueError(msg)
     one, other = Run.of(torch_run), Run.of(jax_run)
     given: dict[str, Any] = {"names": names, "coupled": coupled, "dtype": dtype}
-    given["axes"] = tuple(axes.split() if isinstance(axes, str) else axes or ())
+    given["axes"] = axes.split() if isinstance(axes, str) else axes
 
     def arranged(one: Run, other: Run, **more: Any) -> Sides:
         return side_by_side(one, other, threshold, terms, **{**given, **more})
@@ -100,7 +101,7 @@ def first_divergence(
         verdict=verdict,
         first=flips[0] if flips else None,
         unexplained=unexplained,
-        causes=causes,
+        causes=tuple(causes),
         differing={pair.name: int(pair.flips.sum()) for pair in sides.pairs},
         spikes={pair.name: pair.flips.size for pair in sides.pairs},
         samples=(len(sides.parted), int((sides.parted < sides.steps).sum()), sum(flip.explained for flip in flips)),
@@ -129,7 +130,7 @@ def _searched(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides]
         return _in_tensorfloat(one, other, sides, arranged, low)
     layers = shared(one, other, sides)
     sides = arranged(said(one, layers), said(other, layers), dtype=None) if layers else sides
-    return sides, dataclasses.replace(search(one, other, sides, given), shared=tuple(layers))
+    return sides, dataclasses.replace(search(one, other, sides, given), shared=layers)
 
 
 def _in_tensorfloat(
@@ -143,8 +144,8 @@ def _in_tensorfloat(
     layers = [*(each.layer for each in low), *alike]
     runs = said(one, layers), said(other, layers)
     wide = arranged(*runs, dtype=None)
-    found = dataclasses.replace(search(*runs, wide, []), reduced=tuple(low))
-    alone = tuple(tensorfloat_causes(low, alike, sides.names))
+    found = dataclasses.replace(search(*runs, wide, []), reduced=low)
+    alone = list(tensorfloat_causes(low, alike, sides.names))
     if not alone:
         return wide, found
     unknown = [_unexplained(wide, found)] if found.unexplained and not found.causes else []
@@ -156,21 +157,19 @@ def _alone(one: Run, other: Run, sides: Sides, arranged: Callable[..., Sides], c
     """Return a function that says whether nothing is left to explain if samples act on each other."""
 
     def coupled_explains() -> bool:
-        if sides.coupled or len(sides.parted) == 1 or coupled is False or not _spreads(sides):
+        if coupled is False or not _spreads(sides):
             return False
         together = arranged(one, other, coupled=True, dtype=sides.dtype)
         found = search(one, other, together, list(given_causes(one, other, sides.names)))
-        flips = list(_first_flips(together, found))
-        return together.parted.min() > 0 and not found.causes and not found.unexplained and all(flip.explained for flip in flips)
+        explained = all(flip.explained for flip in _first_flips(together, found))
+        return together.parted.min() > 0 and not found.causes and not found.unexplained and explained
 
     return coupled_explains
 
 
 def _spreads(sides: Sides) -> bool:
     """Whether most other samples begin to differ right after the first spike of one does, as coupled samples do."""
-    first = int(sides.parted.min())
-    if first >= sides.steps:
-        return False
+    first = sides.parted.min()
     others = sides.parted > first
     for i, pair in enumerate(sides.pairs):
         over = sides.untouched(i)[:, :, None] & (np.abs(pair.difference) > pair.bound)
@@ -188,7 +187,7 @@ MOST, SOME = 0.5, 0.25
 
 def _judged(
     sides: Sides, found: Found, flips: list[Flip], unexplained: Flip | None, coupled_explains: Any
-) -> tuple[str, tuple[Cause, ...], tuple[str, ...]]:
+) -> tuple[str, Sequence[Cause], tuple[str, ...]]:
     """Return the verdict, the causes, and why it cannot be told if it cannot."""
     if found.causes:
         if (
@@ -219,17 +218,16 @@ COUPLED = (
 def _unexplained(sides: Sides, found: Found) -> Cause:
     layer = found.unexplained[0]
     i = next(i for i, pair in enumerate(sides.pairs) if pair.name == layer)
-    pair = sides.pairs[i]
-    over = sides.untouched(i)[:, :, None] & (np.abs(pair.difference) > pair.bound)
-    step = int(over.any(axis=(1, 2)).argmax())
-    difference, now = pair.difference[step][over[step]], pair.one.potentials[step][over[step]]
-    finite = np.isfinite(difference) & np.isfinite(now)
-    size = float(np.sqrt(np.mean(difference[finite] ** 2) / max(np.mean(now[finite] ** 2), 1e-300))) if finite.any() else np.inf
+    shown = Evidence.of(sides, i)
+    step = shown.over.any(axis=(1, 2)).argmax()
+    over = shown.over[step]
+    difference, now = shown.difference[step][over], shown.one[step][over]
+    size = np.sqrt(np.sum(difference**2) / max(np.sum(now**2), np.finfo(float).tiny))
     # Each once, as it explains most: it was tried on more than one part of the run.
     best = {each.title: max(each.share, 0.0) for each in sorted(found.tried, key=lambda each: each.share)}
     tried = ", ".join(f"{title} ({share:.0%})" for title, share in sorted(best.items(), key=lambda each: -each[1])[:5])
     text = (
-        f"at step {step} of layer {layer!r} the potentials of {int(over[step].sum()):,} neurons differ by {size:.2g} of their "
+        f"at step {step} of layer {layer!r} the potentials of {over.sum():,} neurons differ by {size:.2g} of their "
         f"size, and no cause is known"
     )
     text = f"{text}; tried, with the share that each explains: {tried}" if tried else text
@@ -244,7 +242,7 @@ RESEMBLES = (
 
 def _first_flips(sides: Sides, found: Found) -> Iterator[Flip]:
     """Yield the first differing spike of each sample that has one, in order; of coupled samples only that of the first."""
-    order = [int(sample) for sample in np.argsort(sides.parted, kind="stable") if sides.parted[sample] < sides.steps]
+    order = [sample for sample in np.argsort(sides.parted, kind="stable") if sides.parted[sample] < sides.steps]
     for sample in order:
         step = int(sides.parted[sample])
         layers = [i for i in sides.flipping(sample) if sides.pairs[i].flips[step, sample].any()]
@@ -259,7 +257,7 @@ def _flip(sides: Sides, found: Found, sample: int, step: int, layer: int) -> Fli
     differing = np.flatnonzero(pair.flips[step, sample])
     # Of several in one step the one that rounding explains least.
     apart = [np.abs(side.potentials - side.threshold)[step, sample, differing] for side in pair.sides]
-    place = (step, sample, int(differing[np.argmax(np.maximum(*apart))]))
+    place = (step, sample, differing[np.argmax(np.maximum(*apart))])
     thresholds = tuple(float(side.threshold[place]) for side in pair.sides)
     potentials = tuple(float(side.potentials[place]) for side in pair.sides)
     margins = tuple(v - limit for v, limit in zip(potentials, thresholds, strict=True))
@@ -270,7 +268,7 @@ def _flip(sides: Sides, found: Found, sample: int, step: int, layer: int) -> Fli
     # The one that fired may not lie below the threshold, nor the other above it, by more than the comparison itself rounds.
     ordered = firing >= -slack and silent <= slack and firing > silent
     bound = float(pair.bound[place])
-    near = max(abs(margins[0]), abs(margins[1])) <= bound + slack or pair.name in found.grown
+    near = max(map(abs, margins)) <= bound + slack or pair.name in found.grown
     index = np.unravel_index(sample * pair.bound.shape[2] + place[2], pair.shape)
     return Flip(
         layer=pair.name,
@@ -281,7 +279,7 @@ def _flip(sides: Sides, found: Found, sample: int, step: int, layer: int) -> Fli
         potentials=(potentials[0], potentials[1]),
         margins=(margins[0] / unit, margins[1] / unit),
         bound=bound / unit,
-        explained=bool(ordered and near),
+        explained=ordered and near,
         names=sides.names,
     )
 
@@ -302,8 +300,8 @@ def _largest(sides: Sides, layer: int) -> tuple[float, float]:
     """Return the largest difference of potentials before any spike differs, and its bound, both in units."""
     pair = sides.pairs[layer]
     difference = np.where(sides.untouched(layer)[:, :, None], np.abs(pair.difference), 0.0)
-    place = np.unravel_index(int(np.argmax(difference / np.maximum(pair.bound, np.finfo(float).tiny))), difference.shape)
+    place = np.unravel_index(np.argmax(difference / np.maximum(pair.bound, np.finfo(float).tiny)), difference.shape)
     if difference[place] == 0.0:
-        place = np.unravel_index(int(np.argmax(np.where(sides.untouched(layer)[:, :, None], pair.bound, 0.0))), difference.shape)
+        place = np.unravel_index(np.argmax(np.where(sides.untouched(layer)[:, :, None], pair.bound, 0.0)), difference.shape)
     unit = spacing(pair.size, pair.kept_in)
     return float(difference[place] / unit), float(pair.bound[place] / unit)

@@ -40,17 +40,14 @@ class Law:
     fit: Fit
 
 
-def identified(
-    found: Evidence, sides: Sides, layer: int, runs: tuple[Run, Run], axes: tuple[tuple[str, ...], tuple[str, ...]]
-) -> tuple[Law | None, Law | None]:
+def identified(found: Evidence, sides: Sides, layer: int, runs: tuple[Run, Run]) -> tuple[Law | None, Law | None]:
     """Return the law of the layer in each run; None where none is found."""
-    laws = [_law(found, sides, layer, index, runs[index], axes[index]) for index in (0, 1)]
-    return laws[0], laws[1]
+    return _law(found, sides, layer, 0, runs[0]), _law(found, sides, layer, 1, runs[1])
 
 
-def _law(found: Evidence, sides: Sides, layer: int, index: int, run: Run, axes: tuple[str, ...]) -> Law | None:
+def _law(found: Evidence, sides: Sides, layer: int, index: int, run: Run) -> Law | None:
     potentials, mask = (found.one, found.other)[index], found.alone(index)
-    drives = list(_drives(found, sides, layer, index, run, axes))
+    drives = list(_drives(found, sides, layer, index, run))
     # The simplest first: a change of the inputs is simpler than another state, and that than numbers of each neuron.
     for by_neuron in (False, True):
         for start in (True, False):
@@ -62,15 +59,13 @@ def _law(found: Evidence, sides: Sides, layer: int, index: int, run: Run, axes: 
     return None
 
 
-def _drives(
-    found: Evidence, sides: Sides, layer: int, index: int, run: Run, axes: tuple[str, ...]
-) -> Iterator[tuple[str, str, Array]]:
+def _drives(found: Evidence, sides: Sides, layer: int, index: int, run: Run) -> Iterator[tuple[str, str, Array]]:
     """Yield what the layer may add up in each step: recorded weights as they are first, then with one change."""
     shape = found.mask.shape
     if layer == 0:
         if run.inputs is None or run.inputs.dtype.kind == "c":
             return
-        x = canonical(run.inputs, axes)
+        x = canonical(run.inputs, run.axes)
         x = x.astype(np.float64).reshape(*x.shape[:2], -1)
     else:
         before = sides.pairs[layer - 1].sides[index]
@@ -111,9 +106,9 @@ def _fitted(
                 where = where & (np.arange(len(mask)) > 1)[:, None, None]
             terms = [drive, *before[:order], *[np.ones((1, 1, 1))] * constant]
             fit = found.fit(potentials, terms, where, by_neuron=by_neuron)
-            moved = int((np.abs(before[0])[where] > found.pair.bound[where]).sum())
+            moved = (np.abs(before[0])[where] > found.pair.bound[where]).sum()
             if fit.holds and np.abs(fit.coefficients[0]).max() > 0 and moved >= FEW + fit.coefficients.size:
-                bias = fit.coefficients[-1] if constant else 0 * fit.coefficients[0]
+                bias = fit.coefficients[-1] if constant else np.zeros(1)
                 return Law(*about, fit.coefficients[1 : 1 + order], fit.coefficients[0], bias, start, fit)
     return None
 

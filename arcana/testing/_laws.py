@@ -71,11 +71,6 @@ def laws(found: Evidence, *, leaks: bool = True) -> Iterator[Tried]:
     yield _mixed(found, by_neuron=True)
 
 
-def _where(found: Evidence, mask: Array) -> str:
-    over = (found.over & mask).any(axis=(1, 2))
-    return f"from step {int(over.argmax())} of {found.layer} on"
-
-
 def cause_of(found: Evidence, kind: str, text: str, fit: Fit | None = None, alternatives: tuple[str, ...] = ()) -> Cause:
     """Return a cause of a layer, with how much of the difference it explains."""
     explained = (
@@ -118,13 +113,13 @@ def permutation(found: Evidence, axis: int) -> Tried:
     title = "another order of " + ("samples", "neurons")[axis - 1]
     # Until the first spike that differs in any order: the steps before anything fires, or the first step.
     fired = (found.pair.one.fired | found.pair.other.fired).any(axis=(1, 2))
-    order = order_of(found, axis, max(1, int(fired.argmax()) + 1 if fired.any() else len(found.one)))
+    order = order_of(found, axis, int(fired.argmax()) + 1 if fired.any() else len(found.one))
     return Tried(title, 0.0) if order is None else Tried(title, 1.0, (permuted(found, axis, order),))
 
 
 def permuted(found: Evidence, axis: int, order: Array) -> Cause:
     """Return the cause that samples, or neurons, come in another order."""
-    moved, what = int((order != np.arange(len(order))).sum()), ("samples", "neurons")[axis - 1]
+    moved, what = (order != np.arange(len(order))).sum(), ("samples", "neurons")[axis - 1]
     text = f"{moved} of {len(order)} {what} of {found.layer} in {found.names[1]} are those of {found.names[0]} in another order"
     return cause_of(found, "permuted", text)
 
@@ -200,7 +195,7 @@ def _scaled(found: Evidence, fit: Fit, by_neuron: bool) -> Cause:
     factor = f"{1 + fit[0]:.6g}"
     if by_neuron:
         factor = f"{1 + fit.coefficients[0].min():.5g} to {1 + fit.coefficients[0].max():.5g}"
-    step = int((found.over & found.never).any(axis=(1, 2)).argmax())
+    step = (found.over & found.never).any(axis=(1, 2)).argmax()
     times = f"{found.names[1]}'s potentials are {factor} times {found.names[0]}'s"
     text = f"at step {step} of {found.layer} {times}, and so on until a neuron fires"
     hint, alternatives = ": a scaled input or weight", ()
@@ -224,7 +219,7 @@ def _leak(found: Evidence, by_neuron: bool, start: int = 0) -> Tried:
         return Tried(title, fit.share)
     kind, whose = _which_constant(found, kept, change, by_neuron, start)
     since = f" from step {start} on" if start else ""
-    first = int((found.over & mask).any(axis=(1, 2)).argmax())
+    first = (found.over & mask).any(axis=(1, 2)).argmax()
     change_text = f"{change:.4g}" if not by_neuron else f"{fit.coefficients[-1].min():.3g} to {fit.coefficients[-1].max():.3g}"
     text = (
         f"at step {first} of {found.layer} {found.names[1]} − {found.names[0]} is {change_text} times the potential one step "
@@ -267,7 +262,8 @@ def _bias(found: Evidence, by_neuron: bool) -> Tried:
         if (
             fit.holds
             and found.informative_steps() > len(terms)
-            and _everywhere_at_first(found)
+            # What each step adds the first step adds already.
+            and found.over[0].any()
             # Of margins a constant that does not add up is the threshold's.
             and (CONSTANT if found.pair.offset else -0.2) < _sum(fit, 1) < 1.2
             and abs(fit[0]) > found.constant * _typical(found)
@@ -286,11 +282,6 @@ def _sum(fit: Fit, first: int) -> float:
 
 def _typical(found: Evidence) -> float:
     return float(np.median(np.abs(found.one[found.never]))) or 1.0
-
-
-def _everywhere_at_first(found: Evidence) -> bool:
-    """Whether the first step already shows the difference: what each step adds, it adds there."""
-    return bool((found.over[0] & found.never[0]).any())
 
 
 def _start(found: Evidence) -> Tried:
@@ -316,10 +307,10 @@ def _fresh(found: Evidence) -> Tried:
     """At one step the state of one run is gone, and from then on both follow one law again."""
     title = "a state that was reset on one side"
     acts = found.acts
-    steps = np.flatnonzero(acts.any(axis=(1, 2)))
-    if not steps.size or steps[0] < 2:
+    steps = np.flatnonzero(acts.any(axis=(1, 2))).tolist()
+    if not steps or steps[0] < 2:
         return Tried(title, 0.0)
-    step = int(steps[0])
+    step = steps[0]
     for name, run in zip(found.names, (found.one, found.other), strict=True):
         if not run[step][found.mask[step]].any() and run[step - 1].any():
             same = f"at step {step} every potential of {found.layer} is 0 in {name}"
@@ -346,10 +337,10 @@ def _fresh(found: Evidence) -> Tried:
 
 def _leak_from(found: Evidence) -> Tried:
     """The leak differs from a step on."""
-    steps = np.flatnonzero((found.over & found.never).any(axis=(1, 2)))
-    if not steps.size or steps[0] < 2:
+    steps = np.flatnonzero((found.over & found.never).any(axis=(1, 2))).tolist()
+    if not steps or steps[0] < 2:
         return Tried("a leak that changes", 0.0)
-    return dataclasses.replace(_leak(found, False, int(steps[0])), title="a leak that changes")
+    return dataclasses.replace(_leak(found, False, steps[0]), title="a leak that changes")
 
 
 def _mixed(found: Evidence, *, by_neuron: bool) -> Tried:
@@ -394,7 +385,7 @@ def _parts(found: Evidence, parts: dict[str, Array], fit: Fit) -> Iterator[Cause
         "bias": "each step adds {:.4g}",
     }
     kept = np.median(fit.coefficients[0])
-    if {"leak", "scale"} <= set(parts) and abs(_ratio(parts, kept)) < 0.02:
+    if {"leak", "scale"} <= set(parts) and _together(parts, kept):
         before = kept - np.median(parts["leak"])
         text = f"in {found.layer} leak and input change together, as where a time constant divides the input too"
         yield cause_of(
@@ -412,8 +403,7 @@ def _parts(found: Evidence, parts: dict[str, Array], fit: Fit) -> Iterator[Cause
             yield cause_of(found, name, f"in {found.layer} of {found.names[1]} {words[name].format(value)}", fit)
 
 
-def _ratio(parts: dict[str, Array], kept: float) -> float:
-    """Return how far the scale is from (1 − leak′)/(1 − leak), relative to the change."""
+def _together(parts: dict[str, Array], kept: float) -> bool:
+    """Whether the input changes by (1 − leak′)/(1 − leak), to within a fiftieth of the change."""
     leak, scale = (float(np.median(parts[name])) for name in ("leak", "scale"))
-    expected = (1 - kept) / (1 - (kept - leak)) - 1 if kept - leak != 1 else np.inf
-    return (scale - expected) / expected if expected and scale else np.inf
+    return abs(scale * (1 - kept + leak) + leak) < 0.02 * abs(leak)

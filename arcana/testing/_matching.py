@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -108,14 +108,14 @@ def match(run: Run, other: Run, names: Mapping[str, str] | None = None) -> Match
     layer      lif1       lif_1
     parameter  fc.weight  Dense_0.kernel  transposed
     """
-    known = dict(names or {})
+    known = names or {}
     for name, theirs in known.items():
         for each, source in ((name, run), (theirs, other)):
             if each not in source.layers and each not in source.parameters:
                 held = ", ".join([*source.layers, *source.parameters])
                 msg = f"there is no layer or parameter {each!r}; there are {held}"
                 raise ValueError(msg)
-    layers = dict(_by_names_and_order(list(run.layers), list(other.layers), known))
+    layers = dict(_by_names_and_order(run.layers, other.layers, known))
     weights = dict(_parameters(run.parameters, other.parameters, known))
     last = _is_channels_last(run, weights), _is_channels_last(other, weights.values())
     pairs, brought = [], {}
@@ -150,7 +150,7 @@ def _spelled(name: str) -> str:
     return f"{re.sub(r'[._]', '', path.lower())}.{KINDS.get(last, last)}"
 
 
-def _by_names_and_order(ours: Sequence[str], theirs: Sequence[str], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _by_names_and_order(ours: Iterable[str], theirs: Iterable[str], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield pairs of layers: known, of one name, and if as many are left on both sides, in order."""
     found = {name: known[name] for name in ours if name in known}
     left = [name for name in theirs if name not in found.values()]
@@ -172,12 +172,12 @@ def _parameters(ours: Mapping[str, Array], theirs: Mapping[str, Array], known: M
 
     def fits(name: str, other: str) -> bool:
         kinds = [KINDS.get(last, last) for last in (each.rpartition(".")[2] for each in (name, other))]
-        return kinds[0] == kinds[1] and bool(_layout(name, ours[name], other, theirs[other])[0])
+        return kinds[0] == kinds[1] and _layout(name, ours[name], other, theirs[other])[0] != ""
 
     def same(name: str, other: str) -> bool:
         value = ours[name]
         change = _layout(name, value, other, theirs[other])[1]
-        return value.size > 1 and bool((value != value.flat[0]).any()) and np.array_equal(value, change(theirs[other]))
+        return value.size > 1 and (value != value.flat[0]).any() and np.array_equal(value, change(theirs[other]))
 
     rules: tuple[Callable[[str, str], bool], ...] = (
         lambda name, other: _spelled(name) == _spelled(other),

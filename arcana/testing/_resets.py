@@ -11,7 +11,7 @@ from arcana.testing._laws import Tried, cause_of
 def after_spikes(found: Evidence) -> Tried:
     """Judge the places where a difference begins by how long ago the neuron fired."""
     acts = found.acts & ~found.never
-    if acts.sum() < FEW or (found.over & found.never).sum() > 0.02 * max(1, found.never.sum()):
+    if acts.sum() < FEW or (found.over & found.never).sum() > 0.02 * found.never.sum():
         return Tried("what follows a spike", 0.0)
     ages = found.since[acts]
     first = float(np.mean(ages == 1))
@@ -34,7 +34,7 @@ def _reset(found: Evidence, acts: np.ndarray) -> Tried:
     """One step after a spike the difference must be a constant and a multiple of the potential that fired."""
     calm = np.abs(lag(found.difference, 1)) <= found.pair.bound
     mask = found.mask & (found.since == 1) & calm
-    step = int(acts.any(axis=(1, 2)).argmax())
+    step = acts.any(axis=(1, 2)).argmax()
     evidence = f"at step {step} of layer {found.pair.name!r} only neurons that fired one step before differ"
     # One number after each spike is also what a weight of a neuron to itself adds, or of margins a threshold that adapts.
     itself, same = "a weight from a neuron to itself", ("weights",)

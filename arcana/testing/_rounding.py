@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -78,14 +78,14 @@ def terms_of_grid(one: Array, other: Array, dtype: str) -> float:
         return 0.0
     size = math.frexp(float(np.quantile(np.abs(values), TYPICAL)))[1]
     fraction, exponent = np.frexp(values)
-    whole = np.abs(fraction * 2.0**53).astype(np.int64)
+    whole = (fraction * 2.0**53).astype(np.int64)
     # The place of the last bit of each number; most are multiples of what stands for all.
     last = exponent - 53 + np.log2(whole & -whole)
     grid = float(np.quantile(last, 1.0 - TYPICAL))
-    apart = np.abs(other - one)
-    apart = apart[np.isfinite(apart)]
+    finite = np.isfinite(one) & np.isfinite(other)
+    apart = np.abs(other[finite] - one[finite])
     # Sums on a grid of weights are exact, and those that rounding sets apart lie some spacings apart.
-    rounds = bool(np.any(apart > 0)) and bool(np.all(apart <= SPACINGS * 2.0**grid))
+    rounds = np.any(apart > 0) and np.all(apart <= SPACINGS * 2.0**grid)
     return 2.0**grid / (2.0 * UNIT[dtype]) if size - grid > COARSE and rounds else 0.0
 
 
@@ -118,9 +118,8 @@ def shortened(values: Array, *, truncated: bool = False, even: bool = False) -> 
     return ((bits + half) >> DROPPED << DROPPED).view(np.float32).astype(np.float64)
 
 
-def numbers_of(arrays: Iterable[Array]) -> str:
+def numbers_of(arrays: Sequence[Array]) -> str:
     """Return the coarsest dtype that holds every number: float64 arrays may hold float32 numbers."""
-    arrays = list(arrays)
     own = min((array.dtype.name for array in arrays), key=UNIT.__getitem__)
     coarser = [dtype for dtype in BITS if UNIT[dtype] > UNIT[own]]
     held = [dtype for dtype in coarser if all(_holds(dtype, array) for array in arrays)]
@@ -129,7 +128,7 @@ def numbers_of(arrays: Iterable[Array]) -> str:
 
 def _holds(dtype: str, array: Array) -> bool:
     values = array.astype(np.float64)
-    return bool(np.array_equal(rounded(values, dtype), values, equal_nan=True))
+    return np.array_equal(rounded(values, dtype), values, equal_nan=True)
 
 
 def finer_than(arrays: Iterable[Array], dtype: str) -> float:

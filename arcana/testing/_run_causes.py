@@ -40,22 +40,22 @@ class Found:
         shared: the layers in which they show it of both runs alike.
     """
 
-    causes: tuple[Cause, ...]
-    unexplained: tuple[str, ...]
-    tried: tuple[Tried, ...]
-    grown: tuple[str, ...]
-    lawful: tuple[str, ...] = ()
-    resembling: tuple[str, ...] = ()
-    reduced: tuple[Reduced, ...] = ()
+    causes: Sequence[Cause]
+    unexplained: Sequence[str]
+    tried: Sequence[Tried]
+    grown: Sequence[str]
+    lawful: Sequence[str] = ()
+    resembling: Sequence[str] = ()
+    reduced: Sequence[Reduced] = ()
     in_order: bool = False
-    shared: tuple[str, ...] = ()
+    shared: Sequence[str] = ()
 
 
 def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:
     """Return every cause that a test confirms, after those that were found in what was given."""
     if any(cause.kind == "permuted" for cause in given):
         # Then what follows belongs to other neurons or samples.
-        return Found(tuple(given), (), (), ())
+        return Found(given, (), (), ())
     firing = list(firing_causes(sides))
     products = list(_products(sides))
     causes = [*given, *(products or _dtype(one, other, sides)), *firing]
@@ -75,9 +75,9 @@ def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:
                 causes += within
                 lawful += [] if within else [pair.name]
             continue
-        here, attempts = _of_layer(found, sides, i, (one, other), given, bool(named))
+        here, attempts = _of_layer(found, sides, i, (one, other), given, named)
         causes += here
-        if here or named or not found.over.any():
+        if here or named:
             continue
         if grown(found):
             enlarged.append(pair.name)
@@ -87,16 +87,15 @@ def search(one: Run, other: Run, sides: Sides, given: Sequence[Cause]) -> Found:
     if any(pair.offset for pair in sides.pairs) and any(cause.kind == "threshold" for cause in causes):
         # The products were told from margins with one threshold for both.
         causes = [cause for cause in causes if cause not in products]
-    alike = tuple(resembling(one, other, sides)) if unexplained else ()
-    return Found(tuple(_merged(settled(causes))), tuple(unexplained), tuple(tried), tuple(enlarged), tuple(lawful), alike)
+    alike = resembling(one, other, sides) if unexplained else ()
+    return Found(_merged(settled(causes)), unexplained, tried, enlarged, lawful, alike)
 
 
 def _of_layer(
-    found: Evidence, sides: Sides, layer: int, runs: tuple[Run, Run], given: Sequence[Cause], other_threshold: bool
-) -> tuple[list[Cause], list[Tried]]:
+    found: Evidence, sides: Sides, layer: int, runs: tuple[Run, Run], given: Sequence[Cause], firing: Sequence[Cause]
+) -> tuple[Sequence[Cause], list[Tried]]:
     """Return the causes in one layer, and the hypotheses that were tried."""
-    axes = (tuple(runs[0].axes), tuple(runs[1].axes))
-    first, second = identified(found, sides, layer, runs, axes)
+    first, second = identified(found, sides, layer, runs)
     if first is not None and second is not None:
         causes = list(differences(found, first, second))
         if causes or given:
@@ -114,11 +113,11 @@ def _of_layer(
             for attempt in laws(evidence, leaks=not (refuted and evidence is quiet)):
                 tried.append(attempt)
                 if attempt.causes:
-                    return list(attempt.causes), tried
-    if not other_threshold:
+                    return attempt.causes, tried
+    if not firing:
         attempt = after_spikes(found)
         tried.append(attempt)
-        return list(attempt.causes), tried
+        return attempt.causes, tried
     return [], tried
 
 
@@ -130,7 +129,7 @@ def _nan(found: Evidence, untouched: Array) -> Iterator[Cause]:
     for side, mine, others in zip(pair.sides, bad, bad[::-1], strict=True):
         alone = mine & ~others & ~same & untouched[:, :, None]
         if alone.any():
-            step, sample, neuron = (int(i) for i in np.argwhere(alone)[0])
+            step, sample, neuron = np.argwhere(alone)[0]
             what = "NaN" if np.isnan(side.potentials[step, sample, neuron]) else "infinite"
             where = f"step {step} of layer {pair.name!r}, sample {sample}, neuron {neuron}"
             yield Cause("nan", pair.name, f"the potentials of {side.name} are {what} from {where} on, those of the other are not")

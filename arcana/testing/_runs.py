@@ -291,7 +291,7 @@ def layer_pairs(one: Run, other: Run, names: tuple[str, str]) -> Iterator[tuple[
         raise ValueError(msg)
     _same_parameters(one, other, names)
     known = next((list(run.layers) for run in (one, other) if run.ordered), None)
-    for name in known or next((order for order in orders if order != sorted(order)), orders[0]):
+    for name in known or max(orders, key=lambda order: order != sorted(order)):
         ours, theirs = one.layers[name], other.layers[name]
         if one.axes == other.axes and ours.potentials.shape != theirs.potentials.shape:
             msg = f"layer {name!r} has the shape {ours.potentials.shape} in {names[0]}, {theirs.potentials.shape} in {names[1]}"

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ class Sides:
         parted: the step of each sample's first spike that differs, the number of steps where none does.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: Sequence[Pair]
     names: tuple[str, str]
     dtype: str
     coupled: bool
@@ -171,8 +171,8 @@ class Sides:
         """
         steps = np.arange(self.steps)[:, None]
         mask = steps < self.parted[None, :]
-        for sample in np.flatnonzero(self.parted < self.steps):
-            flipping = self.flipping(int(sample))
+        for sample in np.flatnonzero(self.parted < self.steps).tolist():
+            flipping = self.flipping(sample)
             mask[self.parted[sample], sample] = layer in flipping or (self.ordered and layer < flipping[0])
         return mask
 
@@ -188,11 +188,11 @@ def side_by_side(one: Run, other: Run, threshold: Any, terms: int | None, **said
     if isinstance(threshold, Mapping) and (unknown := [str(name) for name in threshold if name not in one.layers]):
         msg = f"threshold: there is no layer {', '.join(unknown)}, the runs have {', '.join(one.layers)}"
         raise ValueError(msg)
-    axes = [tuple(said.get("axes") or run.axes) for run in (one, other)]
+    axes = [said.get("axes") or run.axes for run in (one, other)]
     shaped = [_shaped(name, names, (a, b), threshold, axes, said.get("dtype")) for name, a, b in layers]
-    coupled = (one.coupled or other.coupled) if said.get("coupled") is None else bool(said["coupled"])
+    coupled = (one.coupled or other.coupled) if said.get("coupled") is None else said["coupled"]
     parted = _parted(shaped, coupled)
-    result = Sides(tuple(shaped), names, coarsest(pair.dtype for pair in shaped), coupled, ordered, parted)
+    result = Sides(shaped, names, coarsest(pair.dtype for pair in shaped), coupled, ordered, parted)
     widths = [pair.bound.shape[2] for pair in shaped]
     inputs = [None if run.inputs is None else canonical(run.inputs, names) for run, names in zip((one, other), axes, strict=True)]
     first = next((math.prod(each.shape[2:]) for each in inputs if each is not None), UNKNOWN_TERMS)
@@ -212,10 +212,10 @@ def side_by_side(one: Run, other: Run, threshold: Any, terms: int | None, **said
         # What is nothing beside the threshold moves no spike.
         bound = np.maximum(bound, NOTHING * UNIT[pair.kept_in] * np.abs(pair.one.threshold)) if pair.fires else bound
         bounded.append(dataclasses.replace(pair, bound=bound, terms=count))
-    return dataclasses.replace(result, pairs=tuple(bounded))
+    return dataclasses.replace(result, pairs=bounded)
 
 
-def canonical(array: Array, axes: tuple[str, ...]) -> Array:
+def canonical(array: Array, axes: Sequence[str]) -> Array:
     """Return an array with the axes (time, sample, ...), as views; without samples there is one."""
     if axes:
         array = np.moveaxis(array, axes.index(TIME), 0)
@@ -306,7 +306,7 @@ def _taken(threshold: Any, name: str, shape: tuple[int, ...]) -> Array:
     """Return the threshold that a caller gives for a layer of margins, one a neuron; 0 if it is none of a step's shape."""
     level = threshold.get(name, 0.0) if isinstance(threshold, Mapping) else threshold
     try:
-        return np.broadcast_to(np.asarray(level, np.float64), shape).reshape(-1)
+        return np.broadcast_to(np.asarray(level, np.float64), shape).ravel()
     except ValueError:
         return np.zeros(1)
 
@@ -324,9 +324,8 @@ def _never(potentials: Array, fired: Array, threshold: Array) -> bool:
     if fired.any():
         return False
     largest = np.abs(potentials[np.isfinite(potentials)]).max(initial=0.0)
-    return not np.isfinite(threshold).all() or bool(
-        largest > 0 and np.abs(threshold).min() > 1e3 * largest and np.abs(threshold).min() >= 1e3
-    )
+    least = np.abs(threshold).min()
+    return not np.isfinite(threshold).all() or (largest > 0 and least > 1e3 * largest and least >= 1e3)
 
 
 def _computing(layers: tuple[Layer, Layer]) -> str:
@@ -383,7 +382,7 @@ def common_products(sides: Sides) -> str:
         if not finite.any():
             continue
         near = 8 * UNIT[dtype] * np.maximum(size, np.quantile(size[finite], 0.75))
-        differ = differ or bool((first[finite] > 0).any())
+        differ = differ or (first[finite] > 0).any()
         if (first[finite] > near[finite]).any():
             return ""
     return dtype if differ else ""

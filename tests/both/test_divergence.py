@@ -64,9 +64,11 @@ def test_a_rounding_at_the_threshold_is_rounding() -> None:
 def test_beyond_the_accumulated_rounding_it_is_not() -> None:
     bound = accumulated_rounding("float32", 1024 + 5 + 4, np.ones(4))[2]
     for factor, verdict in ((0.9, "rounding"), (1.1, "unknown")):
-        found = first_divergence(fire(changed((2, 1, 3), 1 - factor * bound)), fire(changed((2, 1, 3), 1 + ULP)))
-        assert found.verdict == verdict, factor
-        assert found.explained == (verdict == "rounding")
+        sides = fire(changed((2, 1, 3), 1 - factor * bound)), fire(changed((2, 1, 3), 1 + ULP))
+        for one, other in (sides[::-1], sides):
+            found = first_divergence(one, other)
+            assert found.verdict == verdict, factor
+            assert found.explained == (verdict == "rounding")
     with pytest.raises(DivergenceError, match="Rounding does not explain it") as caught:
         found.assert_explained()
     assert caught.value.divergence is found
@@ -76,6 +78,9 @@ def test_the_bound_grows_with_steps_terms_and_size() -> None:
     bound = accumulated_rounding("float32", 100, np.array([1.0, 1.0, 2.0]))
     np.testing.assert_allclose(bound, CONFIDENCE * UNIT["float32"] * np.sqrt(200 * np.array([1, 2, 3])) * [1, 1, 2])
     assert accumulated_rounding("float16", 100, np.ones(1))[0] == 2.0**13 * bound[0]
+    # In TensorFloat-32 the sums are those of float32, and two factors are rounded.
+    factors = CONFIDENCE * 2.0**-11 * np.sqrt(4 * np.array([1, 2, 3])) * [1, 1, 2]
+    np.testing.assert_allclose(accumulated_rounding("tensorfloat32", 100, np.array([1.0, 1.0, 2.0])), bound + factors)
     few, many = (first_divergence(fire(QUIET), fire(QUIET), terms=terms).largest["layer 1"][1] for terms in (1, 1000))
     assert many / few == pytest.approx(np.sqrt(1004 / 5))
 
@@ -90,6 +95,8 @@ def test_potentials_far_below_the_threshold_count_by_their_size() -> None:
     below, quiet = (first_divergence(fire(x), fire(x), threshold=1.0).largest["layer 1"][1] for x in (QUIET * -16, QUIET))
     # The threshold takes no part where nothing fires.
     assert below == pytest.approx(quiet)
+    # Of runs that are alike the largest bound is told, in units of the largest potential.
+    assert quiet == pytest.approx(accumulated_rounding("float32", 1024 + 5 + 4, np.full(4, 0.5))[3] / (ULP / 2))
 
 
 def test_other_potentials_that_differ_too_much_deny_rounding() -> None:
@@ -317,6 +324,9 @@ def test_record_keeps_every_step(backend: str) -> None:
     np.testing.assert_array_equal(run.layers["sum"].spikes[:, 1, 2], [0, 0, 1, 1])
     np.testing.assert_array_equal(run.inputs, inputs)
     np.testing.assert_array_equal(run.parameters["w"], np.zeros((2, 3)))
+    assert not run.coupled
+    said = record(step, zeros, inputs, backend=backend, name="chip", coupled=True)
+    assert (said.name, said.coupled, dict(said.parameters)) == ("chip", True, {})
     with pytest.raises(TypeError, match="a step returns"):
         record(lambda state, x: state, zeros, inputs, backend=backend)
 
@@ -326,8 +336,23 @@ def test_record_keeps_what_a_step_overwrites_later() -> None:
         state += x
         return state, {"sum": (state, state >= 2.5)}
 
-    run = record(step, torch.zeros(3), np.ones((4, 3), np.float32), backend="torch")
+    weight = torch.ones(3)
+    run = record(step, torch.zeros(3), np.ones((4, 3), np.float32), backend="torch", parameters={"w": weight})
     np.testing.assert_array_equal(run.layers["sum"].potentials[:, 0], [1, 2, 3, 4])
+    weight += 1
+    np.testing.assert_array_equal(run.parameters["w"], np.ones(3))
+
+
+def test_record_keeps_what_is_said_of_a_layer_and_refuses_what_comes_and_goes() -> None:
+    x = np.ones((1, 2, 3), np.float32)
+    about = {"margins": True, "dtype": "bfloat16", "threshold": 2.0, "refractory": None}
+    run = record(lambda s, x: (s, {"a": {"potentials": x, "spikes": x > 2, **about}}), None, x, backend="torch")
+    layer = run.layers["a"]
+    assert (layer.margins, layer.dtype, layer.refractory, layer.threshold.shape) == (True, "bfloat16", None, (1, 1, 1))
+    for name, steps in (("spikes", 1), ("threshold", 3)):
+        parts = iter([{"potentials": x, name: x}] * steps + [{"potentials": x}] * (4 - steps))
+        with pytest.raises(ValueError, match=f"layer 'a': {name} in {steps} of 4 steps; a step returns the same parts"):
+            record(lambda s, x, parts=parts: (s, {"a": next(parts)}), None, np.ones((4, 2, 3), np.float32), backend="torch")
 
 
 def test_inputs_that_differ_are_named_before_anything_else() -> None:
@@ -393,7 +418,8 @@ def test_all_that_a_run_says_goes_to_a_file_and_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(adaptive.threshold, QUIET + 1)
     np.testing.assert_array_equal(adaptive.refractory, refractory)
     assert (integrator.spikes, integrator.dtype, integrator.margins) == (None, "bfloat16", False)
-    assert margins.margins
+    assert margins.margins is True
+    assert type(integrator.dtype) is str
     with pytest.raises(ValueError, match="threshold of shape"):
         Run({"a": Layer(*fire(QUIET), threshold=np.ones(4))})
     with pytest.raises(ValueError, match="axes name each axis once"):
@@ -428,7 +454,12 @@ def test_what_no_cause_explains_counts_neurons_of_both_signs() -> None:
     other = potentials + generator.normal(0, 0.01, potentials.shape).astype(np.float32)
     found = first_divergence(fire(potentials), fire(other))
     assert found.verdict == "unknown"
-    assert "the potentials of 200 neurons differ" in found.causes[0].evidence
+    size = np.sqrt(np.mean((other - potentials)[0] ** 2) / np.mean(potentials[0] ** 2))
+    assert f"at step 0 of layer 'layer 1' the potentials of 200 neurons differ by {size:.2g} of their" in found.causes[0].evidence
+    # What is at rest in both runs does not differ, nor has it a bound.
+    potentials[0] = other[0] = 0
+    (cause,) = first_divergence((potentials, None), (other, None)).causes
+    assert cause.evidence.startswith("at step 1 of layer 'layer 1' the potentials of 200 neurons differ")
 
 
 def test_all_that_is_said_of_two_runs() -> None:
@@ -618,7 +649,9 @@ def test_the_neuron_that_rounding_explains_least_is_told() -> None:
     # A comparison may err by four units of the threshold.
     for silent, firing, explained in (
         (3.9, 5, True),
+        (4, 5, True),
         (4.1, 5, False),
+        (-5, -4, True),
         (-5, -3.9, True),
         (-5, -4.1, False),
         (2, 2, False),
@@ -628,3 +661,34 @@ def test_the_neuron_that_rounding_explains_least_is_told() -> None:
         flip = first_divergence((sides[0], spikes[0]), (sides[1], spikes[1]), dtype="float32").first
         assert flip is not None
         assert flip.explained == explained, (silent, firing)
+
+
+def test_a_margin_is_within_the_bound_and_what_a_comparison_errs_by() -> None:
+    def found(below: float) -> Any:
+        sides = [changed((2, 1, 3), value, QUIET.astype(np.float64)) for value in (1 - below, 1.0)]
+        return first_divergence(*((side, side >= 1) for side in sides), dtype="float32").first
+
+    most = found(0.0001).bound * ULP + 4 * UNIT["float32"]
+    for by, explained in ((1 - 1e-6, True), (1 + 1e-6, False)):
+        assert found(by * most).explained == explained
+
+
+def test_a_spike_is_told_by_the_threshold_of_each_run() -> None:
+    """Each run holds its own: margins are in units of the first's, and the neuron nearest to its threshold is not told."""
+    v = changed((2, 1, 3), 0.75, changed((2, 1, 2), 0.5, QUIET / 2))
+    sides = [Run({"a": Layer(v, v >= level, level)}) for level in (0.45, 0.9)]
+    first = first_divergence(*sides).first
+    assert first is not None
+    low, high = (float(np.float32(level)) for level in (0.45, 0.9))
+    assert (first.neuron, first.fired, first.threshold, first.potentials) == ((1, 2), "torch", low, (0.5, 0.5))
+    unit = np.spacing(np.float32(0.45))
+    assert first.margins == pytest.approx(((0.5 - low) / unit, (0.5 - high) / unit))
+    json.dumps(first_divergence(*sides).to_dict(), allow_nan=False)
+
+
+def test_the_largest_bound_is_that_of_what_was_compared() -> None:
+    """Two runs of one sample with the same potentials that part at step 1."""
+    v = changed((1, 0, 0), 1.0, QUIET[:, :1])
+    found = first_divergence((v, v >= 1), (v, v > 1))
+    bound = accumulated_rounding("float32", 1024 + 5 + 4, np.ones(4))[1]
+    assert found.largest["layer 1"] == (0, pytest.approx(bound / ULP))

@@ -104,6 +104,50 @@ def test_what_only_one_run_has_is_said_and_left_out() -> None:
     assert "norm.scale     only in the second run, not compared" in str(matching)
 
 
+def test_layers_and_parameters_of_one_run_alone_stay_where_they_are() -> None:
+    weights = {"fc.weight": draw(4, 4), "fc.bias": draw(4)}
+    first, other = run({"a": (4,), "b": (4,), "c": (4,)}, weights, "torch"), run({"A": (4,), "d": (4,)}, {}, "")
+    there = match(first, other)
+    assert lines(there) == [
+        ["layer", "a", "A"],
+        ["layer", "b", "only", "in", "torch,", "not", "compared"],
+        ["layer", "c", "only", "in", "torch,", "not", "compared"],
+        ["layer", "d", "only", "in", "the", "second", "run,", "not", "compared"],
+        ["parameter", "fc.weight", "only", "in", "torch,", "not", "compared"],
+        ["parameter", "fc.bias", "only", "in", "torch,", "not", "compared"],
+    ]
+    assert there.to_dict()[3] == {"what": "layer", "names": [None, "d"], "layout": None}
+    assert list(there.runs[0].layers) == ["a", "b", "c"]
+    assert list(there.runs[1].layers) == ["a", "d"]
+    # A run that holds no parameters says nothing of those of the other, which stay.
+    assert [list(each.parameters) for each in there.runs] == [["fc.weight", "fc.bias"], []]
+    back = match(other, first)
+    assert [list(each.parameters) for each in back.runs] == [[], ["fc.weight", "fc.bias"]]
+    assert lines(back)[1] == ["layer", "d", "only", "in", "the", "first", "run,", "not", "compared"]
+    assert lines(back)[-1] == ["parameter", "fc.bias", "only", "in", "torch,", "not", "compared"]
+
+
+def test_the_kinds_of_parameters_have_the_names_of_either_framework() -> None:
+    ours = {"bn.weight": draw(4), "bn.mean": draw(4), "bn.var": draw(4), "e.weight": draw(5, 4), "w": draw(4)}
+    theirs = {
+        "Norm.running_var": draw(4),
+        "Norm.running_mean": draw(4),
+        "Norm.scale": draw(4),
+        "E.embedding": draw(5, 4),
+        "v": draw(4),
+    }
+    matching = match(run({"x": (4,)}, ours, "torch"), run({"x": (4,)}, theirs, "JAX"))
+    assert [pair.names for pair in matching.pairs[1:]] == [
+        ("bn.weight", "Norm.scale"),
+        ("bn.mean", "Norm.running_mean"),
+        ("bn.var", "Norm.running_var"),
+        ("e.weight", "E.embedding"),
+        # Of another kind, whatever their shape.
+        ("w", ""),
+        ("", "v"),
+    ]
+
+
 def test_runs_that_are_alike_have_nothing_to_say() -> None:
     first = run({"lif": (4,)}, {"fc.weight": draw(4, 4)}, "torch")
     matching = match(first, first)
@@ -166,8 +210,23 @@ def test_constants_are_told_by_their_order_and_not_by_their_numbers() -> None:
     drawn = draw(4)
     other = run({"x": (4,)}, {"c.weight": draw(4), "d.weight": drawn}, "JAX")
     first = run({"x": (4,)}, {"a.weight": drawn, "b.weight": draw(4)}, "torch")
+    assert isinstance(match(first, other).pairs, tuple)
     assert [pair.names for pair in match(first, other).pairs[1:]] == [("a.weight", "d.weight"), ("b.weight", "c.weight")]
+    # Two numbers are enough, and one is not; of nothing there are no numbers.
+    for size, last in ((2, "d.weight"), (1, "c.weight"), (0, "c.weight")):
+        numbers = np.arange(1.0, 3.0)[:size]
+        first = run({"x": (4,)}, {"a.weight": numbers}, "torch")
+        other = run({"x": (4,)}, {"c.weight": 9 + numbers, "d.weight": numbers}, "JAX")
+        assert match(first, other).pairs[1].names == ("a.weight", last)
 
 
 def test_names_that_are_spelled_otherwise_come_before_the_order() -> None:
     assert dict(_by_names_and_order(["hidden_1", "out"], ["Out", "Hidden1"], {})) == {"hidden_1": "Hidden1", "out": "Out"}
+    # Each is paired once, and what is left by its order if it is as many.
+    assert dict(_by_names_and_order(["lif_1", "out"], ["x", "Lif1"], {})) == {"lif_1": "Lif1", "out": "x"}
+    assert dict(_by_names_and_order(["lif_1", "lif1"], ["x", "Lif1"], {})) == {"lif_1": "Lif1", "lif1": "x"}
+    assert dict(_by_names_and_order(["lif_1", "out"], ["Lif1"], {})) == {"lif_1": "Lif1"}
+    assert dict(_by_names_and_order(["a", "b"], ["c"], {})) == {}
+    # Of two of one spelling none is taken by it, and what is known is not asked for.
+    assert dict(_by_names_and_order(["lif1"], ["Lif1", "lif_1"], {})) == {}
+    assert dict(_by_names_and_order(["a", "b"], ["b", "a"], {"a": "b"})) == {"a": "b", "b": "a"}
