@@ -351,27 +351,28 @@ def test_a_potential_that_runs_away_enlarges_a_difference_as_itself() -> None:
     assert not runaway(2.1)
 
 
-PLACES = 40_001
 EDGES = [0, 0.01, 0.03, *np.arange(1, 12) / 12, 0.97, 0.99, 1]
-"""The shares of the potentials between which growth is measured."""
+"""The shares of the potentials between which growth is measured where there are few."""
 
 
-def measured(low: float, high: float, *, rate: float = 1.1, by: float = 4.1, beyond: float = 0.0) -> bool:
+def measured(
+    low: float, high: float, *, rate: float = 1.1, by: float = 4.1, beyond: float = 0.0, places: int = 12 * 100 + 99
+) -> bool:
     """Whether differences have grown that a step multiplies by a rate in a range of the potential and by twenty elsewhere.
 
-    They show in the range alone. A part of them there, a little less than a quarter, is enlarged `by` times more, and by a
+    They show in the range alone. A part of them there, a fifth, is enlarged `by` times more, and by a
     share of the rounding of one step.
     """
-    v = np.linspace(0, 1, PLACES)[None, None] * np.ones((2, 1, 1))
+    v = np.linspace(0, 1, places)[None, None] * np.ones((2, 1, 1))
     # The one beside an edge may be on either side of it by rounding.
-    index = np.arange(PLACES)
-    inside = (index > low * (PLACES - 1) - 0.5) & (index < high * (PLACES - 1) - 0.5)
-    here = inside & (index > low * (PLACES - 1) + 0.5)
+    index = np.arange(places)
+    inside = (index > low * (places - 1) - 0.5) & (index < high * (places - 1) - 0.5)
+    here = inside & (index > low * (places - 1) + 0.5)
     grows = np.where(inside, rate, 20.0)
-    odd = np.flatnonzero(here)[: int(0.247 * here.sum())]
+    odd = np.flatnonzero(here)[: int(0.2 * here.sum())]
     grows[odd] *= by
     bound = np.where(here & (np.arange(2) > 0)[:, None], 1e-6, 1.0)[:, None]
-    d = 1e-5 * np.stack([np.ones(PLACES), grows])[:, None]
+    d = 1e-5 * np.stack([np.ones(places), grows])[:, None]
     d[1, :, odd] += beyond * 1e-6 / np.sqrt(2)
     return grown(evidence(v, v + d, bound=bound))
 
@@ -381,6 +382,14 @@ def test_growth_is_that_of_the_range_of_the_potential(low: float, high: float) -
     """What is enlarged more than four times as much as in its own range is something else, whatever the other ranges do."""
     assert measured(low, high, by=3.9)
     assert not measured(low, high)
+
+
+def test_a_range_holds_a_hundred_differences_where_there_are_more() -> None:
+    for low in (3 / 13, 6 / 13, 9 / 13):
+        assert measured(low, low + 1 / 13, by=3.9, places=13 * 100)
+        assert not measured(low, low + 1 / 13, places=13 * 100)
+    assert measured(0.3, 0.3025, by=3.9, places=40_000)
+    assert not measured(0.3, 0.3025, places=40_000)
 
 
 def test_a_difference_grows_by_four_times_the_rate_and_the_rounding_of_one_step() -> None:
