@@ -2,8 +2,8 @@
 
 A sample, since all of them would take days: the seed, the modules and their number are arguments, and the same arguments give
 the same faults. The tests that are not slow run once, and coverage.py notes which of them ran which line. Then each fault is put
-into a copy of the tree, where first those tests run that ran its line, one of each function, and then those that guard the
-module, until one fails: what is cached is computed in the first test alone. What no test notices is printed as alive, unless
+into a copy of the tree, where first those tests run that ran its line, and then those that guard the module, until one fails:
+what is cached is computed in the first test alone. What no test notices is printed as alive, unless
 `EQUIVALENT` says why nothing could.
 """
 
@@ -243,7 +243,7 @@ def traced(folder: Path, file: Path) -> None:
 
 
 def runners(file: Path) -> dict[str, dict[int, list[str]]]:
-    """By file and line the tests that ran it, one of each test function: at most 60, first those that run the fewest lines."""
+    """By file and line the tests that ran it, at most 150: one of each function first, and first those that run the fewest lines."""
     data = coverage.CoverageData(str(file))
     data.read()
     contexts = {measured: data.contexts_by_lineno(measured) for measured in data.measured_files()}
@@ -253,11 +253,11 @@ def runners(file: Path) -> dict[str, dict[int, list[str]]]:
     for measured, lines in contexts.items():
         found[measured] = {}
         for line, tests in lines.items():
-            ids = (test.rpartition("|")[0] for test in sorted(breadth.keys() & tests, key=lambda test: (breadth[test], test)))
+            ids = [test.rpartition("|")[0] for test in sorted(breadth.keys() & tests, key=lambda test: (breadth[test], test))]
             functions: dict[str, str] = {}
             for test in ids:
                 functions.setdefault(test.partition("[")[0], test)
-            found[measured][line] = list(functions.values())[:60]
+            found[measured][line] = list(dict.fromkeys([*functions.values(), *ids]))[:150]
     return found
 
 
