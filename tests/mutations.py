@@ -243,7 +243,7 @@ def traced(folder: Path, file: Path) -> None:
 
 
 def runners(file: Path) -> dict[str, dict[int, list[str]]]:
-    """By file and line the tests that ran it, at most 150: one of each function first, and first those that run the fewest lines."""
+    """By file and line the tests that ran it, at most 150: one of each function, then the rest, each from the narrowest on."""
     data = coverage.CoverageData(str(file))
     data.read()
     contexts = {measured: data.contexts_by_lineno(measured) for measured in data.measured_files()}
