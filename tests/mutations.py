@@ -35,7 +35,7 @@ GUARDS: dict[str, list[str]] = {
     "arcana/_core": [
         "tests/core/test_definitions.py tests/core/test_creation.py tests/core/test_house.py",
         "tests/core",
-        "tests/both/test_messages.py tests/torch/test_programs.py tests/torch/test_calls.py",
+        "tests/both/test_messages.py tests/both/test_formulas.py tests/torch/test_programs.py tests/torch/test_calls.py",
         "tests/jax/test_namespace.py tests/jax/test_calls.py tests/jax/test_arguments.py",
         "tests/torch/test_transforms.py tests/torch/test_kernels.py tests/torch/test_ways_of_calling.py",
         "tests/both/test_backends.py tests/jax/test_transforms.py",
