@@ -89,6 +89,7 @@ SAID: dict[str, tuple[Evidence, list[str], int]] = {
         2 * SAMPLES * NEURONS,
     ),
     "bias": (evidence(layer(), layer(bias=0.05)), [BIAS.format(0.05)], FROM_0),
+    "bias below 0": (evidence(layer(), layer(bias=-0.05)), [BIAS.format(-0.05)], FROM_0),
     "bias behind a synapse": (
         evidence(layer(synapse=0.5), layer(synapse=0.5, bias=0.05)),
         [BIAS.format(0.05)],

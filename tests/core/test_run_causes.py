@@ -152,6 +152,16 @@ def test_a_threshold_off_by_more_than_a_rounding_is_refused(units: float, wrong:
         assert first_divergence(run, run, threshold=level, dtype="float32").verdict == "same"
 
 
+def test_a_run_that_never_fires_contradicts_no_threshold() -> None:
+    """What the other fires at is its own then, and told."""
+    potentials = np.linspace(0.0, 1.5, 40).reshape(2, 1, 20)
+    fires, silent = (potentials, potentials >= 0.5), (potentials, potentials > 2)
+    for runs in ((fires, silent), (silent, fires)):
+        assert first_divergence(*runs, threshold=1.0).verdict == "threshold"
+    with pytest.raises(ValueError, match="another threshold than 1 in both runs"):
+        first_divergence(fires, fires, threshold=1.0)
+
+
 def test_of_a_threshold_for_each_neuron_the_first_is_told() -> None:
     potentials = np.array([[0.5, 1.0], [0.6, 1.1]])
     fired = potentials >= np.array([0.55, 1.05])
