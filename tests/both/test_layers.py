@@ -304,6 +304,15 @@ def test_a_library_that_subtracts_the_threshold_itself_is_warned_of(system: Syst
         assert fire(0.0) == [1.0]
 
 
+def test_a_potential_keeps_its_digits_beside_a_threshold_of_fewer() -> None:
+    """float32(0.1) is above 0.1; only a half type is subtracted in float32."""
+    threshold, apart = jnp.asarray(0.1, jnp.float32), 2.0**-40
+    v = jnp.asarray(float(threshold) + np.array([-apart, 0, apart]))
+    found = arcana.jax.adapters.layer._difference(v, threshold)
+    assert found.dtype == jnp.float64
+    np.testing.assert_array_equal(found, [-apart, 0, apart])
+
+
 @each_system
 def test_integers_are_no_potentials(system: System) -> None:
     layer = system.make(FastSigmoid())

@@ -237,6 +237,10 @@ def test_a_primitive_that_only_the_framework_can_read_has_gradients() -> None:
     found = jax.grad(lambda width, height: jnp.sum(c * spike(v, OfArrays(), width=width, height=height)), (0, 1))(2.0, 0.5)
     along_width = -0.5 * v * jnp.abs(v) / (1 + 2 * jnp.abs(v)) ** 2
     np.testing.assert_allclose(found, [jnp.sum(c * along_width), jnp.sum(c * v / (1 + 2 * jnp.abs(v)))], rtol=1e-12)
+    # At infinity it is the limit.
+    far = jnp.array([jnp.inf, -jnp.inf])
+    found = jax.grad(lambda height: jnp.sum(jnp.array([3.0, 1.0]) * spike(far, OfArrays(), height=height)))(0.5)
+    np.testing.assert_allclose(found, (3 - 1) / 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("way", ["plain", "jit", "vmap", "scan"])

@@ -103,6 +103,13 @@ def test_the_threshold_of_the_report() -> None:
         assert repr(layer) == "Spike(FastSigmoid(scale=10.0), threshold=0.1, learnable=())"
 
 
+def test_of_a_layer_in_another_dtype_the_threshold_alone_stays_as_exact_as_it_was_given() -> None:
+    layer = Spike(FastSigmoid(), threshold=0.1, learnable="scale").double()
+    for dtype in (torch.float32, torch.float16, torch.float64):
+        layer.to(dtype)
+        assert (layer.scale.dtype, layer.threshold.dtype, layer.threshold.item()) == (dtype, torch.float64, 0.1)
+
+
 def test_a_changed_threshold_is_the_one_that_counts() -> None:
     """By hand, by an optimizer's data, by assignment: nothing remembers the number against the buffer."""
     v = torch.tensor([0.1, 0.4, 0.6], dtype=torch.float64)

@@ -188,11 +188,19 @@ def test_selective_checkpoints(name: str, saved: str) -> None:
     torch.testing.assert_close(_pull(spikes, v)[0], _expected(surrogate), rtol=1e-13, atol=0)
 
 
+class Tagged(torch.Tensor):
+    """Of a module that is not PyTorch's."""
+
+
+def test_an_instance_takes_a_tensor_of_a_subclass() -> None:
+    v = torch.tensor([-1.0, 0.0, 1.0]).as_subclass(Tagged).requires_grad_()
+    spikes = definitions.FastSigmoid(scale=3.0)(v)
+    assert spikes.tolist() == [0, 1, 1]
+    assert torch.autograd.grad(spikes.sum(), v)[0].tolist() == [0.0625, 1, 0.0625]
+
+
 @every_surrogate
 def test_a_tensor_subclass_in_a_checkpoint(name: str) -> None:
-    class Tagged(torch.Tensor):
-        pass
-
     surrogate = definitions.get(name)
     v = torch.tensor(V, dtype=torch.float64).as_subclass(Tagged).requires_grad_()
     for first in ("plain", "dispatch mode"):
