@@ -117,6 +117,11 @@ SAID: dict[str, tuple[Evidence, list[str], int]] = {
         ["state: layer 'a' differs in the first step, and later by what is left of that: the state before it"],
         FROM_1,
     ),
+    "state of a synapse": (
+        evidence(layer(synapse=0.5), layer(synapse=0.5, current=CURRENT + 0.3 * (np.arange(STEPS) < 1)[:, None, None])),
+        ["state: layer 'a' differs in the first step, and later by what is left of that: the state before it"],
+        (STEPS - 2) * SAMPLES * NEURONS,
+    ),
     "state of each": (
         evidence(layer(0.8 + EACH), layer(0.8 + EACH, start=0.3)),
         ["state: layer 'a' differs in the first step, and later by what is left of that: the state before it"],

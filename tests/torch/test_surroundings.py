@@ -188,6 +188,31 @@ def test_selective_checkpoints(name: str, saved: str) -> None:
     torch.testing.assert_close(_pull(spikes, v)[0], _expected(surrogate), rtol=1e-13, atol=0)
 
 
+class OfTensors(Surrogate):
+    """A G that asks for the dtype of a tensor, which no trace of ours has."""
+
+    height: float = definitions.parameter(0.5)
+
+    @staticmethod
+    def derivative(v: Any, xp: Any, *, height: Any) -> Any:
+        return height * xp.reciprocal(1 + xp.abs(v))
+
+    @staticmethod
+    def primitive(v: Any, xp: Any, *, height: Any) -> Any:
+        return height * xp.sign(v) * xp.log1p(xp.abs(v.to(v.dtype))) + 0.5
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_saved_tensor_hooks_see_nothing_that_backward_saves_for_itself(again: bool) -> None:
+    """What a derivative of its own may need is saved for somebody, and seen."""
+    v, height = torch.tensor([-1.0, 0.5, 2.0]).double(), torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    spikes, seen = spike(v, OfTensors(), height=height), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: seen.append(x) or x, lambda x: x):
+        (found,) = torch.autograd.grad(spikes.sum(), height, create_graph=again)
+    torch.testing.assert_close(found.detach(), (v.sign() * torch.log1p(v.abs())).sum())
+    assert bool(seen) == again
+
+
 class Tagged(torch.Tensor):
     """Of a module that is not PyTorch's."""
 
