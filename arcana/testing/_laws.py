@@ -355,7 +355,7 @@ def _mixed(found: Evidence, *, by_neuron: bool) -> Tried:
     columns = {"scale": a - kept * lag(a, 1), "leak": lag(a, 1), "bias": one}
     # The fewest parts that explain it: with all of them some neurons show too little to tell them apart.
     for names in MIXED if whole.holds and -0.2 < kept < 1.9 else ():
-        terms = [lag(d, 1), *(columns[name] for name in names), *([] if "bias" in names else _constants(found))]
+        terms = [lag(d, 1), *(columns[name] for name in names)]
         fit = found.fit(d, terms, mask, by_neuron=by_neuron)
         parts = dict(zip(names, fit.coefficients[1:], strict=False))
         if {"scale", "leak"} <= set(parts):
