@@ -105,7 +105,7 @@ def _delay(found: Evidence) -> Tried:
 def _moves(found: Evidence, potentials: Array, mask: Array) -> bool:
     """Whether most potentials change from step to step: one that stands still is its own delay."""
     change = np.abs(potentials - lag(potentials, 1))[mask]
-    return np.count_nonzero(change > found.pair.bound[mask]) > 0.3 * change.size
+    return bool(np.count_nonzero(change > found.pair.bound[mask]) > 0.3 * change.size)
 
 
 def permutation(found: Evidence, axis: int) -> Tried:
