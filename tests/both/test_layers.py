@@ -143,7 +143,7 @@ def test_a_parameter_without_bounds_is_taken_as_it_is() -> None:
     """Where there are bounds, a layer holds it inside, and for the bound of a half type in float32."""
     for name, held in (("gain", "bfloat16"), ("scale", "float32")):
         layer = equinox.Spike(FastSigmoid(), learnable=name, dtype=jnp.bfloat16)
-        with mock.patch.object(arcana.jax.adapters.layer, "spike", lambda v, surrogate, **given: given[name]):  # noqa: B023
+        with mock.patch.object(arcana.jax.adapters.layer, "spike", lambda v, surrogate, **given: given[name]):  # noqa: B023  (called at once)
             found = layer(jnp.zeros(3))
             # A number in the place of an array is taken too.
             moved = eqx.tree_at(lambda each: each.learned, layer, {name: 2.0})(jnp.zeros(3))
